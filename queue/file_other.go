@@ -1,0 +1,31 @@
+//go:build !unix
+
+package queue
+
+import (
+	"io/fs"
+	"os"
+)
+
+const (
+	openFlags = 0
+
+	// contentOffset is where the content of seq and of ticket files begins.
+	// LockFileEx is mandatory: it makes the byte that gofrs/flock locks, the
+	// first one, unreadable through every other handle.
+	contentOffset = 1
+
+	// closeBeforeRemove says that an open file cannot be removed. Between the
+	// close and the removal a ticket looks dead; both are done under the seq
+	// lock, without which nobody judges.
+	closeBeforeRemove = true
+)
+
+// linkCount is how many names the file has, as far as package os can tell.
+func linkCount(fs.FileInfo) uint64 { return 1 }
+
+// removeDirectory removes an empty directory.
+func removeDirectory(path string) error { return os.Remove(path) }
+
+// checkAccess has nothing to check: permission bits do not say who may write.
+func checkAccess(fs.FileInfo, fs.FileMode) error { return nil }

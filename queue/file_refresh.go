@@ -1,0 +1,61 @@
+package queue
+
+import (
+	"fmt"
+	"os"
+)
+
+// refresh shows that the ticket is in line, and that its flock is held.
+func (d *directory) refresh(t Ticket) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	own := d.ownTicket(t)
+	if own == nil {
+		return d.refreshForeign(t)
+	}
+	in, err := d.inLine(own)
+	if err != nil {
+		return err
+	}
+	if in && !own.locked() {
+		// Code that has nothing to do with us has closed the descriptor, and
+		// dropped the flock with it. Somebody may be judging right now.
+		_ = d.root.Remove(own.name)
+		in = false
+	}
+	if !in {
+		i, _ := d.line.index(own.name)
+		d.forget(i)
+		return ErrNotQueued
+	}
+	if own.stale == 0 {
+		return nil
+	}
+	return d.touch(own)
+}
+
+// refreshForeign only tells whether the ticket is in line: to show that its
+// owner is alive is the owner's business. mu is held.
+func (d *directory) refreshForeign(t Ticket) error {
+	if name, ok := parseTicketName(t.Member); !ok || name.number != t.Number {
+		return ErrNotQueued
+	}
+	if !d.exists(t.Member) || !d.current() {
+		return ErrNotQueued
+	}
+	return nil
+}
+
+// touch renews the time stamp of the ticket's file, by writing: so it is the
+// file system's clock that says when.
+func (d *directory) touch(own *ownTicket) error {
+	f, err := d.root.OpenFile(own.name, os.O_RDWR|openFlags, 0)
+	if isGone(err) {
+		return ErrNotQueued
+	}
+	if err != nil {
+		return fmt.Errorf("opening the ticket: %w", err)
+	}
+	defer f.Close()
+	return own.write(f)
+}

@@ -1,0 +1,106 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// register takes a ticket; onlyHead, if nobody is in line.
+func (d *directory) register(ctx context.Context, s *fileSettings, onlyHead bool) (t Ticket, ok bool, err error) {
+	if onlyHead && d.taken() {
+		return Ticket{}, false, nil
+	}
+	defer func() {
+		if err != nil && d.isNew() && removeDirectory(d.path) == nil {
+			d.retire() // nothing half done: it was created for this
+		}
+	}()
+	l, err := d.lockSeq(ctx, s, forAsLong)
+	if err != nil {
+		return Ticket{}, false, err
+	}
+	defer l.unlock()
+	if err := l.learn(); err != nil {
+		return Ticket{}, false, err
+	}
+	if err := l.evictHeads(); err != nil {
+		return Ticket{}, false, err
+	}
+	if onlyHead && d.head() != nil {
+		return Ticket{}, false, nil
+	}
+	t, err = l.join(s)
+	if err != nil {
+		l.cleanUp()
+	}
+	return t, err == nil, err
+}
+
+// taken reports whether it is certain, without the seq lock, that somebody is
+// in line and alive: a ticket of this process whose time does not run out.
+func (d *directory) taken() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.line) == 0 || d.line[0].own == nil || d.line[0].own.stale > 0 {
+		return false
+	}
+	in, err := d.inLine(d.line[0].own)
+	return err == nil && in
+}
+
+// join takes the next number and stands in line. The line must be known.
+func (l *seqLock) join(s *fileSettings) (Ticket, error) {
+	const tries = 3
+	for range tries {
+		number, err := l.nextNumber()
+		if err != nil {
+			return Ticket{}, err
+		}
+		// First the number, then the ticket: a crash in between wastes one, and
+		// never gives one out twice.
+		if err := l.writeSeq(number); err != nil {
+			return Ticket{}, err
+		}
+		name, err := newTicketName(number)
+		if err != nil {
+			return Ticket{}, fmt.Errorf("naming the ticket: %w", err)
+		}
+		own, err := l.createTicket(name, number, s)
+		if errors.Is(err, fs.ErrExist) || errors.Is(err, errBusy) {
+			continue // somebody has planted it, or removed it at once
+		}
+		if err != nil {
+			return Ticket{}, err
+		}
+		ahead, err := l.append(own)
+		return Ticket{Number: number, Member: name, Ahead: ahead}, err
+	}
+	return Ticket{}, errors.New("somebody else creates or removes the next tickets: keep others out of the directory")
+}
+
+func (l *seqLock) nextNumber() (int64, error) {
+	l.d.mu.Lock()
+	defer l.d.mu.Unlock()
+	return nextNumber(l.number, l.d.line.highest())
+}
+
+// append puts the new ticket at the end of the line.
+func (l *seqLock) append(own *ownTicket) (ahead int, err error) {
+	d := l.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.retired {
+		d.root.Remove(own.name)
+		own.close()
+		return 0, errDirectoryGone
+	}
+	ahead = len(d.line)
+	own.behind = ahead > 0
+	d.line.insert(ahead, &lineEntry{name: own.name, own: own})
+	d.own[own.name] = own
+	d.seen = l.number
+	d.retain()
+	return ahead, nil
+}

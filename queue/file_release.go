@@ -1,0 +1,144 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// remove takes the ticket out of the line. check says that it is to us to look
+// whether the next in line is alive, or whether there is nobody: no other
+// ticket of this process will.
+func (d *directory) remove(ctx context.Context, s *fileSettings, t Ticket) (check bool, err error) {
+	if closeBeforeRemove {
+		l, err := d.lockSeq(ctx, s, forAsLong)
+		if err != nil {
+			return false, err
+		}
+		defer l.unlock()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if own := d.ownTicket(t); own != nil {
+		return d.removeOwn(own)
+	}
+	return true, d.removeForeign(t)
+}
+
+// removeOwn removes a ticket of this process. It opens nothing: a process that
+// has no descriptors left can still unlock. Whatever goes wrong, the flock is
+// dropped, so that the others can evict what could not be removed. mu is held.
+func (d *directory) removeOwn(own *ownTicket) (check bool, err error) {
+	// By path first: in a directory that was moved away there is no line.
+	in, lerr := d.inLine(own)
+	if closeBeforeRemove {
+		own.close()
+	}
+	err = d.root.Remove(own.name)
+	switch {
+	case isGone(err) || err == nil && lerr == nil && !in:
+		err = ErrNotQueued
+	case err != nil:
+		err = fmt.Errorf("removing the ticket: %w", err)
+		d.undead[own.name] = struct{}{}
+	}
+	i, _ := d.line.index(own.name)
+	d.forget(i)
+	nextIsOurs := i < len(d.line) && d.line[i].own != nil
+	return !(i == 0 && nextIsOurs || i > 0 && len(d.own) > 0), err
+}
+
+// removeForeign removes a ticket that another process took. mu is held.
+func (d *directory) removeForeign(t Ticket) error {
+	if name, ok := parseTicketName(t.Member); !ok || name.number != t.Number {
+		return ErrNotQueued
+	}
+	if info, err := d.root.Lstat(t.Member); isGone(err) || err == nil && !info.Mode().IsRegular() || !d.current() {
+		return ErrNotQueued
+	}
+	if err := d.root.Remove(t.Member); isGone(err) {
+		return ErrNotQueued
+	} else if err != nil {
+		return fmt.Errorf("removing the ticket: %w", err)
+	}
+	if i, ok := d.line.index(t.Member); ok {
+		d.forget(i)
+	}
+	return nil
+}
+
+// release removes the ticket, makes sure that the next in line is alive, and
+// cleans up if there is none.
+func (d *directory) release(ctx context.Context, s *fileSettings, t Ticket) error {
+	check, err := d.remove(ctx, s, t)
+	if !check || errors.Is(err, errDirectoryGone) {
+		return err
+	}
+	// The ticket is out of the line: what fails from here on is made good by
+	// whoever comes next, and is not the caller's business.
+	l, lerr := d.lockSeq(ctx, s, forAsLong)
+	if lerr != nil {
+		if errors.Is(lerr, errDirectoryGone) {
+			d.retire()
+		}
+		return err
+	}
+	defer l.unlock()
+	if l.evictHeads() != nil || d.head() != nil {
+		return err
+	}
+	if l.learn() == nil && l.evictHeads() == nil {
+		l.cleanUp()
+	}
+	return err
+}
+
+// maybeCleanUp cleans up if nobody is in line and nobody is at it.
+func (d *directory) maybeCleanUp(ctx context.Context, s *fileSettings) error {
+	// Without seq there is nothing to lock, and rmdir is safe by itself.
+	if !d.exists(seqName) {
+		if removeDirectory(d.path) == nil {
+			d.retire()
+		}
+		return nil
+	}
+	l, err := d.lockSeq(ctx, s, notAtAll)
+	if err != nil {
+		return err
+	}
+	defer l.unlock()
+	if err := l.learn(); err != nil {
+		return err
+	}
+	l.cleanUp()
+	return nil
+}
+
+// cleanUp removes every artifact of the queue if nobody is in line. The line
+// must be known. Whoever waits for the flock finds that seq is not the one at
+// the path any more, and starts over.
+func (l *seqLock) cleanUp() {
+	d := l.d
+	// A seq that is ahead of the clock, because the clock was set back, is
+	// what keeps the numbers from going back with it.
+	if d.head() != nil || d.hasUndead() || l.number >= clockNumber() {
+		return
+	}
+	if closeBeforeRemove {
+		d.setSeq(nil, nil)
+		dropFlock(l.lock)
+	}
+	if d.root.Remove(seqName) != nil {
+		return
+	}
+	d.setSeq(nil, nil)
+	if removeDirectory(d.path) == nil {
+		d.retire()
+	}
+}
+
+func (d *directory) hasUndead() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.undead) > 0
+}

@@ -1,0 +1,10 @@
+//go:build !unix
+
+package queue_test
+
+import "github.com/fifolock/fifolock/queue"
+
+// fileRoles are the parts that another process can play.
+var fileRoles = map[string]func(*queue.File) error{
+	"file-hold": holdWorker,
+}

@@ -1,0 +1,88 @@
+// Package queue keeps ticket queues: lines in which everyone who comes takes
+// a number, and the one with the lowest number is the head and owns whatever
+// the line is for. Package lock makes a mutex of one.
+//
+//	arrivals →  [ 17 ] [ 16 ] [ 15 ] [ 14 ]  → leaves the line with Remove
+//	            newest                head: owns the lock
+//
+// [File] keeps its line in a directory, for the processes of one machine;
+// [Redis] keeps it in a Redis server, for many machines. Both promise the
+// same, and package queuetest checks it:
+//
+//   - Numbers strictly increase for the life of a name, also when everything
+//     that the queue had stored was lost. So a number is a fencing token: a
+//     storage that remembers the highest it has seen can refuse whoever comes
+//     late with a lower one.
+//   - Taking a number and standing in line is one step. There is no moment in
+//     which a later number is in line and an earlier one is not yet.
+//   - A ticket leaves the line when it is removed, or when its owner is gone.
+//     How a queue knows that an owner is gone differs and is told at each
+//     type; it is never how long the owner has waited.
+//
+// [TicketQueue] is all that a queue must be able to do. What some queues do
+// better is in the small interfaces beside it ([TryRegisterer], [Releaser],
+// [Refresher], [Watcher], [Positioner], [Lister]); the function named after
+// each uses it or does without, the way io/fs.ReadDir does.
+package queue
+
+import (
+	"context"
+	"errors"
+)
+
+// ErrNotQueued is returned for a ticket that is not in line: it was removed,
+// or its owner was taken for gone and it was evicted, or the queue's storage
+// was lost. The ticket never comes back; whoever still wants to wait takes a
+// new one.
+var ErrNotQueued = errors.New("queue: the ticket is not in line")
+
+// Ticket is a place in a queue. It is a plain value: it may be copied, and
+// compared with ==, and nothing about it changes after Register returned it.
+type Ticket struct {
+	// Number is the order in line and the fencing token: greater than every
+	// number given out before under the same name, greater than 0, and less
+	// than 1<<53.
+	Number int64
+
+	// Member is the entry's name in the queue's storage.
+	Member string
+
+	// Ahead is how many members were in line before it when it was taken. 0
+	// means that it is the head: its owner need not ask IsHead. Members whose
+	// owners were gone may have been counted, unless all were.
+	Ahead int
+}
+
+// TicketQueue is a line whose head owns whatever the line is for.
+//
+// All methods may be called concurrently. They obey ctx as far as the backend
+// can be interrupted, and return an error for which errors.Is(err, ctx.Err())
+// holds when ctx ended the call.
+type TicketQueue interface {
+	// Register takes the next number and stands in line, in one step. If it
+	// returns an error, no ticket is left in line, or (when the backend could
+	// not be reached to make sure) one that leaves by itself as a dead owner's
+	// does.
+	Register(ctx context.Context) (Ticket, error)
+
+	// IsHead reports whether t is the first in line. It returns ErrNotQueued
+	// when t is not in line at all: an empty line is not t's turn.
+	IsHead(ctx context.Context, t Ticket) (bool, error)
+
+	// Remove takes t out of the line. It returns ErrNotQueued when t was not
+	// in line; it never touches another ticket.
+	Remove(ctx context.Context, t Ticket) error
+
+	// CleanupStale removes the heads whose owners are gone, up to the first
+	// member whose owner is not.
+	CleanupStale(ctx context.Context) error
+
+	// IsEmpty reports whether nobody is in line. Members whose owners are gone
+	// count as long as nobody has removed them.
+	IsEmpty(ctx context.Context) (bool, error)
+
+	// MaybeCleanup removes every artifact of the queue if nobody is in line.
+	// It is best effort: it reports nothing, and what it could not remove now
+	// is removed by a later call.
+	MaybeCleanup(ctx context.Context)
+}

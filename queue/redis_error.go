@@ -1,0 +1,100 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// answerError is what a script can answer besides success, in words. Nothing
+// was done.
+type answerError string
+
+func (e answerError) Error() string { return string(e) }
+
+const (
+	errCrowded   = answerError("more than 1000 entries in the queue's ZSET are no tickets: remove them, or give the queue another name")
+	errExhausted = answerError("the numbers are used up: the seq key or an entry says almost 1<<53; when nobody is in line, delete the queue's keys")
+	errRefused   = answerError("the registration was given up before it was taken: register anew")
+)
+
+func (s status) err() error {
+	switch s {
+	case statusOK:
+		return nil
+	case statusGone:
+		return ErrNotQueued
+	case statusCrowded:
+		return errCrowded
+	case statusExhausted:
+		return errExhausted
+	case statusRefused:
+		return errRefused
+	}
+	return fmt.Errorf("the script answered %q", string(s))
+}
+
+// fail wraps err, which ended an operation, with the operation and the queue.
+func (r *Redis) fail(ctx context.Context, operation string, err error) error {
+	if isAnswer(err) {
+		return fmt.Errorf("%v: %s: %w%s", r, operation, err, advice(err))
+	}
+	if ended := contextError(ctx); ended != nil && !errors.Is(err, ended) {
+		return fmt.Errorf("%v: %s: %w: %w", r, operation, ended, err)
+	}
+	return fmt.Errorf("%v: %s: %w", r, operation, err)
+}
+
+// failTicket wraps err, which ended an operation on a ticket.
+func (r *Redis) failTicket(ctx context.Context, operation string, t Ticket, err error) error {
+	return r.fail(ctx, fmt.Sprintf("%s ticket %d", operation, t.Number), err)
+}
+
+// contextError returns ctx.Err(), or what it is about to be: a connection may
+// see the deadline a moment before the ctx does.
+func contextError(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// isReply reports whether err is an error that the server replied with.
+func isReply(err error) bool {
+	var reply redis.Error
+	return errors.As(err, &reply)
+}
+
+// isAnswer reports whether err came back from the server, or is one that
+// asking again would not change. Any other error leaves open what the server
+// has done.
+func isAnswer(err error) bool {
+	var answer answerError
+	return isReply(err) || errors.As(err, &answer) ||
+		errors.Is(err, ErrNotQueued) || errors.Is(err, redis.ErrClosed)
+}
+
+const rights = "the user needs the commands, keys and channels that the documentation of queue.Redis lists"
+
+// advice says what to do about an answer of the server.
+func advice(err error) string {
+	for prefix, text := range map[string]string{
+		"WRONGTYPE": "a key of this queue holds something else; delete it, or give the queue another name",
+		"NOPERM":    rights,
+		"READONLY":  "the client is connected to a replica; connect it to the primary",
+		"OOM":       "nobody new can join; who is in line is not affected",
+		// What Redis 7.0 says instead of NOPERM when a script lacks a right.
+		"The user executing the script": rights,
+	} {
+		if redis.HasErrorPrefix(err, prefix) {
+			return " (" + text + ")"
+		}
+	}
+	return ""
+}

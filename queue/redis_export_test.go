@@ -1,0 +1,28 @@
+package queue
+
+// The hashes by which tests recognise a command on the wire.
+var (
+	RegisterHash    = registerScript.Hash()
+	TryRegisterHash = tryRegisterScript.Hash()
+	ReleaseHash     = releaseScript.Hash()
+	RefreshHash     = refreshScript.Hash()
+	AbandonHash     = abandonScript.Hash()
+)
+
+// Mailboxes returns how many mailboxes the hub of q has.
+func Mailboxes(q *Redis) int {
+	h := q.home.Load()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.mailboxes)
+}
+
+// Hub returns the id of q's hub.
+func Hub(q *Redis) string { return q.home.Load().id }
+
+// Hubs returns how many hubs are known.
+func Hubs() int {
+	hubs.Lock()
+	defer hubs.Unlock()
+	return len(hubs.byClient)
+}

@@ -1,0 +1,55 @@
+package queue
+
+import (
+	"context"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"github.com/fifolock/fifolock/internal/redistest"
+)
+
+// The latest counts, but a grant is never displaced by a hint.
+func TestRedisMailbox(t *testing.T) {
+	for _, test := range []struct {
+		put  []Wake
+		want Wake
+	}{
+		{[]Wake{Look}, Look},
+		{[]Wake{Look, Look}, Look},
+		{[]Wake{Granted}, Granted},
+		{[]Wake{Look, Granted}, Granted},
+		{[]Wake{Granted, Look}, Granted},
+		{[]Wake{Granted, Look, Granted, Look}, Granted},
+	} {
+		box := newHub(nil).openLocked("token", "proof")
+		<-box.wake // the hub does not listen, so there is a Look
+		for _, w := range test.put {
+			box.put(w)
+		}
+		if got := <-box.wake; got != test.want || len(box.wake) != 0 {
+			t.Errorf("after %v: %v, and %d more; want only %v", test.put, got, len(box.wake), test.want)
+		}
+	}
+}
+
+// closing is a client that was closed when it was about to make a pub/sub
+// connection: that connection works.
+type closing struct{ *redis.Client }
+
+func (closing) Ping(ctx context.Context) *redis.StatusCmd {
+	cmd := redis.NewStatusCmd(ctx, "ping")
+	cmd.SetErr(redis.ErrClosed)
+	return cmd
+}
+
+// The subscription ends although its connection has outlived its client.
+func TestRedisSubscriptionOfClosedClient(t *testing.T) {
+	client := redistest.Client(t)
+	before := goleak.IgnoreCurrent()
+	h := newHub(closing{client})
+	_, stop := h.watch(h.newToken())
+	goleak.VerifyNone(t, before)
+	stop()
+}

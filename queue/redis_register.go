@@ -1,0 +1,103 @@
+package queue
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// abandonTimeout is how long a registration that failed tries to make sure that
+// no ticket is left.
+const abandonTimeout = 5 * time.Second
+
+// Register takes the next number and stands in line, in one round trip.
+//
+// When the server was asked and did not answer, Register makes sure, for up to
+// five seconds, that no ticket is left before it returns the error. If it
+// cannot, a ticket that may be there runs out with its lease.
+func (r *Redis) Register(ctx context.Context) (Ticket, error) {
+	t, _, err := r.enrol(ctx, "register", registerScript)
+	return t, err
+}
+
+// TryRegister takes a ticket if nobody is in line, in one round trip. The dead
+// do not count; they are removed. An error leaves no ticket, as for Register.
+func (r *Redis) TryRegister(ctx context.Context) (Ticket, bool, error) {
+	return r.enrol(ctx, "try to register", tryRegisterScript)
+}
+
+// enrol runs one of the two scripts that put a ticket in line.
+func (r *Redis) enrol(ctx context.Context, operation string, script *redis.Script) (Ticket, bool, error) {
+	h, err := r.begin(ctx)
+	if err != nil {
+		return Ticket{}, false, r.fail(ctx, operation, err)
+	}
+	token, proof := h.newToken(), rand.Text()
+	// The mailbox is there before anyone can write to it, so that no message
+	// is missed between registering and watching.
+	h.open(token, proof)
+	request := &sending{value: token}
+	t, ok, err := r.take(ctx, h, script, request, proof)
+	if err != nil || t.Ahead == 0 {
+		h.drop(token) // nobody, or a head: there is nothing to be told
+	}
+	if err != nil {
+		if request.times.Load() > 0 {
+			r.abandon(ctx, h, token, request.times.Load() == 1 && isAnswer(err))
+		}
+		return Ticket{}, false, r.fail(ctx, operation, err)
+	}
+	return t, ok, nil
+}
+
+// take sends the request until the script is through with the dead.
+func (r *Redis) take(ctx context.Context, h *hub, script *redis.Script, request *sending, proof string) (Ticket, bool, error) {
+	keys := r.ticketKeys(request.value)
+	for {
+		answer, err := runScript(ctx, r.client, script, request, keys,
+			request, r.lease.Milliseconds(), r.lasts(), leaseText(proof, r.lease), h.id)
+		if err != nil {
+			return Ticket{}, false, err
+		}
+		h.deliver(answer.message)
+		switch answer.status {
+		case statusAgain:
+			if err := ctx.Err(); err != nil {
+				return Ticket{}, false, err
+			}
+		case statusBusy:
+			return Ticket{}, false, nil
+		case statusOK:
+			entry, err := parseRedisEntry(answer.text(0))
+			if err != nil {
+				return Ticket{}, false, err
+			}
+			return Ticket{entry.number, answer.text(0), int(answer.integer(1))}, true, nil
+		default:
+			return Ticket{}, false, answer.status.err()
+		}
+	}
+}
+
+// abandon takes back a registration that returned an error. Unless the request
+// was surely answered by that error, a mark is left that refuses it should it
+// arrive late. The caller's ctx may be what ended it, so it does not count here.
+func (r *Redis) abandon(ctx context.Context, h *hub, token string, answered bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
+	defer cancel()
+	var mark int64
+	if !answered {
+		mark = r.lease.Milliseconds()
+	}
+	defer h.look() // a lost reply may have carried a grant for one of ours
+	// What is still there after all the tries runs out with its lease.
+	_ = r.persist(ctx, func() error {
+		answer, err := runScript(ctx, r.client, abandonScript, nil, r.ticketKeys(token), mark, h.id)
+		if err == nil {
+			h.deliver(answer.message)
+		}
+		return err
+	})
+}

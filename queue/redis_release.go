@@ -1,0 +1,50 @@
+package queue
+
+import "context"
+
+// Remove takes t out of the line, tells the next, and leaves the seq key as it
+// is. See Release.
+func (r *Redis) Remove(ctx context.Context, t Ticket) error {
+	return r.leave(ctx, "remove", t, false)
+}
+
+// Release takes t out of the line, tells the next, and removes every key of a
+// line that has become empty, in one round trip.
+//
+// When the server does not answer, Release asks again until ctx ends or the
+// lease must have run out. An answer to a repeated request says no more
+// whether it was this call that removed t; it is taken to have been.
+func (r *Redis) Release(ctx context.Context, t Ticket) error {
+	return r.leave(ctx, "release", t, true)
+}
+
+func (r *Redis) leave(ctx context.Context, operation string, t Ticket, cleanup bool) error {
+	h, token, err := r.beginTicket(ctx, t)
+	if err != nil {
+		return r.failTicket(ctx, operation, t, err)
+	}
+	h.drop(token)
+	request := &sending{value: t.Member}
+	flag := 0
+	if cleanup {
+		flag = 1
+	}
+	err = r.persist(ctx, func() error {
+		answer, err := runScript(ctx, r.client, releaseScript, request, r.ticketKeys(token), request, h.id, flag)
+		if err != nil {
+			return err
+		}
+		h.deliver(answer.message)
+		if answer.status == statusGone && request.times.Load() > 1 {
+			return nil // the reply to an earlier request was lost
+		}
+		return answer.status.err()
+	})
+	if request.times.Load() > 1 {
+		h.look() // a lost reply may have carried a grant for one of ours
+	}
+	if err != nil {
+		return r.failTicket(ctx, operation, t, err)
+	}
+	return nil
+}

@@ -1,0 +1,13 @@
+-- cleanup-stale.lua removes the dead heads and tells the new head.
+--
+-- KEYS  queue, seq
+-- ARGV  the caller's hub
+-- Returns {'ok', message}, {'again', message} or {'crowded', ''}
+
+local line = survey()
+if not line then
+  return { 'crowded', '' }
+end
+primary()
+evict(line)
+return { line.more and 'again' or 'ok', tell(line, ARGV[1]) }

@@ -1,0 +1,26 @@
+-- position.lua removes the dead heads and says how many are before a ticket.
+--
+-- KEYS  queue, seq, lease
+-- ARGV  entry, the caller's hub
+-- Returns {'ok', how many are before it (0: it is the head), message},
+--   {'gone', message}, {'again', message} or {'crowded', ''}
+
+local line = survey()
+if not line then
+  return { 'crowded', '' }
+end
+primary()
+local value = line.head ~= ARGV[1] and call('GET', KEYS[3])
+evict(line)
+if line.head == ARGV[1] then
+  return { 'ok', 0, '' }
+end
+local message = tell(line, ARGV[2])
+if not value or value == '' or not queued(ARGV[1]) then
+  return { 'gone', message }
+end
+if line.more then
+  return { 'again', message }
+end
+local ahead = call('ZRANK', KEYS[1], ARGV[1]) - line.foreign
+return { 'ok', math.max(1, ahead), message }
