@@ -1,0 +1,78 @@
+package lock_test
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/fifolock/fifolock/internal/memqueue"
+	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/queue"
+)
+
+// same makes every value of a line the same one.
+func same(q queue.TicketQueue) func() queue.TicketQueue {
+	return func() queue.TicketQueue { return q }
+}
+
+func TestMemory(t *testing.T) {
+	runSuite(t, func(*testing.T) func() queue.TicketQueue { return same(memqueue.New(0)) })
+}
+
+func TestMemoryWithLease(t *testing.T) {
+	runSuite(t, func(*testing.T) func() queue.TicketQueue { return same(memqueue.New(10 * time.Second)) })
+}
+
+func TestSixMethods(t *testing.T) {
+	runSuite(t, func(*testing.T) func() queue.TicketQueue { return same(memqueue.Six(memqueue.New(0))) })
+}
+
+func TestFile(t *testing.T) {
+	runSuite(t, func(t *testing.T) func() queue.TicketQueue {
+		dir := filepath.Join(t.TempDir(), "queue")
+		return func() queue.TicketQueue { return queue.NewFile(dir) }
+	})
+}
+
+func TestFileWithStaleTimeout(t *testing.T) {
+	runSuite(t, func(t *testing.T) func() queue.TicketQueue {
+		dir := filepath.Join(t.TempDir(), "queue")
+		return func() queue.TicketQueue { return queue.NewFile(dir, queue.WithStaleTimeout(10*time.Second)) }
+	})
+}
+
+func TestFileWithSixMethods(t *testing.T) {
+	runSuite(t, func(t *testing.T) func() queue.TicketQueue {
+		dir := filepath.Join(t.TempDir(), "queue")
+		return func() queue.TicketQueue { return memqueue.Six(queue.NewFile(dir)) }
+	})
+}
+
+func TestRedis(t *testing.T) {
+	runSuite(t, func(t *testing.T) func() queue.TicketQueue {
+		client, name := redistest.Client(t), redistest.Name(t)
+		return func() queue.TicketQueue { return queue.NewRedis(client, name) }
+	})
+}
+
+// TestRedisClients has a client for each value, as different processes have.
+func TestRedisClients(t *testing.T) {
+	runSuite(t, func(t *testing.T) func() queue.TicketQueue {
+		name := redistest.Name(t)
+		return func() queue.TicketQueue { return queue.NewRedis(redistest.Client(t), name) }
+	})
+}
+
+func TestRedisWithSixMethods(t *testing.T) {
+	runSuite(t, func(t *testing.T) func() queue.TicketQueue {
+		client, name := redistest.Client(t), redistest.Name(t)
+		return func() queue.TicketQueue { return memqueue.Six(queue.NewRedis(client, name)) }
+	})
+}
+
+func TestMiniredis(t *testing.T) {
+	runSuite(t, func(t *testing.T) func() queue.TicketQueue {
+		client, name := redistest.ClientOf(t, redistest.Miniredis(t)), redistest.Name(t)
+		return func() queue.TicketQueue { return queue.NewRedis(client, name) }
+	})
+}

@@ -1,0 +1,254 @@
+package lock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/fifolock/fifolock/queue"
+)
+
+const (
+	// beatsPerLease is how often a lease is renewed in its length, so that two
+	// heartbeats in a row may fail.
+	beatsPerLease = 3
+
+	// retriesPerLease is how often a heartbeat that failed is tried again.
+	retriesPerLease = 15
+
+	// marginPerLease is the part of a lease that is not relied upon: it covers
+	// the difference in rate of two clocks and a late timer.
+	marginPerLease = 10
+
+	// beatsUnderWay is how many heartbeats may be unanswered at a time. One
+	// that hangs must not keep the next from getting through.
+	beatsUnderWay = 4
+
+	// checkInterval is how often a ticket without a lease is looked after.
+	checkInterval = 10 * time.Second
+)
+
+// errLeaseRanOut is why a ticket is given up that could not be renewed in time.
+var errLeaseRanOut = errors.New("the lease ran out before a heartbeat was answered")
+
+// heartbeat keeps a ticket alive from the moment it is in line until stop, and
+// notices when the queue does not believe in it any more: because the queue
+// said so, or because the lease may have run out, by this process's monotonic
+// clock and without the queue's help.
+//
+// It runs on timers, not in a goroutine of its own: a lock that is held for
+// less than a third of its lease costs two timers and no more.
+type heartbeat struct {
+	q      queue.TicketQueue
+	trace  *Trace
+	ticket queue.Ticket
+	lease  time.Duration // 0: the ticket lives as long as its owner
+	lost   chan struct{} // closed when the ticket is lost
+
+	mu      sync.Mutex
+	until   time.Time // with a lease: believed until then
+	next    *time.Timer
+	expiry  *time.Timer // nil without a lease
+	ctx     context.Context
+	cancel  context.CancelFunc // nil until the first beat
+	beats   int                // under way
+	idle    chan struct{}      // closed when beats is 0 again; nil before the first beat
+	failure error              // of the latest beat, if it failed
+	reason  error              // why the ticket was lost; nil while it is not
+	owner   bool               // the ticket owns the lock
+	stopped bool
+}
+
+// startHeartbeat keeps t alive, which was taken by a call that began at sent.
+func (m *Mutex) startHeartbeat(t queue.Ticket, sent time.Time) *heartbeat {
+	h := &heartbeat{
+		q:      m.queue,
+		trace:  &m.options.trace,
+		ticket: t,
+		lease:  queue.Lease(m.queue),
+		lost:   make(chan struct{}),
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.next = time.AfterFunc(h.interval(), h.beat)
+	if h.lease > 0 {
+		h.until = h.believedUntil(sent)
+		h.expiry = time.AfterFunc(time.Until(h.until), h.expire)
+	}
+	return h
+}
+
+func (h *heartbeat) interval() time.Duration {
+	if h.lease > 0 {
+		return h.lease / beatsPerLease
+	}
+	return checkInterval
+}
+
+// believedUntil is how long a sign of life that was sent at the given time can
+// be relied on. It counts from the sending: nobody knows when it arrived.
+func (h *heartbeat) believedUntil(sent time.Time) time.Time {
+	return sent.Add(h.lease - h.lease/marginPerLease)
+}
+
+// beat refreshes the ticket once and arranges for the next time.
+func (h *heartbeat) beat() {
+	ctx, ok := h.begin()
+	if !ok {
+		return
+	}
+	sent := time.Now()
+	err := queue.Refresh(ctx, h.q, h.ticket)
+	if h.end(sent, err) {
+		h.trace.heartbeatFailed(h.ticket, err)
+	}
+}
+
+// begin notes that a beat is under way. The next one is arranged before this
+// one is sent, so that it comes also when this one hangs.
+func (h *heartbeat) begin() (context.Context, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over() {
+		return nil, false
+	}
+	h.next.Reset(h.interval())
+	if h.beats == beatsUnderWay {
+		return nil, false
+	}
+	if h.cancel == nil {
+		h.ctx, h.cancel = context.WithCancel(context.Background())
+	}
+	if h.beats == 0 {
+		h.idle = make(chan struct{})
+	}
+	h.beats++
+	return h.ctx, true
+}
+
+// end notes how a beat went, and reports whether it is to be told as a failure
+// that the ticket has survived.
+func (h *heartbeat) end(sent time.Time, err error) (failed bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.beats--
+	if h.beats == 0 {
+		close(h.idle)
+	}
+	if h.over() {
+		return false
+	}
+	h.failure = err
+	switch {
+	case err == nil:
+		h.renew(sent)
+		return false
+	case errors.Is(err, queue.ErrNotQueued):
+		h.lose(err)
+		return false
+	case h.lease > 0: // one failed heartbeat is not a loss
+		h.next.Reset(h.lease / retriesPerLease)
+	}
+	return true
+}
+
+// renew notes that a sign of life sent at the given time was heard. Answers
+// may overtake each other: an older one never shortens what a newer one gave.
+// h.mu is held.
+func (h *heartbeat) renew(sent time.Time) {
+	if h.lease == 0 {
+		return
+	}
+	if until := h.believedUntil(sent); until.After(h.until) {
+		h.until = until
+		h.expiry.Reset(time.Until(until))
+	}
+}
+
+// expire gives the ticket up if it was not renewed in time.
+func (h *heartbeat) expire() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over() || time.Now().Before(h.until) { // renewed while this timer fired
+		return
+	}
+	h.lose(h.ranOut())
+}
+
+func (h *heartbeat) ranOut() error {
+	if h.failure == nil {
+		return errLeaseRanOut
+	}
+	return fmt.Errorf("%w: %w", errLeaseRanOut, h.failure)
+}
+
+// over reports whether there is nothing left to keep alive. h.mu is held.
+func (h *heartbeat) over() bool { return h.stopped || h.reason != nil }
+
+// lose gives the ticket up. h.mu is held.
+func (h *heartbeat) lose(reason error) {
+	h.reason = reason
+	h.halt()
+	close(h.lost)
+	if h.owner {
+		go h.trace.lost(h.ticket, reason) // it may call back into the Mutex
+	}
+}
+
+// halt stops the timers and ends what is under way. h.mu is held.
+func (h *heartbeat) halt() {
+	h.next.Stop()
+	if h.expiry != nil {
+		h.expiry.Stop()
+	}
+	if h.cancel != nil {
+		h.cancel()
+	}
+}
+
+// own turns the ticket of a waiter into that of an owner: from now on its loss
+// is told to the hooks. It returns false if the ticket may be lost already,
+// also when the timer that would have said so has not fired yet, as after a
+// SIGSTOP.
+func (h *heartbeat) own() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over() {
+		return false
+	}
+	if h.lease > 0 && !time.Now().Before(h.until) {
+		h.lose(h.ranOut())
+		return false
+	}
+	h.owner = true
+	return true
+}
+
+// stop ends the heartbeat and returns why the ticket was lost, or nil if it was
+// not. After stop, lost is never closed any more.
+func (h *heartbeat) stop() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stopped = true
+	h.halt()
+	return h.reason
+}
+
+// settle waits, after stop, until no beat is under way, but no longer than
+// patience.
+func (h *heartbeat) settle(patience time.Duration) {
+	h.mu.Lock()
+	idle := h.idle
+	h.mu.Unlock()
+	if idle == nil {
+		return
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-idle:
+	case <-timer.C:
+	}
+}

@@ -1,0 +1,134 @@
+package lock_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fifolock/fifolock/internal/memqueue"
+	"github.com/fifolock/fifolock/lock"
+	"github.com/fifolock/fifolock/queue"
+)
+
+func TestMisuseIsReportedByTheFirstCall(t *testing.T) {
+	q := memqueue.New(0)
+	copied := *lock.New(q)
+	for name, test := range map[string]struct {
+		mutex *lock.Mutex
+		want  string
+	}{
+		"nil queue":             {lock.New(nil), "nil queue"},
+		"typed nil queue":       {lock.New((*memqueue.Queue)(nil)), "nil queue"},
+		"zero Mutex":            {&lock.Mutex{}, "not made by New"},
+		"copied Mutex":          {&copied, "copied"},
+		"nil backoff":           {lock.New(q, lock.WithBackOff(nil)), "WithBackOff"},
+		"zero release timeout":  {lock.New(q, lock.WithReleaseTimeout(0)), "WithReleaseTimeout"},
+		"minus release timeout": {lock.New(q, lock.WithReleaseTimeout(-time.Second)), "WithReleaseTimeout"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := test.mutex.Lock(t.Context()); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("Lock returned %v, want an error about %q", err, test.want)
+			}
+			if ok, err := test.mutex.TryLock(t.Context()); ok || err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("TryLock returned %v, %v, want an error about %q", ok, err, test.want)
+			}
+		})
+	}
+	if n := inLine(t, q); n > 0 {
+		t.Errorf("%d tickets are left in line", n)
+	}
+}
+
+func TestNilOptionsAreNone(t *testing.T) {
+	m := lock.New(memqueue.New(0), nil, lock.WithTrace(nil))
+	mustLock(t, m)
+	mustUnlock(t, m)
+}
+
+func TestErrorsNameTheOperationAndTheLock(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	m := lock.New(memqueue.New(0))
+	_, tryErr := m.TryLock(ctx)
+	for operation, err := range map[string]error{
+		"lock: lock memory queue: ":        m.Lock(ctx),
+		"lock: try to lock memory queue: ": tryErr,
+		"lock: unlock memory queue: ":      m.Unlock(),
+	} {
+		if !strings.HasPrefix(err.Error(), operation) {
+			t.Errorf("error is %q, want it to begin with %q", err, operation)
+		}
+	}
+}
+
+func TestHooksAreCalledInOrderAndMayCallBack(t *testing.T) {
+	var m *lock.Mutex
+	var calls []string
+	hook := func(name string) {
+		calls = append(calls, name)
+		_ = m.Token()
+		_, _ = m.TryLock(t.Context())
+	}
+	m = lock.New(memqueue.New(0), lock.WithTrace(&lock.Trace{
+		Registered: func(queue.Ticket) { hook("Registered") },
+		Acquired: func(_ queue.Ticket, waited time.Duration) {
+			if waited < 0 {
+				t.Errorf("waited %v", waited)
+			}
+			hook("Acquired")
+		},
+	}))
+	mustLock(t, m)
+	mustUnlock(t, m)
+	if got := strings.Join(calls, " "); got != "Registered Acquired" {
+		t.Errorf("hooks: %s", got)
+	}
+}
+
+func TestAHookThatPanicsLeavesNoTicket(t *testing.T) {
+	q := memqueue.New(0)
+	m := lock.New(q, lock.WithTrace(&lock.Trace{Registered: func(queue.Ticket) { panic("in a hook") }}))
+	for name, call := range map[string]func(){
+		"Lock":    func() { _ = m.Lock(t.Context()) },
+		"TryLock": func() { _, _ = m.TryLock(t.Context()) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s swallowed the panic", name)
+				}
+			}()
+			call()
+		}()
+	}
+	if n := inLine(t, q); n > 0 {
+		t.Errorf("%d tickets are left in line", n)
+	}
+}
+
+// TestVetComplainsOfACopy runs go vet over a program that copies a Mutex.
+func TestVetComplainsOfACopy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the go command: run without -short")
+	}
+	dir, err := os.MkdirTemp(".", "copied_mutex_")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	program := `package copied
+import "github.com/fifolock/fifolock/lock"
+func Copy(m *lock.Mutex) { c := *m; _ = c.Unlock() }
+`
+	if err := os.WriteFile(filepath.Join(dir, "copied.go"), []byte(program), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	output, err := exec.Command("go", "vet", "./"+dir).CombinedOutput()
+	if err == nil || !strings.Contains(string(output), "copies lock value") {
+		t.Errorf("go vet says: %v\n%s", err, output)
+	}
+}

@@ -1,0 +1,79 @@
+package lock
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// defaultReleaseTimeout is longer than a go-redis read timeout (3 s) and the
+// retry after it, so that one lost reply does not make an Unlock fail.
+const defaultReleaseTimeout = 10 * time.Second
+
+// Option changes how a [Mutex] behaves. What makes no sense is reported by the
+// first call on the Mutex.
+type Option func(*options) error
+
+type options struct {
+	newBackOff     func() backoff.BackOff // nil: the default, which knows the place in line
+	releaseTimeout time.Duration
+	trace          Trace
+}
+
+func newOptions(opts []Option) (options, error) {
+	o := options{releaseTimeout: defaultReleaseTimeout}
+	for _, opt := range opts {
+		if opt == nil {
+			continue
+		}
+		if err := opt(&o); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+// WithBackOff gives the time between two polls of a waiter: newBackOff is called
+// once for each wait, and what it returns is used by one goroutine. It is Reset
+// whenever the line has moved. When it returns [backoff.Stop] it is Reset too:
+// only the ctx ends a wait.
+//
+// Without it a waiter polls after 1 ms, then after twice as long each time up
+// to 1 s; the first in line at least every 25 ms; and one who is told by the
+// queue when its turn comes, and is not the first, every 100 ms for each place
+// in line, up to 5 s, or with a lease a third of that. With it, polls come as it says,
+// whatever the place in line.
+func WithBackOff(newBackOff func() backoff.BackOff) Option {
+	return func(o *options) error {
+		if newBackOff == nil {
+			return errors.New("WithBackOff was given nil: give a function that makes a backoff, or leave it out")
+		}
+		o.newBackOff = newBackOff
+		return nil
+	}
+}
+
+// WithReleaseTimeout says how long Unlock tries to release the lock before it
+// returns an error, and how long a call that was cancelled goes on in the
+// background to remove its ticket. 10 s unless given.
+func WithReleaseTimeout(d time.Duration) Option {
+	return func(o *options) error {
+		if d <= 0 {
+			return fmt.Errorf("WithReleaseTimeout was given %v: give a time above 0", d)
+		}
+		o.releaseTimeout = d
+		return nil
+	}
+}
+
+// WithTrace has the hooks of t called. nil is the same as no hooks.
+func WithTrace(t *Trace) Option {
+	return func(o *options) error {
+		if t != nil {
+			o.trace = *t
+		}
+		return nil
+	}
+}

@@ -1,0 +1,668 @@
+package lock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/fifolock/fifolock/internal/memqueue"
+	"github.com/fifolock/fifolock/lock"
+	"github.com/fifolock/fifolock/queue"
+)
+
+const lease = 30 * time.Second
+
+var errDown = errors.New("the backend is down")
+
+// down fails the named methods, or all of them if none is named.
+func down(methods ...string) func(context.Context, string) error {
+	return func(_ context.Context, method string) error {
+		if len(methods) == 0 {
+			return errDown
+		}
+		for _, m := range methods {
+			if m == method {
+				return errDown
+			}
+		}
+		return nil
+	}
+}
+
+// hang blocks the named method until free is closed, whatever its ctx says.
+func hang(method string, free <-chan struct{}) func(context.Context, string) error {
+	return func(_ context.Context, called string) error {
+		if called == method {
+			<-free
+		}
+		return nil
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// inLine returns how many are in q.
+func inLine(t *testing.T, q queue.TicketQueue) int {
+	t.Helper()
+	members, err := queue.Members(t.Context(), q)
+	if err != nil {
+		t.Fatalf("Members: %v", err)
+	}
+	return len(members)
+}
+
+func TestWaiterKeepsItsPlaceForManyLeases(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := memqueue.New(lease)
+		option, tickets := registration()
+		holder, waiter := lock.New(q), lock.New(q, option)
+		mustLock(t, holder)
+		lost := holder.Lost()
+		go func() {
+			time.Sleep(20 * lease)
+			mustUnlock(t, holder)
+		}()
+		mustLock(t, waiter)
+		if first := <-tickets; waiter.Token() != first.Number || len(tickets) > 0 {
+			t.Errorf("served with ticket %d, registered with %d", waiter.Token(), first.Number)
+		}
+		if isClosed(lost) {
+			t.Error("a holder that was alive was told that it is not")
+		}
+		mustUnlock(t, waiter)
+	})
+}
+
+func TestLostClosesBeforeTheLeaseEnds(t *testing.T) {
+	free := make(chan struct{})
+	for name, fault := range map[string]func(*faulty){
+		"refused":              func(f *faulty) { f.failBefore(down("Refresh")) },
+		"hanging":              func(f *faulty) { f.failBefore(hang("Refresh", free)) },
+		"applied, reply lost":  func(f *faulty) { f.failAfter(down("Refresh")) },
+		"applied, reply hangs": func(f *faulty) { f.failAfter(hang("Refresh", free)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				free = make(chan struct{})
+				q := newFaulty(memqueue.New(lease))
+				var losses atomic.Int32
+				m := lock.New(q, lock.WithTrace(&lock.Trace{Lost: func(queue.Ticket, error) { losses.Add(1) }}))
+				mustLock(t, m)
+				time.Sleep(lease/3 + time.Second) // one heartbeat was answered
+				acknowledged := time.Now().Add(-time.Second)
+				fault(q)
+				<-m.Lost()
+				if held := time.Since(acknowledged); held >= lease || held < lease/2 {
+					t.Errorf("Lost closed %v after the last heartbeat that was answered, the lease is %v", held, lease)
+				}
+				close(free)
+				synctest.Wait()
+				if n := losses.Load(); n != 1 {
+					t.Errorf("the hook Lost was called %d times", n)
+				}
+				if err := m.Unlock(); !errors.Is(err, lock.ErrLost) {
+					t.Errorf("Unlock returned %v, want ErrLost", err)
+				}
+			})
+		})
+	}
+}
+
+func TestOneFailedHeartbeatIsNotALoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(memqueue.New(lease))
+		var failures atomic.Int32
+		m := lock.New(q, lock.WithTrace(&lock.Trace{
+			HeartbeatFailed: func(_ queue.Ticket, err error) {
+				if !errors.Is(err, errDown) {
+					t.Errorf("the hook HeartbeatFailed was told %v", err)
+				}
+				failures.Add(1)
+			},
+		}))
+		mustLock(t, m)
+		for range 10 {
+			q.failBefore(down("Refresh"))
+			time.Sleep(lease / 2)
+			q.failBefore(down("nothing"))
+			time.Sleep(lease / 2)
+		}
+		if isClosed(m.Lost()) {
+			t.Error("lost, although every other heartbeat came through")
+		}
+		if failures.Load() < 10 {
+			t.Errorf("the hook HeartbeatFailed was called %d times", failures.Load())
+		}
+		mustUnlock(t, m)
+	})
+}
+
+func TestOneHangingHeartbeatIsNotALoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(memqueue.New(lease))
+		m := lock.New(q)
+		mustLock(t, m)
+		free := make(chan struct{})
+		var hung atomic.Bool
+		q.failBefore(func(_ context.Context, method string) error {
+			if method == "Refresh" && hung.CompareAndSwap(false, true) {
+				<-free
+			}
+			return nil
+		})
+		time.Sleep(3 * lease)
+		if isClosed(m.Lost()) {
+			t.Error("lost, although only one heartbeat hung")
+		}
+		close(free)
+		mustUnlock(t, m)
+	})
+}
+
+func TestLostWhenTheTicketIsGone(t *testing.T) {
+	for name, lease := range map[string]time.Duration{"lease=30s": lease, "lease=none": 0} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := memqueue.New(lease)
+				option, tickets := registration()
+				m := lock.New(q, option)
+				mustLock(t, m)
+				evict(t, m, <-tickets)
+				<-m.Lost()
+				if err := m.Unlock(); !errors.Is(err, lock.ErrLost) || !errors.Is(err, queue.ErrNotQueued) {
+					t.Errorf("Unlock returned %v, want ErrLost because of ErrNotQueued", err)
+				}
+			})
+		})
+	}
+}
+
+func TestNoHeartbeatAfterUnlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(memqueue.New(lease))
+		m := lock.New(q)
+		mustLock(t, m)
+		time.Sleep(lease)
+		mustUnlock(t, m)
+		n := q.count("")
+		time.Sleep(3 * lease)
+		if late := q.count("") - n; late > 0 {
+			t.Errorf("%d calls after Unlock", late)
+		}
+	})
+}
+
+func TestUnlockAwaitsTheHeartbeatUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(memqueue.New(lease))
+		m := lock.New(q)
+		mustLock(t, m)
+		free := make(chan struct{})
+		q.failBefore(hang("Refresh", free))
+		time.Sleep(lease/3 + time.Millisecond)
+		unlocked := make(chan error, 1)
+		go func() { unlocked <- m.Unlock() }()
+		synctest.Wait()
+		if q.count("Release") > 0 {
+			t.Error("the ticket was released while a heartbeat was under way")
+		}
+		close(free)
+		if err := <-unlocked; err != nil {
+			t.Errorf("Unlock: %v", err)
+		}
+	})
+}
+
+func TestCallsReturnWhenTheContextEndsAndTheBackendHangs(t *testing.T) {
+	for _, method := range []string{"Register", "Position", "TryRegister"} {
+		t.Run(method, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := newFaulty(memqueue.New(lease))
+				holder := lock.New(q)
+				if method != "TryRegister" {
+					mustLock(t, holder)
+				}
+				free := make(chan struct{})
+				q.failAfter(hang(method, free))
+
+				m := lock.New(q)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				began := time.Now()
+				var err error
+				if method == "TryRegister" {
+					_, err = m.TryLock(ctx)
+				} else {
+					err = m.Lock(ctx)
+				}
+				if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took > time.Second+100*time.Millisecond {
+					t.Errorf("returned %v after %v", err, took)
+				}
+				close(free) // the backend is back
+				synctest.Wait()
+				if method != "TryRegister" {
+					mustUnlock(t, holder)
+				}
+				if n := inLine(t, q); n > 0 {
+					t.Errorf("%d tickets are left in line", n)
+				}
+			})
+		})
+	}
+}
+
+func TestAnEndedContextAsksTheQueueNothing(t *testing.T) {
+	q := newFaulty(memqueue.New(0))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	m := lock.New(q)
+	if err := m.Lock(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Lock returned %v", err)
+	}
+	if ok, err := m.TryLock(ctx); ok || !errors.Is(err, context.Canceled) {
+		t.Errorf("TryLock returned %v, %v", ok, err)
+	}
+	if n := q.count(""); n > 0 {
+		t.Errorf("the queue was asked %d times", n)
+	}
+}
+
+func TestUnlockGivesUpAfterTheReleaseTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(memqueue.New(lease))
+		m, next := lock.New(q, lock.WithReleaseTimeout(2*time.Second)), lock.New(q)
+		mustLock(t, m)
+		lost := m.Lost()
+		free := make(chan struct{})
+		q.failBefore(hang("Release", free))
+		began := time.Now()
+		err := m.Unlock()
+		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took != 2*time.Second {
+			t.Errorf("Unlock returned %v after %v", err, took)
+		}
+		if errors.Is(err, lock.ErrLost) || isClosed(lost) {
+			t.Errorf("the hold counts as lost: %v", err)
+		}
+		mustLock(t, next) // the ticket lapses, because nobody refreshes it
+		if took := time.Since(began); took > lease+time.Second {
+			t.Errorf("the next one was served after %v", took)
+		}
+		close(free)
+		mustUnlock(t, next)
+	})
+}
+
+func TestUnlockOfALostLockDoesNotWaitForTheBackend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(memqueue.New(lease))
+		m := lock.New(q)
+		mustLock(t, m)
+		free := make(chan struct{})
+		q.failBefore(func(context.Context, string) error { <-free; return errDown })
+		<-m.Lost()
+		began := time.Now()
+		if err := m.Unlock(); !errors.Is(err, lock.ErrLost) {
+			t.Errorf("Unlock returned %v, want ErrLost", err)
+		}
+		if took := time.Since(began); took > 100*time.Millisecond {
+			t.Errorf("Unlock took %v", took)
+		}
+		close(free)
+	})
+}
+
+func TestLateAnswerOfALeaseThatRanOutIsNotAHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(memqueue.New(lease))
+		slow := true
+		q.failAfter(func(_ context.Context, method string) error {
+			if method == "Register" && slow {
+				slow = false
+				time.Sleep(2 * lease) // as when the process is stopped
+			}
+			return nil
+		})
+		option, tickets := registration()
+		m := lock.New(q, option)
+		mustLock(t, m)
+		first, second := <-tickets, <-tickets
+		if m.Token() != second.Number {
+			t.Errorf("holds with ticket %d, of %d and %d", m.Token(), first.Number, second.Number)
+		}
+		mustUnlock(t, m)
+	})
+}
+
+func TestLocalGoroutineWaitsForTheUnlockOfTheLoser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := memqueue.New(lease)
+		option, tickets := registration()
+		m := lock.New(q, option)
+		mustLock(t, m)
+		evict(t, m, <-tickets)
+		served := make(chan error, 1)
+		go func() { served <- m.Lock(t.Context()) }()
+		time.Sleep(10 * lease) // its own ticket is kept alive meanwhile
+		if ok, err := m.TryLock(t.Context()); ok || err != nil {
+			t.Errorf("TryLock returned %v, %v", ok, err)
+		}
+		select {
+		case err := <-served:
+			t.Fatalf("Lock returned %v before the loser's Unlock", err)
+		default:
+		}
+		if err := m.Unlock(); !errors.Is(err, lock.ErrLost) {
+			t.Errorf("Unlock returned %v, want ErrLost", err)
+		}
+		if err := <-served; err != nil {
+			t.Fatalf("Lock: %v", err)
+		}
+		mustUnlock(t, m)
+	})
+}
+
+func TestWaiterOutlastsAShortFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(memqueue.New(lease))
+		option, tickets := registration()
+		holder, waiter := lock.New(q), lock.New(q, option)
+		mustLock(t, holder)
+		served := make(chan error, 1)
+		go func() { served <- waiter.Lock(t.Context()) }()
+		ticket := <-tickets
+		q.failBefore(down())
+		time.Sleep(lease / 2)
+		q.failBefore(down("nothing"))
+		mustUnlock(t, holder)
+		if err := <-served; err != nil {
+			t.Fatalf("Lock: %v", err)
+		}
+		if waiter.Token() != ticket.Number {
+			t.Error("the waiter lost its place")
+		}
+		mustUnlock(t, waiter)
+	})
+}
+
+func TestWaiterGivesUpWhenTheFailureLasts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(memqueue.New(lease))
+		holder, waiter := lock.New(q), lock.New(q)
+		mustLock(t, holder)
+		q.failBefore(down("Position", "Watch"))
+		began := time.Now()
+		err := waiter.Lock(t.Context())
+		if took := time.Since(began); !errors.Is(err, errDown) || took > 2*lease {
+			t.Errorf("Lock returned %v after %v", err, took)
+		}
+		mustUnlock(t, holder)
+		if n := inLine(t, q); n > 0 {
+			t.Errorf("%d tickets are left in line", n)
+		}
+	})
+}
+
+func TestFailureOfAQueueWithoutLeaseIsReturnedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(memqueue.New(0))
+		holder, waiter := lock.New(q), lock.New(q)
+		mustLock(t, holder)
+		q.failBefore(down("Position"))
+		if err := waiter.Lock(t.Context()); !errors.Is(err, errDown) {
+			t.Errorf("Lock returned %v, want %v", err, errDown)
+		}
+		mustUnlock(t, holder)
+	})
+}
+
+// TestPolling has a queue that wakes nobody: after Unlock, the next in line
+// looks within 25 ms, and the one after it has not backed off for the time that
+// the first of them waited.
+func TestPolling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := memqueue.Six(memqueue.New(0))
+		holder := lock.New(q)
+		mustLock(t, holder)
+		served := make(chan time.Time, 4)
+		for range cap(served) {
+			option, tickets := registration()
+			m := lock.New(q, option)
+			go func() {
+				mustLock(t, m)
+				served <- time.Now()
+				mustUnlock(t, m)
+			}()
+			<-tickets
+		}
+		time.Sleep(5 * time.Minute)
+		last := time.Now()
+		mustUnlock(t, holder)
+		for range cap(served) {
+			now := <-served
+			if gap := now.Sub(last); gap > 50*time.Millisecond {
+				t.Errorf("hand-off after %v", gap)
+			}
+			last = now
+		}
+	})
+}
+
+// unwatched is a queue that cannot tell a waiter anything.
+type unwatched struct{ *faulty }
+
+func (unwatched) Watch(context.Context, queue.Ticket) (<-chan queue.Wake, func(), error) {
+	return nil, func() {}, errors.New("nothing to listen to")
+}
+
+// TestPollingStartsAnewWhenTheLineMoves has a long line that nobody wakes, in
+// which all but the first have backed off to the longest interval. Once it
+// moves it is served in little more than one such interval, not in one for each.
+func TestPollingStartsAnewWhenTheLineMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := unwatched{newFaulty(memqueue.New(0))}
+		holder := lock.New(q)
+		mustLock(t, holder)
+		served := make(chan struct{}, 20)
+		for range cap(served) {
+			option, tickets := registration()
+			m := lock.New(q, option)
+			go func() {
+				mustLock(t, m)
+				served <- struct{}{}
+				mustUnlock(t, m)
+			}()
+			<-tickets
+		}
+		time.Sleep(time.Minute)
+		began := time.Now()
+		mustUnlock(t, holder)
+		for range cap(served) {
+			<-served
+		}
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("%d waiters were served in %v", cap(served), took)
+		}
+	})
+}
+
+// TestManyDeadCostOneLease has one who waits behind many that all die at once,
+// the holder with them, so that nobody is left to wake it.
+func TestManyDeadCostOneLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := memqueue.New(lease)
+		for range 1000 {
+			if _, err := q.Register(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		began := time.Now()
+		m := lock.New(q)
+		mustLock(t, m)
+		if took := time.Since(began); took > lease+lease/3 {
+			t.Errorf("1000 dead have cost %v; their lease is %v", took, lease)
+		}
+		mustUnlock(t, m)
+	})
+}
+
+// TestIdleWaitersAreQuiet counts what waiters ask of a queue that would wake
+// them, heartbeats included.
+func TestIdleWaitersAreQuiet(t *testing.T) {
+	for waiters, most := range map[int]float64{16: 4, 1000: 0.3} {
+		t.Run(fmt.Sprintf("waiters=%d", waiters), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const seconds = 60
+				q := newFaulty(memqueue.New(lease))
+				holder := lock.New(q)
+				mustLock(t, holder)
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error)
+				for range waiters {
+					m := lock.New(q)
+					go func() { done <- m.Lock(ctx) }()
+				}
+				time.Sleep(time.Minute)
+				before := q.count("")
+				time.Sleep(seconds * time.Second)
+				if rate := float64(q.count("")-before) / float64(waiters) / seconds; rate > most {
+					t.Errorf("%.2f operations per waiter and second, want at most %v", rate, most)
+				}
+				cancel()
+				for range waiters {
+					<-done
+				}
+				mustUnlock(t, holder)
+			})
+		})
+	}
+}
+
+func TestBackOffOfTheUserIsObeyedAndNeverEndsAWait(t *testing.T) {
+	for name, test := range map[string]struct {
+		backoff backoff.BackOff
+		least   int
+		most    int
+	}{
+		"every minute":      {backoff.NewConstantBackOff(time.Minute), 55, 65},
+		"gives up at once":  {&backoff.StopBackOff{}, 3000, 4000},
+		"gives up after 10": {backoff.WithMaxRetries(backoff.NewConstantBackOff(time.Minute), 10), 55, 65},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := newFaulty(memqueue.New(0))
+				holder := lock.New(q)
+				mustLock(t, holder)
+				m := lock.New(q, lock.WithBackOff(func() backoff.BackOff { return test.backoff }))
+				go func() {
+					time.Sleep(time.Hour)
+					mustUnlock(t, holder)
+				}()
+				mustLock(t, m)
+				if n := q.count("Position"); n < test.least || n > test.most {
+					t.Errorf("looked %d times in an hour, want %d to %d", n, test.least, test.most)
+				}
+				mustUnlock(t, m)
+			})
+		})
+	}
+}
+
+// forger is a queue whose watcher says what the test tells it to.
+type forger struct {
+	*faulty
+	wakes chan queue.Wake
+}
+
+func (f *forger) Watch(context.Context, queue.Ticket) (<-chan queue.Wake, func(), error) {
+	return f.wakes, func() {}, nil
+}
+
+func TestAWakeUpIsAHint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &forger{newFaulty(memqueue.New(lease)), make(chan queue.Wake)}
+		holder, waiter := lock.New(q), lock.New(q)
+		mustLock(t, holder)
+		served := make(chan error, 1)
+		go func() { served <- waiter.Lock(t.Context()) }()
+		for range 1000 {
+			q.wakes <- queue.Look
+		}
+		synctest.Wait()
+		select {
+		case err := <-served:
+			t.Fatalf("Lock returned %v for a hint", err)
+		default:
+		}
+		mustUnlock(t, holder)
+		if err := <-served; err != nil { // nobody wakes it now: it polls
+			t.Fatalf("Lock: %v", err)
+		}
+		mustUnlock(t, waiter)
+	})
+}
+
+// TestGrantedIsNotBelievedAfterTheLease has a waiter that is stopped past its
+// lease and finds a Granted when it wakes up.
+func TestGrantedIsNotBelievedAfterTheLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &forger{newFaulty(memqueue.New(lease)), make(chan queue.Wake)}
+		holder := lock.New(q)
+		mustLock(t, holder)
+		option, tickets := registration()
+		waiter := lock.New(q, option)
+		free := make(chan struct{})
+		served := make(chan error, 1)
+		go func() { served <- waiter.Lock(t.Context()) }()
+		first := <-tickets
+		q.failBefore(func(_ context.Context, method string) error {
+			if method == "Refresh" || method == "Position" {
+				<-free
+			}
+			return nil
+		})
+		q.wakes <- queue.Look // the waiter hangs in Position from here on
+		time.Sleep(2 * lease)
+		if err := holder.Unlock(); !errors.Is(err, lock.ErrLost) {
+			t.Errorf("Unlock returned %v, want ErrLost", err)
+		}
+		close(free)
+		if err := <-served; err != nil {
+			t.Fatalf("Lock: %v", err)
+		}
+		if waiter.Token() == first.Number {
+			t.Error("holds with a ticket whose lease had run out")
+		}
+		mustUnlock(t, waiter)
+	})
+}
+
+func TestDoEndsTheContextWhenTheLockIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(memqueue.New(lease))
+		m := lock.New(q)
+		err := m.Do(t.Context(), func(ctx context.Context) error {
+			q.failBefore(down("Refresh"))
+			<-ctx.Done()
+			if cause := context.Cause(ctx); !errors.Is(cause, lock.ErrLost) {
+				t.Errorf("the cause is %v, want ErrLost", cause)
+			}
+			return nil
+		})
+		if !errors.Is(err, lock.ErrLost) {
+			t.Errorf("Do returned %v, want ErrLost", err)
+		}
+	})
+}

@@ -1,0 +1,76 @@
+package lock
+
+import (
+	"time"
+
+	"github.com/fifolock/fifolock/queue"
+)
+
+// Trace is a set of hooks that are called as a Mutex goes through its states,
+// in the manner of net/http/httptrace.ClientTrace. Any of them may be nil, and
+// costs nothing then. They may be called concurrently, for different tickets,
+// and hold no lock while they run: they may call back into the Mutex. One that
+// takes long holds up the call it reports on.
+type Trace struct {
+	// Registered: t is in line. It may be the head already (Ahead is 0), and
+	// Acquired follows. A ticket that is evicted while it waits is followed by
+	// another Registered for the same call.
+	Registered func(t queue.Ticket)
+
+	// Waiting: t's place in line has changed to ahead, which is above 0. Places
+	// that went by between two looks are not reported.
+	Waiting func(t queue.Ticket, ahead int)
+
+	// Acquired: t owns the lock. waited is the time since Lock or TryLock was
+	// called.
+	Acquired func(t queue.Ticket, waited time.Duration)
+
+	// HeartbeatFailed: one heartbeat of t was not answered, or with err. The
+	// ticket lives on: it is tried again until the lease may have run out. It
+	// is called in a goroutine of its own.
+	HeartbeatFailed func(t queue.Ticket, err error)
+
+	// Lost: t owned the lock and was lost; err says why. It is called once, in
+	// a goroutine of its own, about when the channel of Mutex.Lost is closed,
+	// and not when only Unlock finds out.
+	Lost func(t queue.Ticket, err error)
+
+	// Released: Unlock has released the lock that t held, for held.
+	Released func(t queue.Ticket, held time.Duration)
+}
+
+func (t *Trace) registered(ticket queue.Ticket) {
+	if t.Registered != nil {
+		t.Registered(ticket)
+	}
+}
+
+func (t *Trace) waiting(ticket queue.Ticket, ahead int) {
+	if t.Waiting != nil {
+		t.Waiting(ticket, ahead)
+	}
+}
+
+func (t *Trace) acquired(ticket queue.Ticket, waited time.Duration) {
+	if t.Acquired != nil {
+		t.Acquired(ticket, waited)
+	}
+}
+
+func (t *Trace) heartbeatFailed(ticket queue.Ticket, err error) {
+	if t.HeartbeatFailed != nil {
+		t.HeartbeatFailed(ticket, err)
+	}
+}
+
+func (t *Trace) lost(ticket queue.Ticket, err error) {
+	if t.Lost != nil {
+		t.Lost(ticket, err)
+	}
+}
+
+func (t *Trace) released(ticket queue.Ticket, held time.Duration) {
+	if t.Released != nil {
+		t.Released(ticket, held)
+	}
+}

@@ -1,0 +1,50 @@
+package lock_test
+
+import (
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fifolock/fifolock/internal/memqueue"
+	"github.com/fifolock/fifolock/lock"
+)
+
+func ExampleLogTrace() {
+	logger := slog.New(slog.NewTextHandler(os.Stdout, nil)).With("lock", "report")
+	m := lock.New(memqueue.New(0), lock.WithTrace(lock.LogTrace(logger)))
+	_ = m // what m does is logged from now on
+	// Output:
+}
+
+func TestLogTrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		logger := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		q := newFaulty(memqueue.New(lease))
+		m := lock.New(q, lock.WithTrace(lock.LogTrace(logger)))
+		mustLock(t, m)
+		time.Sleep(time.Second)
+		mustUnlock(t, m)
+		mustLock(t, m)
+		q.failBefore(down("Refresh"))
+		<-m.Lost()
+		synctest.Wait()
+		_ = m.Unlock()
+		for _, want := range []string{
+			`level=DEBUG msg="in line for the lock" ticket=`,
+			`level=DEBUG msg="acquired the lock" ticket=`,
+			`level=DEBUG msg="released the lock" ticket=`,
+			`held=1s`,
+			`level=WARN msg="a heartbeat failed" ticket=`,
+			`level=ERROR msg="lost the lock" ticket=`,
+			`the backend is down`,
+		} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("the log has no %s:\n%s", want, out.String())
+			}
+		}
+	})
+}
