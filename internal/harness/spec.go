@@ -1,0 +1,161 @@
+//go:build linux
+
+package harness
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fifolock/fifolock/lock"
+	"github.com/fifolock/fifolock/queue"
+)
+
+// Spec says which queue a worker uses, and how.
+type Spec struct {
+	Dir  string      // of a file queue
+	Mode fs.FileMode // WithFileMode, if not 0
+
+	Addr       string // host:port of a Redis
+	Name       string // of the queue there
+	DB         int
+	Protocol   int           // 2 or 3; 0 is the client's choice
+	MaxRetries int           // as in redis.Options: 0 is 3, -1 is none
+	Timeout    time.Duration // to read and write, if not 0
+
+	Stale   time.Duration // WithStaleTimeout, if not 0
+	Release time.Duration // WithReleaseTimeout, if not 0
+	Deaf    bool          // the queue tells no waiter anything: polling alone
+}
+
+// File is a queue in a directory.
+func File(dir string) Spec { return Spec{Dir: dir} }
+
+// Redis is a queue in a Redis server.
+func Redis(addr, name string, lease time.Duration) Spec {
+	return Spec{Addr: addr, Name: name, Stale: lease}
+}
+
+// Leased reports whether a living owner can lose the lock.
+func (s Spec) Leased() bool { return s.Stale > 0 || s.Addr != "" }
+
+// Open returns the queue and a function that closes what it needs.
+func (s Spec) Open() (queue.TicketQueue, func()) {
+	var opts []queue.Option
+	if s.Stale > 0 {
+		opts = append(opts, queue.WithStaleTimeout(s.Stale))
+	}
+	if s.Addr == "" {
+		if s.Mode != 0 {
+			opts = append(opts, queue.WithFileMode(s.Mode))
+		}
+		return queue.NewFile(s.Dir, opts...), func() {}
+	}
+	client := redis.NewClient(&redis.Options{
+		Addr: s.Addr, DB: s.DB, Protocol: s.Protocol, MaxRetries: s.MaxRetries,
+		ReadTimeout: s.Timeout, WriteTimeout: s.Timeout,
+	})
+	return queue.NewRedis(client, s.Name, opts...), func() { _ = client.Close() }
+}
+
+// mutexOptions are the options of the Mutex itself.
+func (s Spec) mutexOptions() []lock.Option {
+	var opts []lock.Option
+	if s.Release > 0 {
+		opts = append(opts, lock.WithReleaseTimeout(s.Release))
+	}
+	return opts
+}
+
+func (s Spec) String() string {
+	if s.Addr == "" {
+		return "file " + s.Dir
+	}
+	return fmt.Sprintf("redis %s %s", s.Addr, s.Name)
+}
+
+// callKey is the key of a call's number in its ctx.
+type callKey struct{}
+
+// registry is told about every ticket that a call takes. It sits between the
+// Mutex and the queue: a hook of the Mutex would not say which call it was, and
+// not tell of a ticket that came after the call had ended.
+type registry func(call int64, t queue.Ticket)
+
+func (r registry) note(ctx context.Context, t queue.Ticket, err error) {
+	if call, ok := ctx.Value(callKey{}).(int64); ok && err == nil {
+		r(call, t)
+	}
+}
+
+// noted wraps q so that r is told; what q can do, the result can do too.
+func noted(q queue.TicketQueue, r registry, deaf bool) queue.TicketQueue {
+	switch q := q.(type) {
+	case *queue.File:
+		if deaf {
+			return deafFile{notedFile{q, r}}
+		}
+		return notedFile{q, r}
+	case *queue.Redis:
+		if deaf {
+			return deafRedis{notedRedis{q, r}}
+		}
+		return notedRedis{q, r}
+	}
+	panic(fmt.Sprintf("harness: no such queue: %T", q))
+}
+
+type notedFile struct {
+	*queue.File
+	registry registry
+}
+
+func (q notedFile) Register(ctx context.Context) (queue.Ticket, error) {
+	t, err := q.File.Register(ctx)
+	q.registry.note(ctx, t, err)
+	return t, err
+}
+
+func (q notedFile) TryRegister(ctx context.Context) (queue.Ticket, bool, error) {
+	t, ok, err := q.File.TryRegister(ctx)
+	if ok {
+		q.registry.note(ctx, t, err)
+	}
+	return t, ok, err
+}
+
+type notedRedis struct {
+	*queue.Redis
+	registry registry
+}
+
+func (q notedRedis) Register(ctx context.Context) (queue.Ticket, error) {
+	t, err := q.Redis.Register(ctx)
+	q.registry.note(ctx, t, err)
+	return t, err
+}
+
+func (q notedRedis) TryRegister(ctx context.Context) (queue.Ticket, bool, error) {
+	t, ok, err := q.Redis.TryRegister(ctx)
+	if ok {
+		q.registry.note(ctx, t, err)
+	}
+	return t, ok, err
+}
+
+// A deaf queue is one in which every wake-up gets lost.
+
+type deafFile struct{ notedFile }
+
+func (deafFile) Watch(context.Context, queue.Ticket) (<-chan queue.Wake, func(), error) {
+	return make(chan queue.Wake), func() {}, nil
+}
+
+type deafRedis struct{ notedRedis }
+
+func (deafRedis) Watch(context.Context, queue.Ticket) (<-chan queue.Wake, func(), error) {
+	return make(chan queue.Wake), func() {}, nil
+}
