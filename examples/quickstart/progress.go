@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// progress says how far the run is: on a terminal in one line that is written
+// over, elsewhere in a few plain lines.
+type progress struct {
+	out      io.Writer
+	terminal bool
+	total    int
+	lease    time.Duration // after which a killed process is known to be dead; 0 for at once
+	last     time.Time     // when it was last written
+}
+
+func newProgress(out io.Writer, s settings) *progress {
+	// The killed process takes the lock lastRound times, the last one included.
+	total := (s.procs-1)*s.rounds + s.lastRound()
+	p := &progress{out: out, terminal: isTerminal(out), total: total, last: time.Now()}
+	if s.redis != "" {
+		p.lease = redisLease
+	}
+	return p
+}
+
+func (p *progress) show(sections []section) {
+	every := 2 * time.Second
+	if p.terminal {
+		every = 100 * time.Millisecond
+	}
+	last := sections[len(sections)-1]
+	if !last.Killed && time.Since(p.last) < every {
+		return
+	}
+	p.last = time.Now()
+	line := fmt.Sprintf("%5d of %d sections", len(sections), p.total)
+	if last.Killed {
+		line += fmt.Sprintf("; process %d killed", last.Process)
+		if p.lease > 0 {
+			line += fmt.Sprintf(", its lease of %v must run out", p.lease)
+		}
+	}
+	if p.terminal {
+		fmt.Fprintf(p.out, "\r%-75s", line)
+	} else {
+		fmt.Fprintln(p.out, line)
+	}
+}
+
+// end clears the line for what comes next.
+func (p *progress) end() {
+	if p.terminal {
+		fmt.Fprintf(p.out, "\r%75s\r", "")
+	}
+}
+
+func isTerminal(out io.Writer) bool {
+	file, ok := out.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

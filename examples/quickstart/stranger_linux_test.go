@@ -1,0 +1,55 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestWorkerKilledByStranger: a worker that ends when it should not fails the
+// run, and the others do not stay behind.
+func TestWorkerKilledByStranger(t *testing.T) {
+	run := startRunning(t, build(t), 1000) // it does not come to the end
+	run.waitForNumber(t, 5)
+	workers := childrenOf(t, run.command.Process.Pid)
+	if len(workers) != 3 {
+		t.Fatalf("%d workers, want 3", len(workers))
+	}
+	if err := syscall.Kill(workers[2], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if exitCode := exitCodeOf(t, run.command.Wait()); exitCode != 1 {
+		t.Errorf("exit code %d, want 1", exitCode)
+	}
+	if output := run.output.String(); !strings.Contains(output, "signal: killed") {
+		t.Errorf("the output does not name the signal:\n%s", output)
+	}
+	for _, pid := range workers {
+		if syscall.Kill(pid, 0) == nil {
+			t.Errorf("worker %d still runs", pid)
+		}
+	}
+}
+
+func childrenOf(t *testing.T, pid int) []int {
+	t.Helper()
+	tasks, err := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/children")
+	if err != nil || len(tasks) == 0 {
+		t.Skip("this kernel does not list children:", err)
+	}
+	var children []int
+	for _, task := range tasks {
+		text, _ := os.ReadFile(task)
+		for _, field := range strings.Fields(string(text)) {
+			child, err := strconv.Atoi(field)
+			if err != nil {
+				t.Fatal(err)
+			}
+			children = append(children, child)
+		}
+	}
+	return children
+}
