@@ -1,0 +1,248 @@
+// Package compare runs every case with every peer, side by side.
+package compare
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/fifolock/fifolock/benchmarks/internal/figures"
+	"github.com/fifolock/fifolock/benchmarks/internal/load"
+	"github.com/fifolock/fifolock/benchmarks/internal/peer"
+	"github.com/fifolock/fifolock/benchmarks/internal/report"
+	"github.com/fifolock/fifolock/benchmarks/internal/server"
+)
+
+// lease is that of all locks that have one, unless a case is about it.
+const lease = 30 * time.Second
+
+// Options say what to run.
+type Options struct {
+	Quick       bool
+	Repetitions int
+	Only        *regexp.Regexp // of "case/peer"; nil is all
+	Progress    func(format string, args ...any)
+}
+
+// modules are those whose versions matter.
+var modules = []string{
+	"github.com/bsm/redislock", "github.com/go-redsync/redsync/v4", "github.com/redis/rueidis",
+	"go.etcd.io/etcd/client/v3", "github.com/jackc/pgx/v5", "github.com/gofrs/flock", "github.com/redis/go-redis/v9",
+}
+
+// comparison is one run of everything.
+type comparison struct {
+	options Options
+	servers *server.Set
+	site    peer.Site
+	results *report.Results
+
+	names atomic.Int64                       // of locks, given out
+	waits map[string]map[string][]waitSample // by case and peer
+}
+
+type waitSample = time.Duration
+
+// Run starts the servers that are needed, runs the cases, and ends the servers.
+// A peer that fails is reported and does not end the run; ctx does.
+func Run(ctx context.Context, options Options) (*report.Results, error) {
+	c := &comparison{options: options, results: &report.Results{}, waits: make(map[string]map[string][]waitSample)}
+	servers, err := server.Start(c.backends()...)
+	if err != nil {
+		return nil, err
+	}
+	c.servers, c.site = servers, servers.Site()
+	c.noteFacts()
+	for _, one := range allCases(options.Quick) {
+		if ctx.Err() != nil {
+			break
+		}
+		c.run(ctx, one)
+	}
+	c.noteWaits()
+	if err := servers.Stop(); err != nil {
+		return c.results, err
+	}
+	return c.results, ctx.Err()
+}
+
+// wanted reports whether a peer takes part in a case.
+func (c *comparison) wanted(one testCase, p peer.Peer) bool {
+	return one.fits(p) && (c.options.Only == nil || c.options.Only.MatchString(one.Name+"/"+p.Name))
+}
+
+// backends are those of the peers that take part in anything.
+func (c *comparison) backends() []peer.Backend {
+	needed := make(map[peer.Backend]bool)
+	for _, one := range allCases(c.options.Quick) {
+		for _, p := range peer.All() {
+			if c.wanted(one, p) {
+				needed[p.Backend] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(needed))
+}
+
+func (c *comparison) noteFacts() {
+	f := report.GatherFacts(modules)
+	f.Quick, f.Repetitions = c.options.Quick, c.options.Repetitions
+	for b, version := range c.servers.Versions() {
+		f.Servers[string(b)] = version
+	}
+	c.results.Facts = f
+	missing := c.servers.Missing()
+	for _, b := range slices.Sorted(maps.Keys(missing)) {
+		c.leaveOut(fmt.Sprintf("everything on %s: %v", b, missing[b]))
+	}
+}
+
+func (c *comparison) leaveOut(what string) {
+	if slices.Contains(c.results.LeftOut, what) {
+		return
+	}
+	c.results.LeftOut = append(c.results.LeftOut, what)
+	c.options.Progress("left out: %s\n", what)
+}
+
+// run runs one case: the peers take turns in each repetition, because a machine
+// is not equally fast all the time.
+func (c *comparison) run(ctx context.Context, one testCase) {
+	var peers []peer.Peer
+	for _, p := range peer.All() {
+		if c.wanted(one, p) && c.site.Has(p.Backend) {
+			peers = append(peers, p)
+		}
+	}
+	if len(peers) == 0 {
+		return
+	}
+	c.results.Cases = append(c.results.Cases, report.Case{Name: one.Name, About: one.About})
+	for repetition := range min(c.options.Repetitions, one.atMost) {
+		if one.together != nil {
+			c.runTogether(ctx, one, peers, repetition)
+			continue
+		}
+		for _, p := range peers {
+			if ctx.Err() != nil {
+				return
+			}
+			c.runOne(ctx, one, p, repetition)
+		}
+	}
+}
+
+func (c *comparison) runOne(ctx context.Context, one testCase, p peer.Peer, repetition int) {
+	record := report.Record{Case: one.Name, Peer: p.Name, Repetition: repetition}
+	began := time.Now()
+	var err error
+	if record.Figures, err = one.run(ctx, c, one, p); err != nil {
+		record.Figures, record.Error = nil, err.Error()
+		c.options.Progress("%s %s #%d: %v\n", one.Name, p.Name, repetition+1, err)
+	} else {
+		c.options.Progress("%s %s #%d: %s, in %.1f s\n", one.Name, p.Name, repetition+1, gist(record.Figures), time.Since(began).Seconds())
+	}
+	c.results.Add(record)
+}
+
+// runTogether runs the peers of each backend at once.
+func (c *comparison) runTogether(ctx context.Context, one testCase, peers []peer.Peer, repetition int) {
+	for _, backend := range c.backends() {
+		same := slices.DeleteFunc(slices.Clone(peers), func(p peer.Peer) bool { return p.Backend != backend })
+		if len(same) == 0 || ctx.Err() != nil {
+			continue
+		}
+		all, err := one.together(ctx, c, one, same)
+		for i, p := range same {
+			record := report.Record{Case: one.Name, Peer: p.Name, Repetition: repetition}
+			if err != nil {
+				record.Error = err.Error()
+			} else {
+				record.Figures = all[i]
+			}
+			c.results.Add(record)
+		}
+		c.options.Progress("%s on %s #%d: error %v\n", one.Name, backend, repetition+1, err)
+	}
+}
+
+// gist is the figure that says most about a run.
+func gist(f map[string]float64) string {
+	for _, name := range []string{"acquisitions_per_s", "hand_off_p50_us", "recovery_p50_us", "operations_per_waiter_and_s", "us_per_lock"} {
+		if v, ok := f[name]; ok {
+			return fmt.Sprintf("%s %.4g", name, v)
+		}
+	}
+	return fmt.Sprint(f)
+}
+
+// newOptions are those of a lock that nobody has used yet.
+func (c *comparison) newOptions(lease time.Duration) peer.Options {
+	return peer.Options{Name: fmt.Sprintf("lock-%d", c.names.Add(1)), Lease: lease}
+}
+
+// open opens a lock that nobody has used yet.
+func (c *comparison) open(ctx context.Context, p peer.Peer) (*peer.Lock, error) {
+	return p.Open(ctx, c.site, c.newOptions(lease))
+}
+
+// serverCPU runs f and says what the backend's server used meanwhile.
+func (c *comparison) serverCPU(p peer.Peer, f func() error) (time.Duration, error) {
+	before, err := c.servers.CPU(p.Backend)
+	if err != nil {
+		return 0, err
+	}
+	if err := f(); err != nil {
+		return 0, err
+	}
+	after, err := c.servers.CPU(p.Backend)
+	return after - before, err
+}
+
+// keep keeps what the pictures are made of.
+func (c *comparison) keep(one testCase, p peer.Peer, r load.Run) {
+	if c.waits[one.Name] == nil {
+		c.waits[one.Name] = make(map[string][]waitSample)
+	}
+	c.waits[one.Name][p.Name] = append(c.waits[one.Name][p.Name], figures.Waits(r.Samples)...)
+	if one.Name == report.Goroutines16Held && slices.Contains(append(report.TimelineFair, report.TimelineUnfair...), p.Name) {
+		c.keepTimeline(one, p, r)
+	}
+}
+
+// keepTimeline keeps a second of the last run of each peer.
+func (c *comparison) keepTimeline(one testCase, p peer.Peer, r load.Run) {
+	t := report.Timeline{Case: one.Name, Peer: p.Name, Waiters: r.Waiters, From: r.From, To: r.From + int64(time.Second)}
+	for _, s := range r.Samples {
+		if s.Called < t.To && s.Unlocked > t.From {
+			t.Samples = append(t.Samples, s)
+		}
+	}
+	c.results.Timelines = slices.DeleteFunc(c.results.Timelines, func(old report.Timeline) bool { return old.Peer == p.Name })
+	c.results.Timelines = append(c.results.Timelines, t)
+}
+
+// noteWaits makes distributions of what was kept.
+func (c *comparison) noteWaits() {
+	for _, one := range []string{report.Goroutines16Held, report.Goroutines64} {
+		for _, p := range peer.All() {
+			if waits := c.waits[one][p.Name]; len(waits) > 0 {
+				c.results.Waits = append(c.results.Waits, distribution(one, p.Name, figures.NewDurations(waits)))
+			}
+		}
+	}
+}
+
+func distribution(caseName, peerName string, sorted figures.Durations) report.Waits {
+	w := report.Waits{Case: caseName, Peer: peerName}
+	for tenths := 0; tenths <= 1000; tenths += 5 {
+		percentile := float64(tenths) / 10
+		w.Percentile = append(w.Percentile, percentile)
+		w.Micros = append(w.Micros, float64(sorted.Percentile(percentile))/float64(time.Microsecond))
+	}
+	return w
+}

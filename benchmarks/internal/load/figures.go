@@ -1,0 +1,87 @@
+package load
+
+import (
+	"time"
+
+	"github.com/fifolock/fifolock/benchmarks/internal/figures"
+)
+
+// betweenProcesses is how far the clocks of samples from different processes
+// may be apart: how well they were read when the process began.
+const betweenProcesses = 100 * time.Microsecond
+
+// Check returns an error if the lock did not exclude.
+func (r Run) Check() error { return figures.CheckExclusion(r.Samples, betweenProcesses) }
+
+// Measured is the samples of the locks got while it was measured, without
+// those at the end, when fewer and fewer waited.
+func (r Run) Measured() []figures.Sample {
+	n := len(r.Samples)
+	for n > 0 && r.Samples[n-1].Acquired > r.To {
+		n--
+	}
+	return r.Samples[:n]
+}
+
+// Figures are the figures of a run. Times are in microseconds. Who waited when
+// the time was up, and got the lock later, counts among the waits and the
+// overtakes: a lock that starves somebody must not look better for it.
+func (r Run) Figures() map[string]float64 {
+	measured := r.Measured()
+	f := map[string]float64{
+		"acquisitions_per_s": float64(len(measured)) / (float64(r.To-r.From) / 1e9),
+		"cycle_p50_us":       micros(figures.Cycles(measured).Median()),
+		"held_percent":       100 * r.heldShare(measured),
+		"unserved":           float64(r.Unserved),
+	}
+	if r.Grants > 0 {
+		f["operations_per_acquisition"] = float64(r.Operations) / float64(r.Grants)
+		f["client_cpu_us_per_acquisition"] = micros(r.ClientCPU) / float64(r.Grants)
+	}
+	waits := figures.Waits(r.Samples)
+	addPercentiles(f, "wait", waits)
+	if r.Waiters < 2 {
+		return f
+	}
+	addHandOffs(f, measured)
+	f["jain"] = figures.Jain(figures.Shares(measured, r.Waiters))
+	addOvertakes(f, r.Samples)
+	return f
+}
+
+// heldShare is the share of the time in which somebody held the lock.
+func (r Run) heldShare(measured []figures.Sample) float64 {
+	var held int64
+	for _, s := range measured {
+		held += min(s.Unlocking, r.To) - s.Acquired
+	}
+	return float64(held) / float64(r.To-r.From)
+}
+
+func addPercentiles(f map[string]float64, name string, d figures.Durations) {
+	f[name+"_p50_us"] = micros(d.Median())
+	f[name+"_p99_us"] = micros(d.Percentile(99))
+	f[name+"_max_us"] = micros(d.Max())
+}
+
+// addHandOffs adds all hand-offs, and those to somebody who had waited, if there
+// are any.
+func addHandOffs(f map[string]float64, samples []figures.Sample) {
+	all, waited := figures.HandOffs(samples)
+	addPercentiles(f, "hand_off", all)
+	if len(waited) > 0 {
+		f["hand_off_to_waiter_p50_us"] = micros(waited.Median())
+		f["hand_off_to_waiter_p99_us"] = micros(waited.Percentile(99))
+	}
+}
+
+func addOvertakes(f map[string]float64, samples []figures.Sample) {
+	o := figures.CountOvertakes(samples)
+	f["overtaken_pairs"] = float64(o.Pairs)
+	f["overtaking_grants"] = float64(o.Grants)
+	if len(samples) > 0 {
+		f["overtaking_percent"] = 100 * float64(o.Grants) / float64(len(samples))
+	}
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

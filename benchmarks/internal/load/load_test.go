@@ -1,0 +1,199 @@
+package load
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fifolock/fifolock/benchmarks/internal/peer"
+)
+
+func TestMain(m *testing.M) {
+	BeWorker()
+	os.Exit(m.Run())
+}
+
+// open opens a peer that needs no server.
+func open(t *testing.T, name string) (peer.Peer, *peer.Lock, peer.Site, peer.Options) {
+	t.Helper()
+	p, err := peer.Find(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	site, o := peer.Site{Dir: t.TempDir()}, peer.Options{Name: "test", Lease: 30 * time.Second}
+	lock, err := p.Open(t.Context(), site, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := lock.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p, lock, site, o
+}
+
+// checkRun checks what must be true of every run of a fair lock.
+func checkRun(t *testing.T, r Run, plan Plan, waiters int) {
+	t.Helper()
+	if err := r.Check(); err != nil {
+		t.Error(err)
+	}
+	if len(r.Samples) == 0 || r.Grants < len(r.Samples) {
+		t.Errorf("%d samples of %d grants", len(r.Samples), r.Grants)
+	}
+	f := r.Figures()
+	if f["overtaking_grants"] != 0 {
+		t.Errorf("a fair lock has %v overtakes", f["overtaking_grants"])
+	}
+	if f["acquisitions_per_s"] <= 0 || r.Waiters != waiters {
+		t.Errorf("%v acquisitions/s of %d waiters, want more than none of %d", f["acquisitions_per_s"], r.Waiters, waiters)
+	}
+	for _, s := range r.Samples {
+		if s.Called > s.Acquired || s.Acquired+int64(plan.Held) > s.Unlocking || s.Unlocking > s.Unlocked {
+			t.Fatalf("the times of %+v are not in order", s)
+		}
+	}
+}
+
+func TestContend(t *testing.T) {
+	for _, plan := range []Plan{
+		{Waiters: 1, Measure: 20 * time.Millisecond},
+		{Waiters: 8, WarmUp: 10 * time.Millisecond, Measure: 20 * time.Millisecond},
+		{Waiters: 4, Held: time.Millisecond, Measure: 20 * time.Millisecond},
+	} {
+		_, lock, _, _ := open(t, peer.FifolockMemory)
+		r, err := Contend(t.Context(), lock, plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkRun(t, r, plan, plan.Waiters)
+	}
+}
+
+func TestContendEndsAfterSoManySamples(t *testing.T) {
+	_, lock, _, _ := open(t, peer.FifolockMemory)
+	r, err := Contend(t.Context(), lock, Plan{Waiters: 3, Measure: time.Hour, AtMost: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Samples) != 100 {
+		t.Errorf("%d samples, want 100", len(r.Samples))
+	}
+}
+
+func TestContendBetweenProcesses(t *testing.T) {
+	p, _, site, o := open(t, peer.FifolockFile)
+	plan := Plan{Waiters: 2, WarmUp: 20 * time.Millisecond, Measure: 500 * time.Millisecond}
+	r, err := ContendBetweenProcesses(p, site, o, plan, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkRun(t, r, plan, 4)
+}
+
+func TestServeLine(t *testing.T) {
+	_, lock, _, _ := open(t, peer.FifolockMemory)
+	const n = 50
+	called := 0
+	l, err := ServeLine(t.Context(), lock, n, func() error { called++; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(l.Samples) != n+1 || called != 1 {
+		t.Errorf("%d samples, %d calls while all waited; want %d and 1", len(l.Samples), called, n+1)
+	}
+	if got := l.Figures()["overtaking_grants"]; got != 0 {
+		t.Errorf("%v overtakes in a fair line", got)
+	}
+}
+
+func TestServeLineOfALockWhoseArrivalsCannotBeSeen(t *testing.T) {
+	_, lock, _, _ := open(t, peer.Flock)
+	l, err := ServeLine(t.Context(), lock, 10, func() error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(l.Samples) != 11 {
+		t.Errorf("%d samples, want 11", len(l.Samples))
+	}
+}
+
+func TestAnErrorWhileAllWaitIsReturned(t *testing.T) {
+	_, lock, _, _ := open(t, peer.FifolockMemory)
+	planted := errors.New("planted")
+	if _, err := ServeLine(t.Context(), lock, 5, func() error { return planted }); !errors.Is(err, planted) {
+		t.Errorf("error %v, want the planted one", err)
+	}
+}
+
+func TestMeasureIdle(t *testing.T) {
+	for _, name := range []string{peer.FifolockMemory, peer.Flock} {
+		_, lock, _, _ := open(t, name)
+		around := 0
+		i, err := MeasureIdle(t.Context(), lock, 4, 0, 10*time.Millisecond, func() error { around++; return nil })
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if i.Waiters != 4 || i.Time < 10*time.Millisecond || around != 2 {
+			t.Errorf("%s: %+v and %d calls around it", name, i, around)
+		}
+	}
+}
+
+func TestIdleSystemCalls(t *testing.T) {
+	p, _, site, o := open(t, peer.GofrsPolling)
+	if _, err := IdleSystemCalls(p, site, o, 2, 0, 0); errors.Is(err, ErrNoStrace) {
+		t.Skip(err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	calls, err := tracedIdle(p, site, o, 2, 0, 100*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if calls == 0 {
+		t.Error("a lock that polls has made no system call")
+	}
+}
+
+func TestSumCalls(t *testing.T) {
+	const table = `% time     seconds  usecs/call     calls    errors syscall
+------ ----------- ----------- --------- --------- ----------------
+ 60.00    0.000600           6       100           futex
+ 30.00    0.000300           3        20         2 openat
+ 10.00    0.000100           5         7           flock
+------ ----------- ----------- --------- --------- ----------------
+100.00    0.001000           7       127         2 total
+`
+	sum, err := sumCalls(bufio.NewScanner(strings.NewReader(table)))
+	if err != nil || sum != 27 {
+		t.Errorf("sum %d, %v; want 27", sum, err)
+	}
+}
+
+func TestRecover(t *testing.T) {
+	p, _, site, o := open(t, peer.FifolockFile)
+	took, err := Recover(context.Background(), p, site, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took <= 0 {
+		t.Errorf("the next had the lock %v after the holder was killed", took)
+	}
+}
+
+func TestHoldMany(t *testing.T) {
+	_, lock, _, _ := open(t, peer.FifolockFile)
+	m, err := HoldMany(t.Context(), lock, 25, 10, func() error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := m.Figures(); f["locks"] != 25 || f["watchers"] > 1 {
+		t.Errorf("%v; want 25 locks and no more than one inotify instance", f)
+	}
+}

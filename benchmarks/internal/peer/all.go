@@ -1,0 +1,78 @@
+package peer
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Names of the peers.
+const (
+	FifolockRedis     = "fifolock-redis"
+	FifolockFile      = "fifolock-file"
+	FifolockFileInUse = "fifolock-file-in-use"
+	FifolockMemory    = "fifolock-memory"
+	Redislock1ms      = "redislock-1ms"
+	Redislock50ms     = "redislock-50ms"
+	Redsync           = "redsync"
+	Redsync1ms        = "redsync-1ms"
+	Rueidislock       = "rueidislock"
+	SetNX             = "set-nx"
+	EtcdMutex         = "etcd"
+	PostgresAdvisory  = "postgres"
+	Flock             = "flock"
+	GofrsPolling      = "gofrs-flock-1ms"
+	GofrsBlocking     = "gofrs-flock-blocking"
+	SyncMutex         = "sync-mutex"
+)
+
+// All returns every peer, in the order of the tables: those on one backend
+// together, fifolock first, limits last.
+func All() []Peer {
+	return []Peer{
+		{Name: FifolockRedis, Backend: Redis, Fair: true, Processes: true, open: openFifolockRedis,
+			About: "`lock.New(queue.NewRedis(…))`"},
+		{Name: Redislock1ms, Backend: Redis, Processes: true, open: openRedislock(time.Millisecond),
+			About: "`bsm/redislock`, polling every 1 ms"},
+		{Name: Redislock50ms, Backend: Redis, Processes: true, open: openRedislock(50 * time.Millisecond),
+			About: "`bsm/redislock`, polling every 50 ms"},
+		{Name: Redsync, Backend: Redis, Processes: true, open: openRedsync(0),
+			About: "`go-redsync/redsync`, one server, its default polling (50 to 250 ms)"},
+		{Name: Redsync1ms, Backend: Redis, Processes: true, open: openRedsync(time.Millisecond),
+			About: "`go-redsync/redsync`, one server, polling every 1 ms"},
+		{Name: Rueidislock, Backend: Redis, Processes: true, open: openRueidislock,
+			About: "`redis/rueidis/rueidislock`, told by client-side caching; one key"},
+		{Name: EtcdMutex, Backend: Etcd, Fair: true, Processes: true, open: openEtcd,
+			About: "`concurrency.Mutex` of etcd, one node, a session for each goroutine"},
+		{Name: PostgresAdvisory, Backend: Postgres, Fair: true, Processes: true, open: openPostgres,
+			About: "`pg_advisory_lock` through `jackc/pgx`, a connection for each goroutine"},
+		{Name: SetNX, Backend: Redis, Processes: true, Limit: true, AloneOnly: true, open: openSetNX,
+			About: "`SET NX PX` and `DEL` through go-redis: the round trips alone"},
+
+		{Name: FifolockFile, Backend: Files, Fair: true, Processes: true, open: openFifolockFile,
+			About: "`lock.New(queue.NewFile(…))`"},
+		{Name: FifolockFileInUse, Backend: Files, Processes: true, AloneOnly: true, open: openFifolockFileInUse,
+			About: "`Register` and `Release` of a file queue that another ticket keeps in use"},
+		{Name: GofrsPolling, Backend: Files, Processes: true, open: openGofrsFlock(time.Millisecond),
+			About: "`gofrs/flock`, `TryLockContext` every 1 ms"},
+		{Name: GofrsBlocking, Backend: Files, Processes: true, open: openGofrsFlock(0),
+			About: "`gofrs/flock`, blocking: a thread for each waiter, and no ctx"},
+		{Name: Flock, Backend: Files, Processes: true, Limit: true, open: openFlock,
+			About: "`flock(2)` on a file that stays open, blocking"},
+
+		{Name: FifolockMemory, Backend: Memory, Fair: true, Limit: true, open: openFifolockMemory,
+			About: "`lock.Mutex` on a queue in memory: what the lock costs without storage"},
+		{Name: SyncMutex, Backend: Memory, Limit: true, open: openSyncMutex,
+			About: "`sync.Mutex`"},
+	}
+}
+
+// Find returns the peer of that name.
+func Find(name string) (Peer, error) {
+	all := All()
+	i := slices.IndexFunc(all, func(p Peer) bool { return p.Name == name })
+	if i < 0 {
+		return Peer{}, fmt.Errorf("there is no peer %q", name)
+	}
+	return all[i], nil
+}

@@ -1,0 +1,79 @@
+package peer
+
+import (
+	"context"
+	"path/filepath"
+
+	"github.com/fifolock/fifolock/internal/memqueue"
+	"github.com/fifolock/fifolock/lock"
+	"github.com/fifolock/fifolock/queue"
+)
+
+// The three queues with one addition: when Register returns, the call that it
+// was for has arrived. All their optional interfaces stay.
+type (
+	fileQueue struct {
+		*queue.File
+		lock *Lock // counts what a waiter asks the queue; a server's clients count themselves
+	}
+	redisQueue  struct{ *queue.Redis }
+	memoryQueue struct{ *memqueue.Queue }
+)
+
+func (q fileQueue) Register(ctx context.Context) (queue.Ticket, error) {
+	defer arrived(ctx)
+	return q.File.Register(ctx)
+}
+
+func (q fileQueue) Position(ctx context.Context, t queue.Ticket) (int, error) {
+	q.lock.operations.Add(1)
+	return q.File.Position(ctx, t)
+}
+
+func (q fileQueue) Refresh(ctx context.Context, t queue.Ticket) error {
+	q.lock.operations.Add(1)
+	return q.File.Refresh(ctx, t)
+}
+
+func (q redisQueue) Register(ctx context.Context) (queue.Ticket, error) {
+	defer arrived(ctx)
+	return q.Redis.Register(ctx)
+}
+
+func (q memoryQueue) Register(ctx context.Context) (queue.Ticket, error) {
+	defer arrived(ctx)
+	return q.Queue.Register(ctx)
+}
+
+func openFifolockFile(_ context.Context, site Site, o Options) (*Lock, error) {
+	l := &Lock{}
+	return openFifolock(l, o, func(name string) queue.TicketQueue {
+		return fileQueue{queue.NewFile(filepath.Join(site.Dir, name)), l}
+	})
+}
+
+func openFifolockRedis(_ context.Context, site Site, o Options) (*Lock, error) {
+	l := &Lock{}
+	client := l.redisClient(site)
+	return openFifolock(l, o, func(name string) queue.TicketQueue {
+		return redisQueue{queue.NewRedis(client, name, queue.WithStaleTimeout(o.Lease))}
+	})
+}
+
+func openFifolockMemory(_ context.Context, _ Site, o Options) (*Lock, error) {
+	return openFifolock(&Lock{}, o, func(string) queue.TicketQueue {
+		return memoryQueue{memqueue.New(0)}
+	})
+}
+
+// openFifolock makes l a Mutex on the queue of that name, shared by all
+// goroutines, as a program would.
+func openFifolock(l *Lock, o Options, newQueue func(name string) queue.TicketQueue) (*Lock, error) {
+	l.shared(lock.New(newQueue(o.Name)))
+	l.another = func(name string) *Lock {
+		another := &Lock{}
+		another.shared(lock.New(newQueue(name)))
+		return another
+	}
+	return l, nil
+}

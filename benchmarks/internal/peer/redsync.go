@@ -1,0 +1,39 @@
+package peer
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/go-redsync/redsync/v4"
+	"github.com/go-redsync/redsync/v4/redis/goredis/v9"
+)
+
+// redsyncLocker is github.com/go-redsync/redsync for one goroutine.
+type redsyncLocker struct{ mutex *redsync.Mutex }
+
+// Lock implements [Locker].
+func (l redsyncLocker) Lock(ctx context.Context) error { return l.mutex.LockContext(ctx) }
+
+// Unlock implements [Locker].
+func (l redsyncLocker) Unlock() error {
+	_, err := l.mutex.Unlock()
+	return err
+}
+
+// openRedsync opens redsync on one server. poll 0 is its default, a random
+// time between 50 and 250 ms. Only the ctx ends the tries.
+func openRedsync(poll time.Duration) func(context.Context, Site, Options) (*Lock, error) {
+	return func(_ context.Context, site Site, o Options) (*Lock, error) {
+		l := &Lock{}
+		sync := redsync.New(goredis.NewPool(l.redisClient(site)))
+		options := []redsync.Option{redsync.WithExpiry(o.Lease), redsync.WithTries(math.MaxInt32)}
+		if poll > 0 {
+			options = append(options, redsync.WithRetryDelay(poll))
+		}
+		l.newWaiter = func(context.Context) (Locker, error) {
+			return redsyncLocker{sync.NewMutex(o.Name, options...)}, nil
+		}
+		return l, nil
+	}
+}

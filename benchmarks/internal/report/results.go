@@ -1,0 +1,138 @@
+// Package report keeps what a comparison has measured, and makes tables of it.
+package report
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/fifolock/fifolock/benchmarks/internal/figures"
+	"github.com/fifolock/fifolock/benchmarks/internal/peer"
+)
+
+// Record is the figures of one peer in one repetition of one case. A peer that
+// failed has an error and no figures.
+type Record struct {
+	Case       string
+	Peer       string
+	Repetition int
+	Figures    map[string]float64 `json:",omitempty"`
+	Error      string             `json:",omitempty"`
+}
+
+// Results is everything that a comparison has measured. It is kept as JSON, so
+// that tables and pictures can be made again without measuring again.
+type Results struct {
+	Facts   Facts
+	Cases   []Case   // in the order in which they ran
+	LeftOut []string // what could not be measured here, and how to get it
+	Records []Record
+
+	Timelines []Timeline // for a picture
+	Waits     []Waits    // for a picture
+}
+
+// Case is what one case does, in words.
+type Case struct{ Name, About string }
+
+// TimelineFair and TimelineUnfair are the peers whose timelines are kept.
+var (
+	TimelineFair   = []string{peer.FifolockRedis, peer.FifolockFile, peer.FifolockMemory}
+	TimelineUnfair = []string{peer.Redislock1ms, peer.Rueidislock, peer.GofrsPolling, peer.SyncMutex}
+)
+
+// Timeline is the samples of one peer in one run.
+type Timeline struct {
+	Case     string
+	Peer     string
+	Waiters  int
+	From, To int64
+	Samples  []figures.Sample
+}
+
+// Waits is the distribution of one peer's waits in one case, over all
+// repetitions.
+type Waits struct {
+	Case, Peer string
+	Percentile []float64
+	Micros     []float64 // the wait at that percentile
+}
+
+// Add adds a record.
+func (r *Results) Add(record Record) { r.Records = append(r.Records, record) }
+
+// values is a figure in each repetition, where there is one.
+func (r *Results) values(caseName, peer, figure string) map[int]float64 {
+	values := make(map[int]float64)
+	for _, record := range r.Records {
+		if v, ok := record.Figures[figure]; ok && record.Case == caseName && record.Peer == peer {
+			values[record.Repetition] = v
+		}
+	}
+	return values
+}
+
+// Value is a figure over all repetitions: the worst of what is a maximum, the
+// sum of what is counted, and the median of everything else. It is NaN where
+// nothing was measured.
+func (r *Results) Value(caseName, peer, figure string) float64 {
+	var all []float64
+	for _, v := range r.values(caseName, peer, figure) {
+		all = append(all, v)
+	}
+	switch {
+	case len(all) == 0:
+		return math.NaN()
+	case strings.Contains(figure, "_max_"):
+		return slices.Max(all)
+	case figure == "overtaking_grants" || figure == "overtaken_pairs" || figure == "unserved":
+		sum := 0.0
+		for _, v := range all {
+			sum += v
+		}
+		return sum
+	}
+	return figures.Median(all)
+}
+
+// Ratio is a figure of a peer over that of another: the median of the ratios of
+// each repetition, in which the two ran shortly after each other. It is NaN
+// where one of them is missing or 0.
+func (r *Results) Ratio(caseName, figure, peer, other string) float64 {
+	values, others := r.values(caseName, peer, figure), r.values(caseName, other, figure)
+	var ratios []float64
+	for repetition, v := range values {
+		if o := others[repetition]; o != 0 {
+			ratios = append(ratios, v/o)
+		}
+	}
+	return figures.Median(ratios)
+}
+
+// Has reports whether the peer has figures in that case.
+func (r *Results) Has(caseName, peer string) bool {
+	return slices.ContainsFunc(r.Records, func(record Record) bool {
+		return record.Case == caseName && record.Peer == peer && record.Figures != nil
+	})
+}
+
+// Save writes everything to a file.
+func (r *Results) Save(file string) error {
+	content, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(content, '\n'), 0o644)
+}
+
+// Load reads what Save has written.
+func Load(file string) (*Results, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var r Results
+	return &r, json.Unmarshal(content, &r)
+}
