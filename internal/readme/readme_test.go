@@ -1,0 +1,140 @@
+// Package readme checks that what the README shows can be used as it stands.
+package readme
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/lock"
+	"github.com/fifolock/fifolock/queue"
+	"github.com/redis/go-redis/v9"
+)
+
+func readme(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(text), "\r\n", "\n")
+}
+
+// TestCodeCompiles vets every program and every set of functions. Fragments of
+// a function are left out: they need what is around them.
+func TestCodeCompiles(t *testing.T) {
+	// What functions without a file of their own are put into.
+	const surroundings = `package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+)
+
+func main() { _, _ = claim, save }
+
+`
+	var programs, functions int
+	for _, block := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(readme(t), -1) {
+		code := block[1]
+		switch {
+		case strings.HasPrefix(code, "package main"):
+			programs++
+		case regexp.MustCompile(`(?m)^func `).MatchString(code):
+			functions++
+			code = surroundings + code
+		default:
+			continue
+		}
+		file := filepath.Join(t.TempDir(), "main.go")
+		if err := os.WriteFile(file, []byte(code), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("go", "vet", file).CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s\n%s", err, out, code)
+		}
+		if out, err := exec.Command("gofmt", "-l", file).CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("not as gofmt has it: %v\n%s", err, code)
+		}
+	}
+	if programs != 2 || functions != 1 {
+		t.Errorf("found %d programs and %d sets of functions, want 2 and 1", programs, functions)
+	}
+}
+
+// TestACL gives a user the rights that the README lists, and does with them all
+// that can be done. The server's log has what was denied.
+func TestACL(t *testing.T) {
+	line := regexp.MustCompile(`(?m)^ACL SETUSER fifolock on >secret (.*)$`).FindStringSubmatch(readme(t))
+	if line == nil {
+		t.Fatal("there is no ACL SETUSER in the README")
+	}
+	server := redistest.StartServer(t)
+	admin := server.Client()
+	args := []any{"ACL", "SETUSER", "fifolock", "on", ">secret"}
+	for _, right := range strings.Fields(line[1]) {
+		args = append(args, right)
+	}
+	if err := admin.Do(t.Context(), args...).Err(); err != nil {
+		t.Fatal(err)
+	}
+
+	useEverything(t, server)
+
+	denied, err := admin.ACLLog(t.Context(), 100).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range denied {
+		t.Errorf("the README's rights leave out %s %q", entry.Reason, entry.Object)
+	}
+}
+
+// useEverything does all that can be done with a queue, as the user.
+func useEverything(t *testing.T, server *redistest.Server) {
+	t.Helper()
+	ctx := t.Context()
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	const lease = 2 * time.Second
+	newQueue := func() *queue.Redis {
+		client := server.Client(func(o *redis.Options) { o.Username, o.Password = "fifolock", "secret" })
+		return queue.NewRedis(client, "report", queue.WithStaleTimeout(lease))
+	}
+	first, second := newQueue(), newQueue()
+
+	// One client holds for long enough to renew its lease, and to let the other
+	// open its connection for wake-ups; then it hands over.
+	m, other := lock.New(first), lock.New(second)
+	check(m.Lock(ctx))
+	done := make(chan error)
+	go func() { done <- other.Do(ctx, func(context.Context) error { return nil }) }()
+	time.Sleep(lease / 2)
+	_, err := lock.New(first).TryLock(ctx)
+	check(err)
+	_, err = first.Members(ctx)
+	check(err)
+	_, err = first.IsEmpty(ctx)
+	check(err)
+	check(m.Unlock())
+	check(<-done)
+
+	// A ticket that nobody keeps alive is evicted, and an empty queue removed.
+	_, err = second.Register(ctx)
+	check(err)
+	check(m.Lock(ctx))
+	check(first.CleanupStale(ctx))
+	check(m.Unlock())
+	first.MaybeCleanup(ctx)
+}
