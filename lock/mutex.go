@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"sync"
 	"time"
 
@@ -199,7 +200,11 @@ func (m *Mutex) unlock() error {
 		return ErrNotLocked
 	}
 	held := time.Since(h.acquired)
-	if err := m.release(h.heartbeat); err != nil {
+	err := m.release(h.heartbeat)
+	// If the next in line is of this process, it is ready to run now, and waits
+	// for this goroutine to block. Let it go first: it has the lock.
+	runtime.Gosched()
+	if err != nil {
 		return err
 	}
 	m.options.trace.released(h.heartbeat.ticket, held)

@@ -31,8 +31,8 @@
 // when somebody of another process has joined since we last looked; see line.
 // What a release costs does not depend on how many wait.
 //
-// The next in line is told directly if it is of the process that releases;
-// otherwise fsnotify, listening to the one file before it, tells it. When that
+// The next in line is told directly if it is of the process that releases, and
+// that it is the head; otherwise fsnotify, listening to the one file before it, tells it. When that
 // one becomes the head itself, it touches its file, so that the next knows that
 // it is the first in line and looks often from then on.
 //
@@ -199,8 +199,8 @@ func (q *File) Refresh(ctx context.Context, t Ticket) error {
 // Lease implements [Refresher]: it is what [WithStaleTimeout] says, 0 without.
 func (q *File) Lease() time.Duration { return q.settings.stale }
 
-// Watch implements [Watcher]. It sends hints only, and is for tickets that
-// this process has taken.
+// Watch implements [Watcher]. It is for tickets that this process has taken.
+// Granted comes only from a ticket of this process; another process gives hints.
 func (q *File) Watch(ctx context.Context, t Ticket) (wake <-chan Wake, stop func(), err error) {
 	stop = func() {}
 	err = q.within(ctx, false, func(d *directory) error {

@@ -35,19 +35,11 @@ func (b *bell) heard() bool {
 	return len(b.wakes) > 0
 }
 
-// ring tells everybody who listens to look.
-func (b *bell) ring() {
+// ring tells everybody who listens.
+func (b *bell) ring(w Wake) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, wake := range b.wakes {
-		hint(wake)
-	}
-}
-
-// hint puts a Look into wake unless there is one already.
-func hint(wake chan Wake) {
-	select {
-	case wake <- Look:
-	default:
+		put(wake, w)
 	}
 }

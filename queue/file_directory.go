@@ -294,7 +294,7 @@ func (d *directory) forget(i int) {
 	e := d.line[i]
 	d.line.remove(i)
 	if i < len(d.line) && d.line[i].own != nil {
-		d.line[i].own.bell.ring()
+		d.line[i].own.bell.ring(Look)
 	}
 	if e.own != nil {
 		d.drop(e.own)
@@ -306,7 +306,7 @@ func (d *directory) forget(i int) {
 func (d *directory) drop(t *ownTicket) {
 	delete(d.own, t.name)
 	d.listen(t, nil)
-	t.bell.ring() // it shall find out
+	t.bell.ring(Look) // it shall find out
 	t.close()
 	d.done()
 }

@@ -124,7 +124,7 @@ func (n *notifier) ring(path string) {
 	n.listenersMu.Lock()
 	defer n.listenersMu.Unlock()
 	for _, b := range n.listeners[path] {
-		b.ring()
+		b.ring(Look)
 	}
 }
 
@@ -133,7 +133,7 @@ func (n *notifier) ringAll() {
 	defer n.listenersMu.Unlock()
 	for _, bells := range n.listeners {
 		for _, b := range bells {
-			b.ring()
+			b.ring(Look)
 		}
 	}
 }

@@ -43,9 +43,21 @@ func (d *directory) removeOwn(own *ownTicket) (check bool, err error) {
 		d.undead[own.name] = struct{}{}
 	}
 	i, _ := d.line.index(own.name)
+	var next *ownTicket
+	if i+1 < len(d.line) {
+		next = d.line[i+1].own
+	}
+	handOver := i == 0 && next != nil && err == nil
+	if handOver {
+		// Of what stood before it we know all, and the last has just left: it is
+		// the head, and need not look.
+		next.bell.ring(Granted)
+	}
 	d.forget(i)
-	nextIsOurs := i < len(d.line) && d.line[i].own != nil
-	return !(i == 0 && nextIsOurs || i > 0 && len(d.own) > 0), err
+	if handOver {
+		d.announce(next)
+	}
+	return !(i == 0 && next != nil || i > 0 && len(d.own) > 0), err
 }
 
 // removeForeign removes a ticket that another process took. mu is held.

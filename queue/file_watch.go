@@ -24,7 +24,7 @@ func (d *directory) watch(t Ticket) (wake <-chan Wake, stop func(), err error) {
 		return nil, nil, err
 	}
 	if ahead != t.Ahead {
-		hint(listener) // the line has moved since the caller has seen it
+		put(listener, Look) // the line has moved since the caller has seen it
 	}
 	d.retain()
 	return listener, sync.OnceFunc(func() { d.unwatch(own, listener) }), nil

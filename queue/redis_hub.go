@@ -123,7 +123,7 @@ func (h *hub) open(token, proof string) {
 func (h *hub) openLocked(token, proof string) *mailbox {
 	box := &mailbox{proof: proof, wake: make(chan Wake, 1)}
 	if !h.listening {
-		box.put(Look) // what is published now is missed
+		put(box.wake, Look) // what is published now is missed
 	}
 	h.mailboxes[token] = box
 	return box
@@ -152,7 +152,7 @@ func (h *hub) watch(token string) (wake <-chan Wake, stop func()) {
 		// It was watched before, or was not to be watched. Without the proof
 		// every message is but a hint.
 		box = h.openLocked(token, "")
-		box.put(Look)
+		put(box.wake, Look)
 	}
 	box.watched++
 	h.watched++
@@ -241,7 +241,7 @@ func (h *hub) look() {
 
 func (h *hub) lookLocked() {
 	for _, box := range h.mailboxes {
-		box.put(Look)
+		put(box.wake, Look)
 	}
 }
 
@@ -259,26 +259,8 @@ func (h *hub) deliver(message string) {
 	switch box := h.mailboxes[token]; {
 	case box == nil:
 	case box.proof == "":
-		box.put(Look)
+		put(box.wake, Look)
 	case box.proof == proof:
-		box.put(Granted)
+		put(box.wake, Granted)
 	}
-}
-
-// put leaves a wake-up that has not been read yet, and never waits. Its hub's
-// mutex makes it the only sender.
-func (b *mailbox) put(w Wake) {
-	select {
-	case b.wake <- w:
-		return
-	default:
-	}
-	if w == Look {
-		return // one to look is enough, and a grant is worth more
-	}
-	select {
-	case <-b.wake:
-	default: // read in the meantime
-	}
-	b.wake <- w
 }

@@ -26,7 +26,7 @@ func TestRedisMailbox(t *testing.T) {
 		box := newHub(nil).openLocked("token", "proof")
 		<-box.wake // the hub does not listen, so there is a Look
 		for _, w := range test.put {
-			box.put(w)
+			put(box.wake, w)
 		}
 		if got := <-box.wake; got != test.want || len(box.wake) != 0 {
 			t.Errorf("after %v: %v, and %d more; want only %v", test.put, got, len(box.wake), test.want)
