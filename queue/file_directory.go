@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -38,12 +39,18 @@ type directory struct {
 	// others wait where their ctx can end it.
 	gate chan struct{}
 
-	mu sync.Mutex // guards what follows
+	// joining counts the calls that are about to take a ticket. Whoever leaves
+	// an empty line leaves it to them to clean up; see file_release.go.
+	joining atomic.Int64
 
 	root    *os.Root    // set once, by open
 	info    fs.FileInfo // of root
-	created bool        // by us, and the seq lock was not held since: nobody is in line
-	retired bool        // not at its path any more
+	opened  atomic.Bool // root and info are set
+	created atomic.Bool // by us, and the seq lock was not held since: nobody is in line
+
+	mu sync.Mutex // guards what follows
+
+	retired bool // not at its path any more
 
 	// seq is open to be read and written while the directory is in use; the
 	// flock has a descriptor of its own. Set only with the seq lock held.
@@ -142,6 +149,9 @@ func (d *directory) retire() {
 // open opens the directory unless it is open, and refuses one that s must not
 // use. It returns errNoDirectory if there is none and it shall not be created.
 func (d *directory) open(s *fileSettings, create bool) error {
+	if d.opened.Load() { // as nearly always, and many come at the same time
+		return checkAccess(d.info, s.mode)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.root != nil {
@@ -152,7 +162,7 @@ func (d *directory) open(s *fileSettings, create bool) error {
 		if err != nil {
 			return fmt.Errorf("creating the directory: %w", err)
 		}
-		d.created = created
+		d.created.Store(created)
 	}
 	root, err := os.OpenRoot(d.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -167,7 +177,7 @@ func (d *directory) open(s *fileSettings, create bool) error {
 	if err != nil {
 		return fmt.Errorf("opening the directory: %w", err)
 	}
-	info, err := rootInfo(root, s, d.created)
+	info, err := rootInfo(root, s, d.created.Load())
 	if err == nil {
 		err = checkAccess(info, s.mode)
 	}
@@ -176,15 +186,8 @@ func (d *directory) open(s *fileSettings, create bool) error {
 		return err
 	}
 	d.root, d.info = root, info
+	d.opened.Store(true)
 	return nil
-}
-
-// isNew reports whether we created the directory, and the seq lock was not held
-// since.
-func (d *directory) isNew() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.created
 }
 
 // makeDirectory reports whether it was this call that created the directory.

@@ -21,7 +21,7 @@ func (l *seqLock) learn() error {
 	// An empty seq in a directory that we have created is one that nobody has
 	// locked before us.
 	var names []string
-	if !d.isNew() || l.size > 0 {
+	if !d.created.Load() || l.size > 0 {
 		var err error
 		if names, err = d.list(); err != nil {
 			return err
@@ -30,7 +30,7 @@ func (l *seqLock) learn() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.merge(names)
-	d.created = false
+	d.created.Store(false)
 	d.seen = l.number
 	return nil
 }

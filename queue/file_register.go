@@ -12,9 +12,18 @@ func (d *directory) register(ctx context.Context, s *fileSettings, onlyHead bool
 	if onlyHead && d.taken() {
 		return Ticket{}, false, nil
 	}
+	d.joining.Add(1)
 	defer func() {
-		if err != nil && d.isNew() && removeDirectory(d.path) == nil {
-			d.retire() // nothing half done: it was created for this
+		last := d.joining.Add(-1) == 0
+		switch {
+		case err == nil:
+		case d.created.Load():
+			if removeDirectory(d.path) == nil {
+				d.retire() // nothing half done: it was created for this
+			}
+		case last:
+			// Somebody may have left the cleaning up to us.
+			_ = d.tidy(context.WithoutCancel(ctx), s, tidyPatience)
 		}
 	}()
 	l, err := d.lockSeq(ctx, s, forAsLong)

@@ -4,7 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
+
+// tidyPatience is how long a call that could not join waits for the seq lock to
+// clean up after those who left that to it.
+const tidyPatience = time.Second
 
 // remove takes the ticket out of the line. check says that it is to us to look
 // whether the next in line is alive, or whether there is nobody: no other
@@ -88,21 +93,43 @@ func (d *directory) release(ctx context.Context, s *fileSettings, t Ticket) erro
 	}
 	// The ticket is out of the line: what fails from here on is made good by
 	// whoever comes next, and is not the caller's business.
-	l, lerr := d.lockSeq(ctx, s, forAsLong)
-	if lerr != nil {
-		if errors.Is(lerr, errDirectoryGone) {
-			d.retire()
-		}
+	if errors.Is(d.tidy(ctx, s, forAsLong), errDirectoryGone) {
+		d.retire()
+	}
+	return err
+}
+
+// tidy removes the dead heads, and cleans up if nobody is in line then. It does
+// nothing if somebody of this process is about to join an empty line: that one
+// does both. To remove everything and make it anew each time costs three times
+// as much as the lock does.
+func (d *directory) tidy(ctx context.Context, s *fileSettings, patience time.Duration) error {
+	if d.joining.Load() > 0 && d.isEmptyLine() {
+		return nil
+	}
+	l, err := d.lockSeq(ctx, s, patience)
+	if err != nil {
 		return err
 	}
 	defer l.unlock()
-	if l.evictHeads() != nil || d.head() != nil {
+	if err := l.evictHeads(); err != nil || d.head() != nil {
 		return err
 	}
-	if l.learn() == nil && l.evictHeads() == nil {
-		l.cleanUp()
+	if err := l.learn(); err != nil {
+		return err
 	}
-	return err
+	if err := l.evictHeads(); err != nil {
+		return err
+	}
+	l.cleanUp()
+	return nil
+}
+
+// isEmptyLine reports whether nobody is known to be in line.
+func (d *directory) isEmptyLine() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.line) == 0
 }
 
 // maybeCleanUp cleans up if nobody is in line and nobody is at it.

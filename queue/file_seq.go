@@ -91,7 +91,7 @@ func waitError(ctx context.Context) error {
 // two polls seq may be removed and created anew; so each opens it again, and
 // what was locked must be what is there: all lockers meet on one inode.
 func (d *directory) tryLockSeq(s *fileSettings) (*seqLock, error) {
-	if d.isNew() && d.seq == nil {
+	if d.created.Load() && d.seq == nil {
 		if err := d.createSeq(s); err != nil {
 			return nil, err
 		}

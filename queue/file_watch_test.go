@@ -1,6 +1,8 @@
 package queue_test
 
 import (
+	"errors"
+	"os"
 	"testing"
 	"time"
 
@@ -134,4 +136,22 @@ func TestFileWatchEvicted(t *testing.T) {
 	_, err := f.q.Position(t.Context(), waiting)
 	f.wantNotQueued("Position", err)
 	f.release(held)
+}
+
+// In a directory that was moved away nobody has a place, the next in line
+// included.
+func TestFileWatchDirectoryMoved(t *testing.T) {
+	f := newFileFixture(t)
+	a, b := f.register(), f.register()
+	wake := f.watch(b)
+	f.must("Rename", os.Rename(f.dir, f.dir+"-moved"))
+	if err := f.q.Release(t.Context(), a); !errors.Is(err, queue.ErrNotQueued) {
+		t.Errorf("Release = %v, want ErrNotQueued", err)
+	}
+	if w := <-wake; w == queue.Granted {
+		t.Error("Granted in a directory that is not at its path")
+	}
+	if _, err := f.q.Position(t.Context(), b); !errors.Is(err, queue.ErrNotQueued) {
+		t.Errorf("Position = %v, want ErrNotQueued", err)
+	}
 }

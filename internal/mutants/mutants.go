@@ -319,6 +319,27 @@ var mutants = []mutant{
 		tests: redisTests,
 	},
 	{
+		name:  "file: who gives up joining does not clean up",
+		file:  "queue/file_register.go",
+		old:   "		case last:\n",
+		new:   "		case last && false:\n",
+		tests: fileTests,
+	},
+	{
+		name:  "file: a waiter that gives up hands over what it has not got",
+		file:  "queue/file_release.go",
+		old:   "	handOver := i == 0 && next",
+		new:   "	handOver := next",
+		tests: fileTests,
+	},
+	{
+		name:  "file: the next is granted by a ticket that was lost",
+		file:  "queue/file_release.go",
+		old:   "next != nil && err == nil\n",
+		new:   "next != nil\n",
+		tests: fileTests,
+	},
+	{
 		name:  "redis: nobody is ever evicted",
 		file:  "queue/scripts/prelude.lua",
 		old:   "    local value = lease(token)\n",

@@ -1,0 +1,57 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// 1. One holds; another one of the process is about to take a ticket.
+// 2. The holder leaves, and leaves the cleaning up to that one.
+// 3. That one gives up: it cleans up all the same.
+func TestFileWhoGivesUpJoiningCleansUp(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "queue")
+	q := NewFile(dir)
+	ticket, err := q.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := useDirectory(dir)
+	defer d.done()
+	d.gate <- struct{}{} // nobody can join now
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	joined := make(chan error)
+	var late Ticket
+	go func() {
+		var err error
+		late, err = q.Register(ctx)
+		joined <- err
+	}()
+	for d.joining.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := q.Release(t.Context(), ticket); err != nil { // hangs if it wants the seq lock
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, seqName)); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	<-d.gate
+	switch err := <-joined; {
+	case err == nil: // it was let in at the same moment
+		if err := q.Release(t.Context(), late); err != nil {
+			t.Fatal(err)
+		}
+	case !errors.Is(err, context.Canceled):
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory is left: %v", err)
+	}
+}
