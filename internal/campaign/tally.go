@@ -1,0 +1,144 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// tally is what was seen.
+type tally struct {
+	passed, failed, skipped map[string]bool // tests, without their subtests
+	counts                  map[string]int  // of what the detectors count
+	verdicts                int
+}
+
+// verdict is how the harness ends its line about a test: "12 grants, 3 lost, …
+// 0 problems".
+var verdict = regexp.MustCompile(`\d+ grants, (?:\d+ [a-z ]+, )+\d+ problems`)
+
+var counted = regexp.MustCompile(`(\d+) ([a-z ]+)`)
+
+// failover is what a test says of each primary that it has seen replaced.
+var failover = regexp.MustCompile(`\bfailover: `)
+
+// add counts an event, and reports whether it is worth showing.
+func (t *tally) add(e event) (show bool) {
+	if t.counts == nil {
+		t.passed, t.failed, t.skipped = make(map[string]bool), make(map[string]bool), make(map[string]bool)
+		t.counts = make(map[string]int)
+	}
+	name, _, _ := strings.Cut(e.Test, "/")
+	switch e.Action {
+	case "pass":
+		t.passed[name] = true
+	case "fail":
+		t.failed[name] = true
+	case "skip":
+		t.skipped[e.Test] = true
+	case "output":
+		if failover.MatchString(e.Output) {
+			t.counts["failovers"]++
+			return true
+		}
+		line := verdict.FindString(e.Output)
+		for _, m := range counted.FindAllStringSubmatch(line, -1) {
+			n, _ := strconv.Atoi(m[1])
+			t.counts[m[2]] += n
+		}
+		if line != "" {
+			t.verdicts++
+		}
+		return line != "" || strings.HasPrefix(e.Output, "--- FAIL")
+	}
+	return false
+}
+
+// fault is a row of docs/faults.md.
+type fault struct {
+	id    string
+	tests []string // none: it is not run, and the row says why
+}
+
+var (
+	row   = regexp.MustCompile(`(?m)^\| ([XFRA]\d\d) \| .+ \| (.+) \|$`)
+	named = regexp.MustCompile("`((?:Test|Fuzz)\\w+)`")
+)
+
+func readCases(path string) ([]fault, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var cases []fault
+	for _, m := range row.FindAllStringSubmatch(string(text), -1) {
+		f := fault{id: m[1]}
+		for _, n := range named.FindAllStringSubmatch(m[2], -1) {
+			f.tests = append(f.tests, n[1])
+		}
+		cases = append(cases, f)
+	}
+	return cases, nil
+}
+
+// ran tells the cases of which a test has passed and none has failed from the
+// others.
+func (t *tally) ran(cases []fault) (ran int, not []string) {
+	for _, c := range cases {
+		if slices.ContainsFunc(c.tests, func(name string) bool { return t.passed[name] && !t.skipped[name] }) {
+			ran++
+		} else {
+			not = append(not, c.id)
+		}
+	}
+	return ran, not
+}
+
+func (t *tally) report(cases []fault, began time.Time, took time.Duration) string {
+	ran, not := t.ran(cases)
+	var b strings.Builder
+	fmt.Fprintf(&b, "Made by `go run ./internal/campaign` on %s: %v on %d processors, %s, %s.\n\n",
+		began.UTC().Format("2006-01-02"), took.Round(time.Second), runtime.NumCPU(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
+	fmt.Fprintf(&b, "| what | how many |\n| --- | --- |\n")
+	line := func(what string, n any) { fmt.Fprintf(&b, "| %s | %v |\n", what, n) }
+	line("cases of the catalogue that ran", fmt.Sprintf("%d of %d (the table says why not: %s)", ran, len(cases), strings.Join(not, ", ")))
+	line("runs with worker processes, each judged by all four detectors", t.verdicts)
+	line("sections entered", t.counts["grants"])
+	line("workers killed with SIGKILL", t.counts["workers killed"])
+	line("failovers to another primary", t.counts["failovers"])
+	line("holds that were lost, and said so", t.counts["lost"])
+	line("waiters that lost their place and took another", t.counts["waiters evicted"])
+	line("calls that returned the backend's error", t.counts["calls failed"])
+	line("late writes that the fencing resource refused", t.counts["stale writes refused"])
+	line("**violations of a promise**", fmt.Sprintf("**%d**", t.counts["problems"]))
+	failed := slices.Sorted(maps.Keys(t.failed))
+	if failed = slices.DeleteFunc(failed, func(name string) bool { return name == "" }); len(failed) > 0 {
+		line("tests that failed", strings.Join(failed, ", "))
+	}
+	return b.String()
+}
+
+const (
+	beginMark = "<!-- figures:begin -->\n"
+	endMark   = "<!-- figures:end -->\n"
+)
+
+// writeBetween replaces what is between the marks in a document.
+func writeBetween(path, text string) error {
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	before, rest, ok1 := strings.Cut(string(old), beginMark)
+	_, after, ok2 := strings.Cut(rest, endMark)
+	if !ok1 || !ok2 {
+		return fmt.Errorf("%s has no marks %q and %q", path, beginMark, endMark)
+	}
+	return os.WriteFile(path, []byte(before+beginMark+text+endMark+after), 0o644)
+}

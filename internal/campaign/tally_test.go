@@ -1,0 +1,62 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What go test says of two tests that passed, one that failed and one that was
+// skipped becomes the figures.
+func TestReport(t *testing.T) {
+	var seen tally
+	if err := seen.read(strings.NewReader(`{"Action":"run","Test":"TestX01A"}
+{"Action":"output","Test":"TestX01A/file","Output":"    x.go:1: file /q: 12 grants, 3 lost, 2 workers killed, 1 waiters evicted, 4 calls failed, 5 stale writes refused, 0 problems\n"}
+{"Action":"pass","Test":"TestX01A/file"}
+{"Action":"pass","Test":"TestX01A"}
+{"Action":"output","Test":"TestR23B","Output":"    y.go:2: failover: 127.0.0.1:1 is the primary\n"}
+{"Action":"output","Test":"TestR23B","Output":"    y.go:3: redis q: 30 grants, 0 lost, 40 workers killed, 0 waiters evicted, 0 calls failed, 0 stale writes refused, 6 problems\n"}
+{"Action":"fail","Test":"TestR23B"}
+{"Action":"skip","Test":"TestF29C"}
+{"Action":"pass","Test":""}
+`)); err != nil {
+		t.Fatal(err)
+	}
+	cases := []fault{{"X01", []string{"TestX01A"}}, {"R23", []string{"TestR23B"}}, {"F29", []string{"TestF29C"}}, {"X25", nil}}
+	text := seen.report(cases, time.Unix(0, 0), time.Minute)
+	for _, want := range []string{
+		"on 1970-01-01: 1m0s",
+		"1 of 4 (the table says why not: R23, F29, X25)",
+		"detectors | 2 |", "entered | 42 |", "SIGKILL | 42 |", "primary | 1 |", "said so | 3 |",
+		"another | 1 |", "error | 4 |", "refused | 5 |", "**6**", "failed | TestR23B |",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
+
+// The document in the repository has its marks, and all of its cases are known.
+func TestDocuments(t *testing.T) {
+	cases, err := readCases("../../docs/faults.md")
+	if err != nil || len(cases) != 131 {
+		t.Errorf("%d cases, %v; want 131", len(cases), err)
+	}
+	text, err := os.ReadFile("../../" + document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(t.TempDir(), "copy.md")
+	if err := os.WriteFile(copied, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeBetween(copied, "figures\n"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(copied)
+	if err != nil || !strings.Contains(string(got), beginMark+"figures\n"+endMark) {
+		t.Errorf("%v: the figures are not in\n%s", err, got)
+	}
+}
