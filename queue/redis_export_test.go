@@ -26,3 +26,6 @@ func Hubs() int {
 	defer hubs.Unlock()
 	return len(hubs.byClient)
 }
+
+// TokenOf returns the token in a ticket's entry.
+func TokenOf(member string) string { return tokenOf(member) }

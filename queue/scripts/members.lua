@@ -13,9 +13,9 @@ local tickets = {}
 for i = 1, #entries, 2 do
   local number, token = parse(entries[i], entries[i + 1])
   if number then
-    local key = string.sub(KEYS[1], 1, -6) .. 'lease:' .. token
+    local key = leaseKey(token)
     tickets[#tickets + 1] = entries[i]
-    tickets[#tickets + 1] = lease(token) or ''
+    tickets[#tickets + 1] = lease(key, entries[i]) or ''
     tickets[#tickets + 1] = call('PTTL', key)
   end
 end

@@ -10,13 +10,13 @@ if not line then
   return { 'crowded', '' }
 end
 primary()
-local value = line.head ~= ARGV[1] and call('GET', KEYS[3])
+local alive = line.head ~= ARGV[1] and lease(KEYS[3], ARGV[1])
 evict(line)
 if line.head == ARGV[1] then
   return { 'ok', 0, '' }
 end
 local message = tell(line, ARGV[2])
-if not value or value == '' or not queued(ARGV[1]) then
+if not alive or not queued(ARGV[1]) then
   return { 'gone', message }
 end
 if line.more then

@@ -43,11 +43,18 @@ local function parse(member, score)
   end
 end
 
--- lease returns what the lease of a token says, or nil if its owner is gone.
--- An empty one is no lease but the mark that abandon.lua leaves.
-local function lease(token)
-  local value = call('GET', string.sub(KEYS[1], 1, -6) .. 'lease:' .. token)
-  if value and value ~= '' then
+-- leaseKey returns the key of a token's lease.
+local function leaseKey(token)
+  return string.sub(KEYS[1], 1, -6) .. 'lease:' .. token
+end
+
+-- lease returns what the lease of a ticket says, or nil if its owner is gone.
+-- It is its own only if it begins with its entry. It does not if the token has
+-- got a second ticket, because the request was executed again after the lease
+-- of the first had run out; nor if it is the mark that abandon.lua leaves.
+local function lease(key, member)
+  local value = call('GET', key)
+  if value and string.sub(value, 1, #member + 1) == member .. ' ' then
     return value
   end
 end
@@ -95,7 +102,7 @@ local function survey(leaving)
       line.met = true
       return false
     end
-    local value = lease(token)
+    local value = lease(leaseKey(token), member)
     if value then
       line.head, line.token, line.value = member, token, value
       return true

@@ -11,8 +11,7 @@
 
 local line = survey()
 primary()
-local value = call('GET', KEYS[3])
-local alive = value and value ~= '' and queued(ARGV[1])
+local alive = lease(KEYS[3], ARGV[1]) and queued(ARGV[1])
 call('GET', KEYS[2])
 if alive then
   call('PEXPIRE', KEYS[3], ARGV[2])
