@@ -52,9 +52,15 @@ end
 -- It is its own only if it begins with its entry. It does not if the token has
 -- got a second ticket, because the request was executed again after the lease
 -- of the first had run out; nor if it is the mark that abandon.lua leaves.
+--
+-- While a slot moves between two nodes of a Cluster, a lease that is not here
+-- may still be there. GET says nil all the same, where the line has arrived
+-- already; EXISTS of more than one key fails there unless all of them are here.
 local function lease(key, member)
   local value = call('GET', key)
-  if value and string.sub(value, 1, #member + 1) == member .. ' ' then
+  if not value then
+    call('EXISTS', KEYS[1], key)
+  elseif string.sub(value, 1, #member + 1) == member .. ' ' then
     return value
   end
 end
