@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -39,13 +41,10 @@ func (s status) err() error {
 
 // fail wraps err, which ended an operation, with the operation and the queue.
 func (r *Redis) fail(ctx context.Context, operation string, err error) error {
-	if isAnswer(err) {
-		return fmt.Errorf("%v: %s: %w%s", r, operation, err, advice(err))
+	if ended := contextError(ctx); ended != nil && !isFinal(err) && !errors.Is(err, ended) {
+		err = fmt.Errorf("%w: %w", ended, err)
 	}
-	if ended := contextError(ctx); ended != nil && !errors.Is(err, ended) {
-		return fmt.Errorf("%v: %s: %w: %w", r, operation, ended, err)
-	}
-	return fmt.Errorf("%v: %s: %w", r, operation, err)
+	return fmt.Errorf("%v: %s: %w%s", r, operation, err, advice(err))
 }
 
 // failTicket wraps err, which ended an operation on a ticket.
@@ -72,13 +71,34 @@ func isReply(err error) bool {
 }
 
 // isAnswer reports whether err came back from the server, or is one that
-// asking again would not change. Any other error leaves open what the server
+// would come again without asking it. Any other error leaves open what the server
 // has done.
 func isAnswer(err error) bool {
 	var answer answerError
 	return isReply(err) || errors.As(err, &answer) ||
 		errors.Is(err, ErrNotQueued) || errors.Is(err, redis.ErrClosed)
 }
+
+// refusals are what a server says when it executes nothing just now, but may
+// do so later: it runs somebody else's script, has just started, or fails over.
+// Before Redis 7.0 they are somewhere in the text if a script ran into them.
+var refusals = []string{
+	"BUSY ", "LOADING ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "MOVED ", "ASK ",
+	"READONLY ", "NOREPLICAS ", "MISCONF ",
+	"max number of clients",
+	"attempted to access a non local key", // in a script, while a slot moves
+}
+
+// isRefusal reports whether err is a refusal of the server, which has done
+// nothing.
+func isRefusal(err error) bool {
+	return isReply(err) && slices.ContainsFunc(refusals, func(text string) bool {
+		return strings.Contains(err.Error(), text)
+	})
+}
+
+// isFinal reports whether asking again would not change err.
+func isFinal(err error) bool { return isAnswer(err) && !isRefusal(err) }
 
 const rights = "the user needs the commands, keys and channels that the documentation of queue.Redis lists"
 

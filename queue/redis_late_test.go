@@ -1,6 +1,7 @@
 package queue_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -50,4 +51,68 @@ func TestRedisLeaseIsOfOneTicket(t *testing.T) {
 	mustBeHead(t, near, second)
 	mustRelease(t, near, second)
 	mustBeEmpty(t, near)
+}
+
+// answers is a hook of a client: it is told every error that a server replies.
+type answers chan error
+
+func (answers) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (answers) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (a answers) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		select {
+		case a <- err:
+		default:
+		}
+		return err
+	}
+}
+
+// A server that says "not now" is asked again: otherwise the ticket would stay
+// in line for a lease. What was refused was not executed, so that an answer to
+// the next request is taken at its word.
+func TestRedisReleaseAtBusyServer(t *testing.T) {
+	server := redistest.StartServer(t, "--lua-time-limit", "20")
+	looping := server.Client(func(o *redis.Options) { o.ReadTimeout = time.Minute })
+	control := server.Client()
+	client := server.Client()
+	q := queue.NewRedis(client, "busy")
+	for what, check := range map[string]func(*testing.T, error){
+		"in line": func(t *testing.T, err error) {
+			if err != nil {
+				t.Errorf("Release: %v", err)
+			}
+		},
+		"gone": func(t *testing.T, err error) { mustNotBeQueued(t, err) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			held := mustRegister(t, q)
+			if what == "gone" {
+				mustRelease(t, q, held)
+			}
+			loop := make(chan error, 1)
+			go func() { loop <- looping.Eval(t.Context(), "while true do end", nil).Err() }()
+			for !redis.HasErrorPrefix(control.Ping(t.Context()).Err(), "BUSY") {
+				time.Sleep(pause)
+			}
+			said := make(answers, 1)
+			client.AddHook(said)
+			released := make(chan error, 1)
+			go func() { released <- q.Release(t.Context(), held) }()
+			if err := <-said; !redis.HasErrorPrefix(err, "BUSY") {
+				t.Fatalf("the server said %v; want BUSY", err)
+			}
+			if err := control.ScriptKill(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+			<-loop
+			check(t, <-released)
+			mustBeEmpty(t, q)
+		})
+	}
 }

@@ -93,7 +93,7 @@ func (r *Redis) abandon(ctx context.Context, h *hub, token string, answered bool
 	}
 	defer h.look() // a lost reply may have carried a grant for one of ours
 	// What is still there after all the tries runs out with its lease.
-	_ = r.persist(ctx, func() error {
+	_ = r.persist(ctx, isAnswer, func() error {
 		answer, err := runScript(ctx, r.client, abandonScript, nil, r.ticketKeys(token), mark, h.id)
 		if err == nil {
 			h.deliver(answer.message)

@@ -11,7 +11,8 @@ func (r *Redis) Remove(ctx context.Context, t Ticket) error {
 // Release takes t out of the line, tells the next, and removes every key of a
 // line that has become empty, in one round trip.
 //
-// When the server does not answer, Release asks again until ctx ends or the
+// When the server does not answer, or is not able to just now (it is busy,
+// loading, or about to be replaced), Release asks again until ctx ends or the
 // lease must have run out. An answer to a repeated request says no more
 // whether it was this call that removed t; it is taken to have been.
 func (r *Redis) Release(ctx context.Context, t Ticket) error {
@@ -29,8 +30,12 @@ func (r *Redis) leave(ctx context.Context, operation string, t Ticket, cleanup b
 	if cleanup {
 		flag = 1
 	}
-	err = r.persist(ctx, func() error {
+	err = r.persist(ctx, isFinal, func() error {
+		sent := request.times.Load()
 		answer, err := runScript(ctx, r.client, releaseScript, request, r.ticketKeys(token), request, h.id, flag)
+		if isRefusal(err) && request.times.Load() == sent+1 {
+			request.times.Store(sent) // it was not executed
+		}
 		if err != nil {
 			return err
 		}

@@ -2,24 +2,29 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 )
 
-// persist calls f until it succeeds, or fails with an answer of the server, or
-// ctx ends, or the lease of the ticket that f is about must have run out.
-func (r *Redis) persist(ctx context.Context, f func() error) error {
+// persist calls f until it succeeds, or fails for good, or ctx ends, or the
+// lease of the ticket that f is about must have run out.
+func (r *Redis) persist(ctx context.Context, forGood func(error) bool, f func() error) error {
 	last := f()
-	if last == nil || isAnswer(last) {
+	if last == nil || forGood(last) {
 		return last // as nearly always, without the machinery
 	}
 	err := backoff.Retry(func() error {
-		last = f()
-		if last == nil || isAnswer(last) {
-			return permanent(last)
+		err := f()
+		if err == nil || forGood(err) {
+			last = err
+			return permanent(err)
 		}
-		return last
+		if !errors.Is(err, contextError(ctx)) { // that ctx ended says less than what was before
+			last = err
+		}
+		return err
 	}, backoff.WithContext(newRetryBackOff(r.lease), ctx))
 	if err == nil {
 		return nil
