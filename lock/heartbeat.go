@@ -72,7 +72,7 @@ func (m *Mutex) startHeartbeat(t queue.Ticket, sent time.Time) *heartbeat {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.next = time.AfterFunc(h.interval(), h.beat)
+	h.next = time.AfterFunc(time.Until(sent.Add(h.interval())), h.beat)
 	if h.lease > 0 {
 		h.until = h.believedUntil(sent)
 		h.expiry = time.AfterFunc(time.Until(h.until), h.expire)

@@ -121,6 +121,27 @@ func TestLostClosesBeforeTheLeaseEnds(t *testing.T) {
 	}
 }
 
+// A registration whose answer took most of the lease leaves less of it than from
+// one heartbeat to the next: the first must come in time all the same.
+func TestFirstHeartbeatCountsFromTheRegistration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(memqueue.New(lease))
+		q.failAfter(func(_ context.Context, method string) error {
+			if method == "Register" {
+				time.Sleep(lease * 7 / 10) // its reply was lost, and it was sent again
+			}
+			return nil
+		})
+		m := lock.New(q)
+		mustLock(t, m)
+		time.Sleep(2 * lease)
+		if isClosed(m.Lost()) {
+			t.Error("lost, though every heartbeat is answered at once")
+		}
+		mustUnlock(t, m)
+	})
+}
+
 func TestOneFailedHeartbeatIsNotALoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newFaulty(memqueue.New(lease))
