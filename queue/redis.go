@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,8 +51,9 @@ const (
 //
 // Nothing is left in an empty queue. What a crash leaves behind runs out: a
 // ticket after its lease, the other keys after twice the longest lease. A
-// registration whose outcome is unknown leaves an empty lease key for the time
-// of a lease, so that the request is refused if it arrives late.
+// registration that had to be sent again leaves an empty lease key for the time
+// of a lease after its ticket is gone, so that the request is refused if it
+// arrives late.
 //
 // # Commands
 //
@@ -105,6 +107,10 @@ type Redis struct {
 	// home is the client's hub. In a Ring every shard has its own; there it is
 	// the one of the shard that had the keys when we last looked.
 	home atomic.Pointer[hub]
+
+	// overtaken has the tokens of tickets whose request was sent more than
+	// once: when they have left the line, the other request may still arrive.
+	overtaken sync.Map
 }
 
 var (

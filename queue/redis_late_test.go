@@ -116,3 +116,53 @@ func TestRedisReleaseAtBusyServer(t *testing.T) {
 		})
 	}
 }
+
+// A request that is overtaken by its own repetition arrives when the call has
+// long had its answer, and the line is empty. It takes no ticket that nobody
+// knows of.
+func TestRedisOvertakenRegister(t *testing.T) {
+	redistest.NeedReal(t)
+	direct := redistest.Client(t)
+	warm(t, direct)
+	for what, test := range map[string]struct {
+		hash string
+		call func(t *testing.T, near, far *queue.Redis)
+	}{
+		"Register, Release": {queue.RegisterHash, func(t *testing.T, _, far *queue.Redis) {
+			mustRelease(t, far, mustRegister(t, far))
+		}},
+		"Register, Remove": {queue.RegisterHash, func(t *testing.T, _, far *queue.Redis) {
+			if err := far.Remove(t.Context(), mustRegister(t, far)); err != nil {
+				t.Error(err)
+			}
+		}},
+		"TryRegister, Release": {queue.TryRegisterHash, func(t *testing.T, _, far *queue.Redis) {
+			ticket, ok, err := far.TryRegister(t.Context())
+			if err != nil || !ok {
+				t.Fatalf("TryRegister = %v, %v", ok, err)
+			}
+			mustRelease(t, far, ticket)
+		}},
+		"TryRegister, busy": {queue.TryRegisterHash, func(t *testing.T, near, far *queue.Redis) {
+			held := mustRegister(t, near)
+			if _, ok, err := far.TryRegister(t.Context()); err != nil || ok {
+				t.Fatalf("TryRegister = %v, %v", ok, err)
+			}
+			mustRelease(t, near, held)
+		}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			proxy := redistest.NewProxy(t, redistest.Addr(t))
+			name := redistest.Name(t)
+			near := queue.NewRedis(direct, name)
+			far := queue.NewRedis(redistest.ClientOf(t, proxy.Addr, retries(1), func(o *redis.Options) {
+				o.ReadTimeout = 50 * time.Millisecond
+			}), name)
+			_, deliver := proxy.HoldRequest(test.hash)
+			test.call(t, near, far)
+			deliver()
+			mustBeEmpty(t, near)
+			direct.Del(t.Context(), redistest.Keys(t, direct, name)...)
+		})
+	}
+}

@@ -43,10 +43,17 @@ func (r *Redis) enrol(ctx context.Context, operation string, script *redis.Scrip
 	if err != nil || t.Ahead == 0 {
 		h.drop(token) // nobody, or a head: there is nothing to be told
 	}
+	times := request.times.Load()
+	switch {
+	case err != nil && times > 0:
+		r.abandon(ctx, h, token, times == 1 && isAnswer(err))
+	case ok && times > 1:
+		r.overtaken.Store(token, nil) // another request may still be under way
+		h.look()                      // a lost reply may have carried a grant for one of ours
+	case times > 1:
+		r.abandon(ctx, h, token, false)
+	}
 	if err != nil {
-		if request.times.Load() > 0 {
-			r.abandon(ctx, h, token, request.times.Load() == 1 && isAnswer(err))
-		}
 		return Ticket{}, false, r.fail(ctx, operation, err)
 	}
 	return t, ok, nil
@@ -56,6 +63,7 @@ func (r *Redis) enrol(ctx context.Context, operation string, script *redis.Scrip
 func (r *Redis) take(ctx context.Context, h *hub, script *redis.Script, request *sending, proof string) (Ticket, bool, error) {
 	keys := r.ticketKeys(request.value)
 	for {
+		sent := request.times.Load()
 		answer, err := runScript(ctx, r.client, script, request, keys,
 			request, r.lease.Milliseconds(), r.lasts(), leaseText(proof, r.lease), h.id)
 		if err != nil {
@@ -64,6 +72,9 @@ func (r *Redis) take(ctx context.Context, h *hub, script *redis.Script, request 
 		h.deliver(answer.message)
 		switch answer.status {
 		case statusAgain:
+			if request.times.Load() == sent+1 {
+				request.times.Store(sent) // it took no ticket
+			}
 			if err := ctx.Err(); err != nil {
 				return Ticket{}, false, err
 			}

@@ -48,6 +48,9 @@ func (r *Redis) leave(ctx context.Context, operation string, t Ticket, cleanup b
 	if request.times.Load() > 1 {
 		h.look() // a lost reply may have carried a grant for one of ours
 	}
+	if _, ok := r.overtaken.LoadAndDelete(token); ok {
+		r.abandon(ctx, h, token, false)
+	}
 	if err != nil {
 		return r.failTicket(ctx, operation, t, err)
 	}
