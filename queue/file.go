@@ -190,7 +190,9 @@ func (q *File) Release(ctx context.Context, t Ticket) error {
 
 // Refresh implements [Refresher]. It notices that the ticket was removed, that
 // the directory was removed or moved, and that the lock on the ticket's file
-// was lost because other code has closed its descriptor.
+// was lost because other code has closed its descriptor. A ticket that was not
+// refreshed for its stale timeout is lost too, whether or not anybody has
+// evicted it yet.
 func (q *File) Refresh(ctx context.Context, t Ticket) error {
 	err := q.within(ctx, false, func(d *directory) error { return d.refresh(t) })
 	return q.fail("refresh", orNotQueued(err))

@@ -171,18 +171,23 @@ func (l *seqLock) forget(e *lineEntry) {
 }
 
 // tooOld reports whether the ticket has a stale timeout, and has not been
-// refreshed for so long. Both times are the file system's.
+// refreshed for so long. Both times are the file system's. The present one is
+// noted first, so that a ticket that is refreshed after that is too old only if
+// it was so before; then its owner counts it as lost too (see touch).
 func (l *seqLock) tooOld(e *lineEntry) (bool, error) {
 	timeout := l.staleTimeout(e)
 	if timeout <= 0 {
 		return false, nil
 	}
+	now, err := l.now()
+	if err != nil {
+		return false, err
+	}
 	info, err := l.d.root.Lstat(e.name)
 	if err != nil {
 		return false, nil // it has just left
 	}
-	now, err := l.now()
-	return err == nil && now.Sub(info.ModTime()) > timeout, err
+	return now.Sub(info.ModTime()) > timeout, nil
 }
 
 func (l *seqLock) staleTimeout(e *lineEntry) time.Duration {

@@ -24,8 +24,9 @@ type ownTicket struct {
 	bell bell
 
 	// Guarded by the directory's mu.
-	listening string // path of the foreign predecessor's file, if any
-	behind    bool   // has had somebody in front, and was not the head yet
+	seen      time.Time // the file's time stamp since the last sign of life
+	listening string    // path of the foreign predecessor's file, if any
+	behind    bool      // has had somebody in front, and was not the head yet
 	closed    bool
 }
 
@@ -81,8 +82,10 @@ func (d *directory) lockTicket(t *ownTicket) error {
 	}
 	if t.info, err = d.verify(t.name, t.lock); err != nil {
 		dropFlock(t.lock)
+		return err
 	}
-	return err
+	t.seen = t.info.ModTime()
+	return nil
 }
 
 // abandoned has the locks whose descriptor somebody else has closed. They are

@@ -118,8 +118,12 @@ func (d *directory) announce(own *ownTicket) {
 	own.behind = false
 	if d.foreignNext() {
 		now := time.Now()
+		modified := now
+		if own.stale > 0 {
+			modified = time.Time{} // as it is: this is no sign of life
+		}
 		// It is a hint: the next one looks by itself, only later.
-		_ = d.root.Chtimes(own.name, now, now)
+		_ = d.root.Chtimes(own.name, now, modified)
 	}
 }
 

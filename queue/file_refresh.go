@@ -48,6 +48,13 @@ func (d *directory) refreshForeign(t Ticket) error {
 
 // touch renews the time stamp of the ticket's file, by writing: so it is the
 // file system's clock that says when.
+//
+// One that comes later than the stale timeout allows does not count: a judge
+// who was stopped between looking at the old time stamp and removing the file
+// may have decided already. One that comes in time is seen by every judge, who
+// notes what time it is before looking (see tooOld). So judging and refreshing
+// are one step each without a lock that a heartbeat might have to wait for. mu
+// is held.
 func (d *directory) touch(own *ownTicket) error {
 	f, err := d.root.OpenFile(own.name, os.O_RDWR|openFlags, 0)
 	if isGone(err) {
@@ -57,5 +64,16 @@ func (d *directory) touch(own *ownTicket) error {
 		return fmt.Errorf("opening the ticket: %w", err)
 	}
 	defer f.Close()
-	return own.write(f)
+	if err := own.write(f); err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("examining the ticket: %w", err)
+	}
+	if info.ModTime().Sub(own.seen) > own.stale {
+		return ErrNotQueued
+	}
+	own.seen = info.ModTime()
+	return nil
 }

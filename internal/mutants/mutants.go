@@ -216,7 +216,7 @@ var mutants = []mutant{
 	{
 		name:  "file: the owner does not lock its ticket",
 		file:  "queue/file_own.go",
-		old:   "	locked, err := t.lock.TryLock()\n	switch {",
+		old:   "	locked, err := tryFlock(t.lock)\n	switch {",
 		new:   "	locked, err := true, error(nil)\n	switch {",
 		tests: fileTests,
 	},
@@ -225,6 +225,13 @@ var mutants = []mutant{
 		file:  "queue/file_judge.go",
 		old:   "	if timeout <= 0 {\n		return false, nil\n	}\n",
 		new:   "	if timeout <= 0 {\n		timeout = 20 * time.Millisecond\n	}\n",
+		tests: fileTests,
+	},
+	{
+		name:  "file: a heartbeat counts however late it comes",
+		file:  "queue/file_refresh.go",
+		old:   "	if info.ModTime().Sub(own.seen) > own.stale {\n",
+		new:   "	if false {\n",
 		tests: fileTests,
 	},
 	{
@@ -279,7 +286,7 @@ var mutants = []mutant{
 	{
 		name:  "file: Unlock keeps the flock of a ticket it cannot remove",
 		file:  "queue/file_own.go",
-		old:   "	_ = t.lock.Unlock()\n}\n\n// locked",
+		old:   "	dropFlock(t.lock)\n}\n\n// locked",
 		new:   "	leaked = append(leaked, t.lock)\n}\n\nvar leaked []*flock.Flock\n\n// locked",
 		tests: fileTests,
 	},

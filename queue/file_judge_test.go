@@ -1,0 +1,77 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// A judge is stopped between finding a ticket too old and removing it, and its
+// owner, which had been stopped as well, comes back meanwhile. Either the judge
+// must find nothing to remove, or the owner must be told that it is too late.
+//
+//  1. the ticket grows too old
+//  2. the judge, with the seq lock, looks at its time stamp
+//  3. the owner refreshes
+//  4. the judge removes the ticket
+func TestFileRefreshBehindAJudge(t *testing.T) {
+	const timeout = 20 * time.Millisecond
+	ctx := context.Background()
+	q := NewFile(filepath.Join(t.TempDir(), "queue"), WithStaleTimeout(timeout))
+	ticket, err := q.Register(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := useDirectory(q.settings.path)
+	defer d.done()
+	l, err := d.lockSeq(ctx, &q.settings, forAsLong)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := d.line[0]
+	for {
+		old, err := l.tooOld(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if old {
+			break
+		}
+		time.Sleep(timeout / 10)
+	}
+	refreshed := q.Refresh(ctx, ticket)
+	if err := l.bury(e, nil); err != nil {
+		t.Fatal(err)
+	}
+	l.unlock()
+	if !errors.Is(refreshed, ErrNotQueued) {
+		t.Errorf("Refresh returned %v, and then the ticket was evicted", refreshed)
+	}
+	if err := q.Release(ctx, ticket); !errors.Is(err, ErrNotQueued) {
+		t.Errorf("Release of the evicted ticket: %v, want ErrNotQueued", err)
+	}
+}
+
+// Once too late, always too late: the stamp of a refresh that did not count
+// must not make the next one count.
+func TestFileRefreshTooLate(t *testing.T) {
+	const timeout = 20 * time.Millisecond
+	ctx := context.Background()
+	q := NewFile(filepath.Join(t.TempDir(), "queue"), WithStaleTimeout(timeout))
+	ticket, err := q.Register(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * timeout) // the longer it takes, the later it is
+	for range 3 {
+		if err := q.Refresh(ctx, ticket); !errors.Is(err, ErrNotQueued) {
+			t.Errorf("Refresh of a ticket that is too old: %v, want ErrNotQueued", err)
+		}
+	}
+	if err := q.Remove(ctx, ticket); err != nil {
+		t.Errorf("Remove of a ticket that is too old and was not evicted: %v", err)
+	}
+	q.MaybeCleanup(ctx)
+}
