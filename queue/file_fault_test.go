@@ -196,6 +196,28 @@ func TestFileSeqHeldByAnother(t *testing.T) {
 	f.release(next)
 }
 
+// The ticket of a release is gone before the lock on seq is asked for; who has
+// that one is stopped, and cannot hold up the caller for as long.
+func TestFileReleaseWhileSeqIsHeld(t *testing.T) {
+	f := newFileFixture(t)
+	held := f.register()
+	lock := flock.New(f.path("seq"))
+	if ok, err := lock.TryLock(); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	// The deadline is far, so that a release that waits for it is told apart.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	f.must("Release", f.q.Release(ctx, held))
+	if ctx.Err() != nil {
+		t.Error("Release has waited for its ctx to end")
+	}
+	f.wantNoTickets()
+	f.must("Unlock", lock.Unlock())
+	f.q.MaybeCleanup(t.Context())
+	f.wantNoDirectory()
+}
+
 func TestFileDirectoryRemovedWhileHeld(t *testing.T) {
 	f := newFileFixture(t)
 	held, waiting := f.register(), f.register()

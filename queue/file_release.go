@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// tidyPatience is how long a call that could not join waits for the seq lock to
-// clean up after those who left that to it.
+// tidyPatience is how long a call may wait for the seq lock to look after the
+// line, once its ticket is gone or it could not join. Among processes that run
+// it is had long before; if its holder was stopped, whoever comes next does it.
 const tidyPatience = time.Second
 
 // remove takes the ticket out of the line. check says that it is to us to look
@@ -93,7 +94,7 @@ func (d *directory) release(ctx context.Context, s *fileSettings, t Ticket) erro
 	}
 	// The ticket is out of the line: what fails from here on is made good by
 	// whoever comes next, and is not the caller's business.
-	if errors.Is(d.tidy(ctx, s, forAsLong), errDirectoryGone) {
+	if errors.Is(d.tidy(ctx, s, patienceWithin(ctx)), errDirectoryGone) {
 		d.retire()
 	}
 	return err
@@ -130,6 +131,16 @@ func (d *directory) isEmptyLine() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return len(d.line) == 0
+}
+
+// patienceWithin is tidyPatience, or half of what ctx leaves if that is less: a
+// caller who waits no longer than ctx would never hear that the ticket is gone.
+func patienceWithin(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return tidyPatience
+	}
+	return max(notAtAll, min(tidyPatience, time.Until(deadline)/2))
 }
 
 // maybeCleanUp cleans up if nobody is in line and nobody is at it.
