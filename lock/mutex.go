@@ -165,7 +165,7 @@ func (m *Mutex) tryLock(ctx context.Context, began time.Time) (bool, error) {
 	owned := false
 	defer func() {
 		if !owned {
-			m.leave(h)
+			m.quit(h)
 		}
 	}()
 	m.options.trace.registered(h.ticket)
@@ -195,7 +195,10 @@ func (m *Mutex) Unlock() error {
 }
 
 func (m *Mutex) unlock() error {
-	h := m.end()
+	if m.self != m && m.self != nil {
+		return errCopied // what looks like a hold is that of the original
+	}
+	h := m.end(nil)
 	if h == nil {
 		return ErrNotLocked
 	}
@@ -211,15 +214,17 @@ func (m *Mutex) unlock() error {
 	return nil
 }
 
-// end takes the hold from the Mutex: of two Unlocks at once, one gets it.
-func (m *Mutex) end() *hold {
+// end takes the hold from the Mutex, unless it is that of another ticket than
+// the given one; nil means any. Of two Unlocks at once, one gets it.
+func (m *Mutex) end(of *heartbeat) *hold {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	h := m.hold
-	if h != nil {
-		m.hold = nil
-		close(h.ended)
+	if h == nil || of != nil && of != h.heartbeat {
+		return nil
 	}
+	m.hold = nil
+	close(h.ended)
 	return h
 }
 

@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -89,25 +91,81 @@ func TestHooksAreCalledInOrderAndMayCallBack(t *testing.T) {
 	}
 }
 
-func TestAHookThatPanicsLeavesNoTicket(t *testing.T) {
-	q := memqueue.New(0)
-	m := lock.New(q, lock.WithTrace(&lock.Trace{Registered: func(queue.Ticket) { panic("in a hook") }}))
-	for name, call := range map[string]func(){
-		"Lock":    func() { _ = m.Lock(t.Context()) },
-		"TryLock": func() { _, _ = m.TryLock(t.Context()) },
+// A hook that panics, or ends its goroutine, ends the call without a hold: who
+// called is not there any more to unlock.
+func TestAHookThatPanicsLeavesNothing(t *testing.T) {
+	for way, end := range map[string]func(){
+		"panic":  func() { panic("in a hook") },
+		"Goexit": runtime.Goexit,
 	} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("%s swallowed the panic", name)
-				}
-			}()
-			call()
-		}()
+		for hook, trace := range map[string]*lock.Trace{
+			"Registered": {Registered: func(queue.Ticket) { end() }},
+			"Acquired":   {Acquired: func(queue.Ticket, time.Duration) { end() }},
+		} {
+			for name, call := range map[string]func(*lock.Mutex){
+				"Lock":    func(m *lock.Mutex) { _ = m.Lock(t.Context()) },
+				"TryLock": func(m *lock.Mutex) { _, _ = m.TryLock(t.Context()) },
+				"Do":      func(m *lock.Mutex) { _ = m.Do(t.Context(), func(context.Context) error { return nil }) },
+			} {
+				t.Run(way+" in "+hook+" of "+name, func(t *testing.T) {
+					q := memqueue.New(0)
+					m := lock.New(q, lock.WithTrace(trace))
+					returned := false
+					ended := make(chan struct{})
+					go func() {
+						defer close(ended)
+						defer func() { _ = recover() }()
+						call(m)
+						returned = true
+					}()
+					<-ended
+					if returned {
+						t.Error("the call returned")
+					}
+					if n := inLine(t, q); n > 0 {
+						t.Errorf("%d tickets are left in line", n)
+					}
+					if m.Token() != 0 {
+						t.Error("the Mutex is held by nobody")
+					}
+				})
+			}
+		}
 	}
-	if n := inLine(t, q); n > 0 {
-		t.Errorf("%d tickets are left in line", n)
+}
+
+// What a hook has done with the lock before it panicked stays.
+func TestAHookThatUnlocksAndPanics(t *testing.T) {
+	q := memqueue.New(0)
+	var m *lock.Mutex
+	var calls int
+	m = lock.New(q, lock.WithTrace(&lock.Trace{Acquired: func(queue.Ticket, time.Duration) {
+		if calls++; calls == 1 {
+			mustUnlock(t, m)
+			mustLock(t, m)
+			panic("in a hook")
+		}
+	}}))
+	func() {
+		defer func() { _ = recover() }()
+		_ = m.Lock(t.Context())
+	}()
+	if n := inLine(t, q); n != 1 || m.Token() == 0 {
+		t.Errorf("%d tickets in line, token %d: want the hold that the hook took", n, m.Token())
 	}
+	mustUnlock(t, m)
+}
+
+// A copy must not end the hold of the original.
+func TestUnlockOfACopy(t *testing.T) {
+	m := lock.New(memqueue.New(0))
+	mustLock(t, m)
+	c := reflect.New(reflect.TypeFor[lock.Mutex]())
+	c.Elem().Set(reflect.ValueOf(m).Elem()) // go vet would not let it through otherwise
+	if err := c.Interface().(*lock.Mutex).Unlock(); err == nil || !strings.Contains(err.Error(), "copied") {
+		t.Errorf("Unlock of a copy: %v, want an error that says that it was copied", err)
+	}
+	mustUnlock(t, m)
 }
 
 // TestVetComplainsOfACopy runs go vet over a program that copies a Mutex.

@@ -29,6 +29,13 @@ func (m *Mutex) release(h *heartbeat) error {
 	return err
 }
 
+// quit ends a Lock that returns without owning the lock. It may own it already:
+// if the hook that was to be told panicked, nobody is left to unlock.
+func (m *Mutex) quit(h *heartbeat) {
+	m.end(h)
+	m.leave(h)
+}
+
 // leave gives back a ticket that does not own the lock, or not any more. It
 // waits for that no longer than leaveGrace; the rest happens in the background.
 func (m *Mutex) leave(h *heartbeat) {

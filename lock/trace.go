@@ -10,7 +10,8 @@ import (
 // in the manner of net/http/httptrace.ClientTrace. Any of them may be nil, and
 // costs nothing then. They may be called concurrently, for different tickets,
 // and hold no lock while they run: they may call back into the Mutex. One that
-// takes long holds up the call it reports on.
+// takes long holds up the call it reports on. When Registered, Waiting or
+// Acquired panics, the panic goes through the call, which then owns nothing.
 type Trace struct {
 	// Registered: t is in line. It may be the head already (Ahead is 0), and
 	// Acquired follows. A ticket that is evicted while it waits is followed by

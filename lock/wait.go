@@ -52,7 +52,7 @@ func (m *Mutex) await(ctx context.Context, h *heartbeat, began time.Time) error 
 	owned := false
 	defer func() { // deferred, because a hook may panic
 		if !owned {
-			m.leave(h)
+			m.quit(h)
 		}
 	}()
 	m.options.trace.registered(h.ticket)

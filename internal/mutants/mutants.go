@@ -159,8 +159,8 @@ var mutants = []mutant{
 	{
 		name:  "lock: two Unlocks release one hold",
 		file:  "lock/mutex.go",
-		old:   "		m.hold = nil\n		close(h.ended)",
-		new:   "		defer func() { m.hold = nil }()\n		m.mu.Unlock()\n		m.mu.Lock()",
+		old:   "	m.hold = nil\n	close(h.ended)",
+		new:   "	defer func() { m.hold = nil }()\n	m.mu.Unlock()\n	m.mu.Lock()",
 		tests: lockTests,
 	},
 
