@@ -8,9 +8,10 @@ import (
 // leaveGrace is how long a call that failed waits for its ticket to be removed
 // before it returns and leaves the removal to the background: a program that
 // exits right after a cancelled Lock must not leave a ticket in line that its
-// backend would have removed in a moment. It is well below the 100 ms within
-// which a call must return when its ctx ends.
-const leaveGrace = 50 * time.Millisecond
+// backend would have removed in a moment. A call may have to wait for it twice
+// (for the end of its watch, and for that of its ticket), which is well below the
+// 100 ms within which it must return when its ctx ends.
+const leaveGrace = 40 * time.Millisecond
 
 // detached runs f in a goroutine of its own and returns what it returned, or
 // ctx's error as soon as ctx ends. In that case f goes on for as long as it

@@ -82,6 +82,17 @@ func (f *faulty) Position(ctx context.Context, t queue.Ticket) (ahead int, err e
 	return ahead, err
 }
 
+// Watch has its stop around too, as the method "stop".
+func (f *faulty) Watch(ctx context.Context, t queue.Ticket) (<-chan queue.Wake, func(), error) {
+	var wake <-chan queue.Wake
+	unwatch := func() {}
+	err := f.around(ctx, "Watch", func() (err error) { wake, unwatch, err = f.Queue.Watch(ctx, t); return err })
+	stop := func() {
+		_ = f.around(context.Background(), "stop", func() error { unwatch(); return nil })
+	}
+	return wake, stop, err
+}
+
 func (f *faulty) Refresh(ctx context.Context, t queue.Ticket) error {
 	return f.around(ctx, "Refresh", func() error { return f.Queue.Refresh(ctx, t) })
 }

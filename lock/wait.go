@@ -105,9 +105,9 @@ func (m *Mutex) own(h *heartbeat, began time.Time) (before *hold, err error) {
 // waitForHead waits until h's ticket is the head. The order is: listen, look,
 // wait for a wake-up or the next poll; a wake-up is a hint unless it is a
 // Granted. Whether the ticket is still alive is looked at by own.
-func (m *Mutex) waitForHead(ctx context.Context, h *heartbeat) error {
+func (m *Mutex) waitForHead(ctx context.Context, h *heartbeat) (err error) {
 	wake, stop := m.watch(ctx, h.ticket)
-	defer stop()
+	defer func() { unwatch(stop, err) }()
 	p := m.newPacer()
 	p.watched = wake != nil
 	w := watcher{mutex: m, heartbeat: h, pacer: p, ahead: h.ticket.Ahead}
@@ -157,6 +157,21 @@ func (m *Mutex) watch(ctx context.Context, t queue.Ticket) (<-chan queue.Wake, f
 		r.wake = nil
 	}
 	return r.wake, r.stop
+}
+
+// unwatch ends the listening of a waiter whose waiting has ended with err. If it
+// failed, the backend may hang, and stop with it.
+func unwatch(stop func(), err error) {
+	if err == nil {
+		stop()
+		return
+	}
+	waiting, cancel := context.WithTimeout(context.Background(), leaveGrace)
+	defer cancel()
+	_, _ = detached(waiting, func(context.Context) (struct{}, error) {
+		stop()
+		return struct{}{}, nil
+	}, nil)
 }
 
 // watcher is one waiter's view of the line.
