@@ -43,8 +43,8 @@ func newOptions(opts []Option) (options, error) {
 // Without it a waiter polls after 1 ms, then after twice as long each time up
 // to 1 s; the first in line at least every 25 ms; and one who is told by the
 // queue when its turn comes, and is not the first, every 100 ms for each place
-// in line, up to 5 s, or with a lease a third of that. With it, polls come as it says,
-// whatever the place in line.
+// in line, up to 5 s, or with a lease a third of that. With it, polls come as it
+// says, whatever the place in line; a time that is not above 0 is taken for 1 ms.
 func WithBackOff(newBackOff func() backoff.BackOff) Option {
 	return func(o *options) error {
 		if newBackOff == nil {

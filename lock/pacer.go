@@ -72,6 +72,8 @@ func (p *pacer) next(ahead int) time.Duration {
 		}
 	}
 	switch {
+	case p.custom && d <= 0: // a busy loop
+		return firstPoll
 	case p.custom:
 		return d
 	case ahead <= 1 && p.watched:

@@ -607,6 +607,38 @@ func TestBackOffOfTheUserIsObeyedAndNeverEndsAWait(t *testing.T) {
 	}
 }
 
+// A backoff of no time is not a busy loop, which would keep a processor and the
+// backend from everybody else.
+func TestBackOffOfNoTime(t *testing.T) {
+	for name, b := range map[string]backoff.BackOff{
+		"none":           &backoff.ZeroBackOff{},
+		"less than none": backoff.NewConstantBackOff(-time.Minute),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := newFaulty(memqueue.New(0))
+				holder := lock.New(q)
+				mustLock(t, holder)
+				go func() {
+					time.Sleep(time.Second)
+					mustUnlock(t, holder)
+				}()
+				q.failBefore(func(_ context.Context, method string) error {
+					if method == "Position" && q.count(method) > 1010 { // ends a loop in which no time goes by
+						return errDown
+					}
+					return nil
+				})
+				m := lock.New(q, lock.WithBackOff(func() backoff.BackOff { return b }))
+				if err := m.Lock(t.Context()); err != nil {
+					t.Fatalf("Lock: %v, after %d looks in a second", err, q.count("Position"))
+				}
+				mustUnlock(t, m)
+			})
+		})
+	}
+}
+
 // forger is a queue whose watcher says what the test tells it to.
 type forger struct {
 	*faulty
