@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -289,8 +290,9 @@ func (m *Mutex) usable(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// wrap names the operation and the lock in err. An error that came because ctx
-// ended says so, and how long the call had taken.
+// wrap names the operation and the lock in err, unless the queue has named itself
+// already. An error that came because ctx ended says so, and how long the call
+// had taken.
 func (m *Mutex) wrap(operation string, err error, ctx context.Context, began time.Time) error {
 	if err == nil {
 		return nil
@@ -303,6 +305,12 @@ func (m *Mutex) wrap(operation string, err error, ctx context.Context, began tim
 			err = fmt.Errorf("%w: %w", err, cause)
 		}
 		err = fmt.Errorf("%w (after %v)", err, time.Since(began).Round(time.Millisecond))
+	}
+	switch text := err.Error(); {
+	case strings.HasPrefix(text, m.name):
+		return fmt.Errorf("lock: %s %w", operation, err)
+	case strings.Contains(text, m.name):
+		return fmt.Errorf("lock: %s: %w", operation, err)
 	}
 	return fmt.Errorf("lock: %s %s: %w", operation, m.name, err)
 }

@@ -67,6 +67,31 @@ func TestErrorsNameTheOperationAndTheLock(t *testing.T) {
 	}
 }
 
+// The errors of a queue may name it, as those of the queues here do.
+func TestErrorsNameTheLockOnce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "queue")
+	q := queue.NewFile(dir)
+	m := lock.New(q)
+	mustLock(t, m)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	unlockErr := m.Unlock()
+	if err := os.WriteFile(dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, tryErr := m.TryLock(t.Context())
+	for operation, err := range map[string]error{
+		"unlock":      unlockErr,
+		"lock":        m.Lock(t.Context()),
+		"try to lock": tryErr,
+	} {
+		if err == nil || !strings.HasPrefix(err.Error(), "lock: "+operation) || strings.Count(err.Error(), q.String()) != 1 {
+			t.Errorf("error is %q, want it to name %s, and the %v once", err, operation, q)
+		}
+	}
+}
+
 func TestHooksAreCalledInOrderAndMayCallBack(t *testing.T) {
 	var m *lock.Mutex
 	var calls []string
