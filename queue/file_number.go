@@ -52,12 +52,17 @@ func nextNumber(last, highest int64) (int64, error) {
 	return n + 1, nil
 }
 
-var processStart = time.Now()
+// When the process was started, by both clocks.
+var (
+	start       = time.Now()
+	startNumber = start.UnixMicro()
+)
 
 // clockNumber is the time in microseconds. It does not go back while the
 // process lives, even if somebody sets the clock back.
 func clockNumber() int64 {
-	now := time.Now()
-	monotonic := processStart.Add(now.Sub(processStart))
-	return max(now.UnixMicro(), monotonic.UnixMicro())
+	return max(wallNumber(), startNumber+time.Since(start).Microseconds())
 }
+
+// wallNumber is clockNumber as a process has it that is started now.
+func wallNumber() int64 { return time.Now().UnixMicro() }

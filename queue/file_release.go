@@ -171,7 +171,7 @@ func (l *seqLock) cleanUp() {
 	d := l.d
 	// A seq that is ahead of the clock, because the clock was set back, is
 	// what keeps the numbers from going back with it.
-	if d.head() != nil || d.hasUndead() || l.number >= clockNumber() {
+	if d.head() != nil || d.hasUndead() || l.number >= wallNumber() {
 		return
 	}
 	if closeBeforeRemove {
