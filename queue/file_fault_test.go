@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -275,6 +276,47 @@ func TestFileStrayClose(t *testing.T) {
 	f.wantPosition(next, 0)
 	f.release(next)
 	f.wantNoDirectory()
+}
+
+// The number of the descriptor that other code has closed goes to another file,
+// which must stay open whatever becomes of the ticket.
+func TestFileStrayCloseAndReuse(t *testing.T) {
+	for name, leave := range map[string]func(*fileFixture, queue.Ticket){
+		"Refresh": func(f *fileFixture, held queue.Ticket) {
+			f.wantNotQueued("Refresh", f.q.Refresh(t.Context(), held))
+		},
+		"Release": func(f *fileFixture, held queue.Ticket) { f.release(held) },
+		"evicted": func(f *fileFixture, held queue.Ticket) {
+			f.must("Remove", os.Remove(f.path(held.Member)))
+			f.wantNotQueued("Refresh", f.q.Refresh(t.Context(), held))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFileFixture(t)
+			held := f.register()
+			fd := descriptorOf(t, f.path(held.Member))
+			f.must("Close", syscall.Close(fd))
+			v := newVictim(t)
+			for got := -1; got != fd; { // the lowest that is free is given out
+				var err error
+				got, err = syscall.Open(v.path, syscall.O_RDONLY, 0)
+				f.must("Open", err)
+				if got != fd {
+					defer syscall.Close(got)
+				}
+			}
+			leave(f, held)
+			for range 3 {
+				runtime.GC() // finalizers close, too
+			}
+			content := make([]byte, 8)
+			if _, err := syscall.Pread(fd, content, 0); err != nil || string(content) != "precious" {
+				t.Errorf("the file behind the descriptor has %q, %v: it was closed", content, err)
+			}
+			f.must("Close", syscall.Close(fd))
+			f.wantNoTickets()
+		})
+	}
 }
 
 func descriptorOf(t *testing.T, path string) int {
