@@ -71,6 +71,50 @@ func TestX06KilledAtEverySystemCall(t *testing.T) {
 	h.CheckNothingIsLeft()
 }
 
+// A process is stopped at every system call of its way, for a while: with the
+// lock on seq, between its number and its ticket, between its ticket and the
+// flock on it, in the middle of judging, or of cleaning up. The others wait, or
+// go on without it; nobody is in the section beside it, and nobody is evicted.
+func TestX06StoppedAtEverySystemCall(t *testing.T) {
+	h := harness.New(t, file(t))
+	h.Section = 200 * time.Microsecond
+	others := h.StartAll(2)
+	for _, w := range others {
+		w.Run(1, 0)
+	}
+	stops := 0
+	for _, call := range []string{"openat", "flock", "pwrite64", "unlinkat", "getdents64", "newfstatat", "fstat", "mkdirat", "close"} {
+		inject := fmt.Sprintf("inject=%s:signal=STOP:when=1+2", call)
+		told := filepath.Join(t.TempDir(), call)
+		victim := h.Start(underStrace(t, "-o", told, "-P", h.Spec.Dir, "-P", h.Spec.Dir+"/seq", "-e", "trace="+call, "-e", inject))
+		victim.Run(1, 5)
+		for victim.Count(harness.Done) == 0 {
+			time.Sleep(5 * time.Millisecond) // as long as it stands at most
+			if err := syscall.Kill(-victim.PID, syscall.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+		}
+		victim.Kill()
+		text, err := os.ReadFile(told)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stops += strings.Count(string(text), "--- stopped by SIGSTOP")
+	}
+	for _, w := range others {
+		w.Finish()
+	}
+	for _, w := range others {
+		w.Finished()
+	}
+	t.Logf("stopped %d times", stops)
+	if stops == 0 {
+		t.Error("no worker was stopped at a system call")
+	}
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
 // A system call fails, once or for a while, at every place where it is made:
 // the call of Lock or Unlock that it meets fails or survives it, and nothing is
 // broken or left behind.
