@@ -21,8 +21,10 @@ func (d *directory) members(ctx context.Context, s *fileSettings) ([]Member, err
 	switch {
 	case err == nil:
 		defer l.unlock()
-	case errors.Is(err, errDirectoryGone) || ctx.Err() != nil:
+	case errors.Is(err, errDirectoryGone):
 		return nil, err
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
 	}
 	var members []Member
 	for _, name := range names {

@@ -23,7 +23,10 @@ func (d *directory) position(ctx context.Context, s *fileSettings, t Ticket, jud
 			return ahead, err
 		}
 		gone, err := d.judge(ctx, s, suspects)
-		if errors.Is(err, errDirectoryGone) || ctx.Err() != nil {
+		if ended := ctx.Err(); ended != nil {
+			return 0, ended // also when it ended right after the judgement: 0 alone says head
+		}
+		if errors.Is(err, errDirectoryGone) {
 			return 0, err
 		}
 		// Any other error (no descriptors left, say) says nothing against what
