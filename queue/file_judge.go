@@ -131,6 +131,8 @@ func (l *seqLock) probeError(e *lineEntry, err error) (*flock.Flock, verdict, er
 	case !l.d.exists(e.name):
 		l.forget(e)
 		return nil, absent, nil
+	case isGone(err) && !l.d.current():
+		return nil, alive, errDirectoryGone
 	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
 		return nil, alive, nil // not for us to judge
 	}

@@ -75,6 +75,8 @@ func (d *directory) lockTicket(t *ownTicket) error {
 	switch {
 	case err != nil && !d.current():
 		return errDirectoryGone
+	case isGone(err):
+		return errBusy // removed at once: somebody clears the directory
 	case err != nil:
 		return fmt.Errorf("locking the ticket: %w", err)
 	case !locked:
