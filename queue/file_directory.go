@@ -132,7 +132,8 @@ func (d *directory) close() {
 }
 
 // retire is called when the directory is not at its path any more: its tickets
-// are lost, and later calls shall open what is there now.
+// are lost, and later calls shall open what is there now. Should it come back,
+// the tickets must not: nobody would hold their locks.
 func (d *directory) retire() {
 	directories.Lock()
 	d.unlist()
@@ -142,13 +143,17 @@ func (d *directory) retire() {
 	defer d.mu.Unlock()
 	d.retired = true
 	for len(d.line) > 0 {
+		if own := d.line[0].own; own != nil {
+			own.close()
+			d.root.Remove(own.name)
+		}
 		d.forget(0)
 	}
 }
 
 // open opens the directory unless it is open, and refuses one that s must not
 // use. It returns errNoDirectory if there is none and it shall not be created.
-func (d *directory) open(s *fileSettings, create bool) error {
+func (d *directory) open(s *fileSettings, create bool) (err error) {
 	if d.opened.Load() { // as nearly always, and many come at the same time
 		return checkAccess(d.info, s.mode)
 	}
@@ -164,6 +169,11 @@ func (d *directory) open(s *fileSettings, create bool) error {
 		}
 		d.created.Store(created)
 	}
+	defer func() {
+		if err != nil && d.created.Swap(false) {
+			_ = removeDirectory(d.path) // nothing half done
+		}
+	}()
 	root, err := os.OpenRoot(d.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if !create {

@@ -263,6 +263,21 @@ func TestFileDirectoryMovedWhileHeld(t *testing.T) {
 	f.wantNoDirectory()
 }
 
+// A directory that comes back does not bring back the tickets that were given up
+// when it was found gone: nobody holds their locks any more, so that the next one
+// takes the line.
+func TestFileDirectoryMovedAndBack(t *testing.T) {
+	f := newFileFixture(t)
+	held := f.register()
+	f.must("Rename", os.Rename(f.dir, f.dir+"2"))
+	f.wantEmpty(true) // finds that the directory is gone
+	f.must("Rename", os.Rename(f.dir+"2", f.dir))
+	f.wantNotQueued("Refresh", f.q.Refresh(t.Context(), held))
+	f.wantNotQueued("Release", f.q.Release(t.Context(), held))
+	f.release(f.register())
+	f.wantNoDirectory()
+}
+
 // Other code closes a descriptor that is not its own, and the lock is lost with
 // it.
 func TestFileStrayClose(t *testing.T) {
@@ -372,6 +387,23 @@ func starvingWorker(q *queue.File) error {
 		return fmt.Errorf("Position is %d, %w, want 0", ahead, err)
 	}
 	return q.Release(ctx, waiting)
+}
+
+// destituteWorker has no descriptors from the start.
+func destituteWorker(q *queue.File) error {
+	if err := noMoreFiles(); err != nil {
+		return err
+	}
+	if _, err := q.Register(context.Background()); !errors.Is(err, syscall.EMFILE) {
+		return fmt.Errorf("Register without descriptors: %w, want EMFILE", err)
+	}
+	return nil
+}
+
+func TestFileNoDescriptorsAtAll(t *testing.T) {
+	f := newFileFixture(t)
+	f.start("destitute", nil).end()
+	f.wantNoDirectory()
 }
 
 func TestFileNoDescriptorsLeft(t *testing.T) {

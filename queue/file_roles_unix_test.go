@@ -6,11 +6,12 @@ import "github.com/fifolock/fifolock/queue"
 
 // fileRoles are the parts that another process can play.
 var fileRoles = map[string]func(*queue.File) error{
-	"file-hold":     holdWorker,
-	"file-count":    countWorker,
-	"file-churn":    churnWorker,
-	"file-woken":    wokenWorker,
-	"file-starving": starvingWorker,
-	"file-deaf":     deafWorker,
-	"file-nobody":   nobodyWorker,
+	"file-hold":      holdWorker,
+	"file-count":     countWorker,
+	"file-churn":     churnWorker,
+	"file-woken":     wokenWorker,
+	"file-starving":  starvingWorker,
+	"file-deaf":      deafWorker,
+	"file-destitute": destituteWorker,
+	"file-nobody":    nobodyWorker,
 }
