@@ -171,8 +171,12 @@ func orNotQueued(err error) error {
 // Remove implements [TicketQueue]. If the ticket's file cannot be removed (the
 // directory is read-only), it returns the error, but the ticket is as good as
 // out of the line: its owner shows to be gone.
+//
+// A ticket of this process leaves the line also when ctx has ended: nothing need
+// be waited for, and without a stale timeout nothing else would ever end it while
+// the process lives.
 func (q *File) Remove(ctx context.Context, t Ticket) error {
-	err := q.within(ctx, false, func(d *directory) error {
+	err := q.within(context.WithoutCancel(ctx), false, func(d *directory) error {
 		_, err := d.remove(ctx, &q.settings, t)
 		return err
 	})
@@ -182,7 +186,7 @@ func (q *File) Remove(ctx context.Context, t Ticket) error {
 // Release implements [Releaser]. Its error is that of removing the ticket, for
 // which Remove says what holds.
 func (q *File) Release(ctx context.Context, t Ticket) error {
-	err := q.within(ctx, false, func(d *directory) error {
+	err := q.within(context.WithoutCancel(ctx), false, func(d *directory) error {
 		return d.release(ctx, &q.settings, t)
 	})
 	return q.fail("release", orNotQueued(err))

@@ -19,6 +19,7 @@ func (d *directory) remove(ctx context.Context, s *fileSettings, t Ticket) (chec
 	if closeBeforeRemove {
 		l, err := d.lockSeq(ctx, s, forAsLong)
 		if err != nil {
+			d.giveUp(t)
 			return false, err
 		}
 		defer l.unlock()
@@ -29,6 +30,18 @@ func (d *directory) remove(ctx context.Context, s *fileSettings, t Ticket) (chec
 		return d.removeOwn(own)
 	}
 	return true, d.removeForeign(t)
+}
+
+// giveUp leaves it to the others to remove a ticket of this process: its owner
+// shows to be gone.
+func (d *directory) giveUp(t Ticket) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if own := d.ownTicket(t); own != nil {
+		d.undead[own.name] = struct{}{}
+		i, _ := d.line.index(own.name)
+		d.forget(i)
+	}
 }
 
 // removeOwn removes a ticket of this process. It opens nothing: a process that

@@ -411,10 +411,29 @@ func TestFileDoneContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, err := range fileErrors(ctx, f.q, queue.Ticket{Number: 1, Member: planted}) {
-		if !errors.Is(err, context.Canceled) {
+		leaves := strings.Contains(err.Error(), ": remove: ") || strings.Contains(err.Error(), ": release: ")
+		if leaves && !errors.Is(err, queue.ErrNotQueued) {
+			t.Errorf("got %v, want ErrNotQueued", err)
+		}
+		if !leaves && !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want context.Canceled", err)
 		}
 	}
+	f.wantNoDirectory()
+}
+
+// The process was stopped for longer than its release timeout when it was about
+// to leave the line. The ticket must go all the same: nobody tries again, and
+// everybody would wait for it until the process ends.
+func TestFileLeavesWithDoneContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	f := newFileFixture(t)
+	f.must("Release", f.q.Release(ctx, f.register()))
+	f.wantNoDirectory()
+	f.must("Remove", f.q.Remove(ctx, f.register()))
+	f.wantNoTickets()
+	f.q.MaybeCleanup(t.Context())
 	f.wantNoDirectory()
 }
 
