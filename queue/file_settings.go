@@ -10,8 +10,9 @@ import (
 )
 
 // leastFileStaleTimeout is what the time stamps of common file systems, which
-// move in steps of up to 4 ms, can still make sense of in a test.
-const leastFileStaleTimeout = time.Millisecond
+// move in steps of up to 10 ms, can still make sense of: a ticket that is
+// refreshed all the time may seem to be one step old.
+const leastFileStaleTimeout = 10 * time.Millisecond
 
 // fileSettings are the arguments of NewFile, checked and completed.
 type fileSettings struct {

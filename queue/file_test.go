@@ -57,7 +57,7 @@ func TestFileRefreshKeepsFromGoingStale(t *testing.T) {
 // A timeout is of the tickets that were taken with it, whoever looks at them.
 func TestFileStaleTimeoutIsTheTickets(t *testing.T) {
 	f := newFileFixture(t)
-	impatient := queue.NewFile(f.dir, queue.WithStaleTimeout(time.Millisecond))
+	impatient := queue.NewFile(f.dir, queue.WithStaleTimeout(10*time.Millisecond))
 	patient := f.register()
 	f.must("Chtimes", os.Chtimes(f.path(patient.Member), time.Unix(0, 0), time.Unix(0, 0)))
 	f.must("CleanupStale", impatient.CleanupStale(t.Context()))
@@ -369,14 +369,14 @@ func TestFileGoroutines(t *testing.T) {
 func TestFileBadArguments(t *testing.T) {
 	dir := t.TempDir()
 	for name, q := range map[string]*queue.File{
-		"empty":                  queue.NewFile(""),
-		"NUL":                    queue.NewFile(dir + "/a\x00b"),
-		"stale timeout -1ns":     queue.NewFile(dir+"/q", queue.WithStaleTimeout(-1)),
-		"stale timeout 0s":       queue.NewFile(dir+"/q", queue.WithStaleTimeout(0)),
-		"stale timeout 999.999µ": queue.NewFile(dir+"/q", queue.WithStaleTimeout(time.Millisecond-1)),
-		"file mode 0":            queue.NewFile(dir+"/q", queue.WithFileMode(0)),
-		"file mode 0o1666":       queue.NewFile(dir+"/q", queue.WithFileMode(0o666|os.ModeSticky)),
-		"file mode 0o466":        queue.NewFile(dir+"/q", queue.WithFileMode(0o466)),
+		"empty":                 queue.NewFile(""),
+		"NUL":                   queue.NewFile(dir + "/a\x00b"),
+		"stale timeout -1ns":    queue.NewFile(dir+"/q", queue.WithStaleTimeout(-1)),
+		"stale timeout 0s":      queue.NewFile(dir+"/q", queue.WithStaleTimeout(0)),
+		"stale timeout 9.99999": queue.NewFile(dir+"/q", queue.WithStaleTimeout(10*time.Millisecond-1)),
+		"file mode 0":           queue.NewFile(dir+"/q", queue.WithFileMode(0)),
+		"file mode 0o1666":      queue.NewFile(dir+"/q", queue.WithFileMode(0o666|os.ModeSticky)),
+		"file mode 0o466":       queue.NewFile(dir+"/q", queue.WithFileMode(0o466)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, ticket := t.Context(), queue.Ticket{Number: 1, Member: planted}

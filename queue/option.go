@@ -26,7 +26,8 @@ type options struct {
 // 10 ms. Whoever waits or holds through package lock renews it every third of it.
 //
 // On a [File] queue there is no eviction by age unless this is given: the
-// kernel says who is dead, at once and without fail. With it, an owner that is
+// kernel says who is dead, at once and without fail. With it (at least 10 ms,
+// and several times the step in which the file system counts), an owner that is
 // alive but has not refreshed its ticket for so long (it was stopped, or the
 // machine was suspended, or a clock was set) is evicted too. That is the weaker
 // contract: use it where a stopped holder must not hold up the line, and check
