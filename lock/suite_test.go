@@ -3,6 +3,7 @@ package lock_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -462,6 +463,15 @@ func checkDo(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
 	}()
 	if m.Token() != 0 {
 		t.Error("still locked after a panic in f")
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = m.Do(t.Context(), func(context.Context) error { runtime.Goexit(); return nil })
+	}()
+	<-ended
+	if m.Token() != 0 {
+		t.Error("still locked after f has ended its goroutine")
 	}
 }
 
