@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -334,7 +335,9 @@ func (d *directory) exists(name string) bool {
 	return info.Mode().IsRegular()
 }
 
-func isGone(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+// isGone reports whether there is nothing at a path, also because something on
+// the way to it is no directory any more.
+func isGone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) }
 
 // modeGrace is how long a file that others may use is waited for to get its
 // mode: it is created with what the umask leaves of it.

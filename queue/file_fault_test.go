@@ -263,6 +263,27 @@ func TestFileDirectoryMovedWhileHeld(t *testing.T) {
 	f.wantNoDirectory()
 }
 
+// Where the directory was, or one above it, is a file now.
+func TestFileDirectoryReplacedByAFile(t *testing.T) {
+	for name, replaced := range map[string]func(dir string) string{
+		"the directory": func(dir string) string { return dir },
+		"its parent":    filepath.Dir,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "above", "queue")
+			f := &fileFixture{T: t, dir: dir, q: queue.NewFile(dir)}
+			held, waiting, leaving := f.register(), f.register(), f.register()
+			path := replaced(dir)
+			f.must("Rename", os.Rename(path, path+"2"))
+			f.must("WriteFile", os.WriteFile(path, nil, 0o600))
+			f.wantNotQueued("Refresh", f.q.Refresh(t.Context(), held))
+			_, err := f.q.Position(t.Context(), waiting)
+			f.wantNotQueued("Position", err)
+			f.wantNotQueued("Release", f.q.Release(t.Context(), leaving))
+		})
+	}
+}
+
 // A directory that comes back does not bring back the tickets that were given up
 // when it was found gone: nobody holds their locks any more, so that the next one
 // takes the line.
