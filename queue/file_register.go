@@ -13,19 +13,7 @@ func (d *directory) register(ctx context.Context, s *fileSettings, onlyHead bool
 		return Ticket{}, false, nil
 	}
 	d.joining.Add(1)
-	defer func() {
-		last := d.joining.Add(-1) == 0
-		switch {
-		case err == nil:
-		case d.created.Load():
-			if removeDirectory(d.path) == nil {
-				d.retire() // nothing half done: it was created for this
-			}
-		case last:
-			// Somebody may have left the cleaning up to us.
-			_ = d.tidy(context.WithoutCancel(ctx), s, tidyPatience)
-		}
-	}()
+	defer func() { d.endJoining(ctx, s, ok) }()
 	l, err := d.lockSeq(ctx, s, forAsLong)
 	if err != nil {
 		return Ticket{}, false, err
@@ -45,6 +33,21 @@ func (d *directory) register(ctx context.Context, s *fileSettings, onlyHead bool
 		l.cleanUp()
 	}
 	return t, err == nil, err
+}
+
+// endJoining ends a call that was about to take a ticket, and reports for duty
+// if it has not: somebody may have left the cleaning up to it.
+func (d *directory) endJoining(ctx context.Context, s *fileSettings, joined bool) {
+	last := d.joining.Add(-1) == 0
+	switch {
+	case joined:
+	case d.created.Load():
+		if removeDirectory(d.path) == nil {
+			d.retire() // nothing half done: it was created for this
+		}
+	case last && d.isEmptyLine():
+		_ = d.tidy(context.WithoutCancel(ctx), s, tidyPatience)
+	}
 }
 
 // taken reports whether it is certain, without the seq lock, that somebody is

@@ -55,3 +55,25 @@ func TestFileWhoGivesUpJoiningCleansUp(t *testing.T) {
 		t.Errorf("the directory is left: %v", err)
 	}
 }
+
+// 1. One holds; a TryRegister of the process has seen that, and fails.
+// 2. The holder leaves, and leaves the cleaning up to that one.
+// 3. That one ends without an error, and cleans up all the same.
+func TestFileWhoMayNotJoinCleansUp(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "queue")
+	q := NewFile(dir)
+	ticket, err := q.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := useDirectory(dir)
+	defer d.done()
+	d.joining.Add(1) // as far as the TryRegister has come
+	if err := q.Release(t.Context(), ticket); err != nil {
+		t.Fatal(err)
+	}
+	d.endJoining(t.Context(), &q.settings, false)
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory is left: %v", err)
+	}
+}

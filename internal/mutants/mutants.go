@@ -258,7 +258,7 @@ var mutants = []mutant{
 	{
 		name:  "file: the next one in the process is not told",
 		file:  "queue/file_directory.go",
-		old:   "		d.line[i].own.bell.ring()\n",
+		old:   "		d.line[i].own.bell.ring(Look)\n",
 		new:   "",
 		tests: fileTests,
 	},
@@ -272,8 +272,8 @@ var mutants = []mutant{
 	{
 		name:  "file: a release does not look after the next in line",
 		file:  "queue/file_release.go",
-		old:   "	if l.evictHeads() != nil || d.head() != nil {\n",
-		new:   "	if true {\n",
+		old:   "	if err := l.evictHeads(); err != nil || d.head() != nil {\n		return err\n	}\n",
+		new:   "	if true {\n		return nil\n	}\n",
 		tests: fileTests,
 	},
 	{
@@ -328,8 +328,8 @@ var mutants = []mutant{
 	{
 		name:  "file: who gives up joining does not clean up",
 		file:  "queue/file_register.go",
-		old:   "		case last:\n",
-		new:   "		case last && false:\n",
+		old:   "	case last && d.isEmptyLine():\n",
+		new:   "	case false && last:\n",
 		tests: fileTests,
 	},
 	{
