@@ -68,8 +68,12 @@ func (d *directory) removeOwn(own *ownTicket) (check bool, err error) {
 	}
 	handOver := i == 0 && next != nil && err == nil
 	if handOver {
-		// Of what stood before it we know all, and the last has just left: it is
-		// the head, and need not look.
+		// Of what stood before it we know all, and the last has just left: if it
+		// is there, which another process may know better, it is the head.
+		in, lerr := d.inLine(next)
+		handOver = in && lerr == nil
+	}
+	if handOver {
 		next.bell.ring(Granted)
 	}
 	d.forget(i)

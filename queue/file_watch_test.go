@@ -138,6 +138,21 @@ func TestFileWatchEvicted(t *testing.T) {
 	f.release(held)
 }
 
+// What is granted is a place in line. One whose file was removed, by a judge of
+// another process or by hand, has none.
+func TestFileWatchNextIsGone(t *testing.T) {
+	f := newFileFixture(t)
+	a, b := f.register(), f.register()
+	wake := f.watch(b)
+	f.must("Remove", os.Remove(f.path(b.Member)))
+	f.release(a)
+	if w := <-wake; w == queue.Granted {
+		t.Error("Granted to a ticket that is not in line")
+	}
+	_, err := f.q.Position(t.Context(), b)
+	f.wantNotQueued("Position", err)
+}
+
 // In a directory that was moved away nobody has a place, the next in line
 // included.
 func TestFileWatchDirectoryMoved(t *testing.T) {
