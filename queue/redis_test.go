@@ -311,7 +311,11 @@ func TestRedisPatientWaiter(t *testing.T) {
 func TestRedisLeaseRunsOut(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
 	q := queue.NewRedis(client, name, queue.WithStaleTimeout(30*time.Millisecond))
+	// One with a longer lease was there, so that the line outlasts the ticket for
+	// long enough to be looked at.
+	before := mustRegister(t, queue.NewRedis(client, name))
 	ticket := mustRegister(t, q)
+	client.ZRem(t.Context(), "{"+name+"}:queue", before.Member)
 	awaitDead(t, q, 1)
 	mustNotBeQueued(t, q.Refresh(t.Context(), ticket))
 	_, err := q.IsHead(t.Context(), ticket)
@@ -323,6 +327,7 @@ func TestRedisLeaseRunsOut(t *testing.T) {
 	mustNotBeQueued(t, q.Release(t.Context(), ticket))
 	mustBeHead(t, q, next)
 	mustRelease(t, q, next)
+	client.Del(t.Context(), redistest.Keys(t, client, name)...)
 }
 
 // The mark of an abandoned registration is no lease: a ticket that is in line
