@@ -31,8 +31,8 @@ func TestRedisLeaseIsOfOneTicket(t *testing.T) {
 	warm(t, direct)
 	proxy := redistest.NewProxy(t, redistest.Addr(t))
 	near := queue.NewRedis(direct, name)
-	far := queue.NewRedis(redistest.ClientOf(t, proxy.Addr, retries(1), func(o *redis.Options) {
-		o.ReadTimeout = 50 * time.Millisecond
+	far := queue.NewRedis(redistest.ClientOf(t, proxy.Addr, retries(5), func(o *redis.Options) {
+		o.ReadTimeout = 100 * time.Millisecond
 	}), name)
 	holder := mustRegister(t, near)
 	_, deliver := proxy.HoldRequest(queue.RegisterHash)
@@ -155,8 +155,8 @@ func TestRedisOvertakenRegister(t *testing.T) {
 			proxy := redistest.NewProxy(t, redistest.Addr(t))
 			name := redistest.Name(t)
 			near := queue.NewRedis(direct, name)
-			far := queue.NewRedis(redistest.ClientOf(t, proxy.Addr, retries(1), func(o *redis.Options) {
-				o.ReadTimeout = 50 * time.Millisecond
+			far := queue.NewRedis(redistest.ClientOf(t, proxy.Addr, retries(5), func(o *redis.Options) {
+				o.ReadTimeout = 100 * time.Millisecond
 			}), name)
 			_, deliver := proxy.HoldRequest(test.hash)
 			test.call(t, near, far)
@@ -164,5 +164,56 @@ func TestRedisOvertakenRegister(t *testing.T) {
 			mustBeEmpty(t, near)
 			direct.Del(t.Context(), redistest.Keys(t, direct, name)...)
 		})
+	}
+}
+
+// A grant is of the ticket that Register returned, not of one that an earlier
+// request took and that has died since:
+//
+//  1. A holds. B's request is executed, its reply is lost. C comes.
+//  2. A releases: B is told, in its own process.
+//  3. B's lease runs out, C is the head. B's request is executed again.
+func TestRedisGrantOfAnEarlierRequest(t *testing.T) {
+	redistest.NeedReal(t)
+	direct := redistest.Client(t)
+	warm(t, direct)
+	proxy := redistest.NewProxy(t, redistest.Addr(t))
+	for patience := 100 * time.Millisecond; ; patience *= 2 {
+		name := redistest.Name(t)
+		near := queue.NewRedis(direct, name)
+		far := queue.NewRedis(redistest.ClientOf(t, proxy.Addr, retries(1), func(o *redis.Options) {
+			o.MinRetryBackoff, o.MaxRetryBackoff = patience, patience
+		}), name)
+		holder := mustRegister(t, far)
+		listening(t, far)
+		proxy.LoseReplies(queue.RegisterHash, 1)
+		registered := make(chan queue.Ticket, 1)
+		go func() {
+			ticket, err := far.Register(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			registered <- ticket
+		}()
+		var list []queue.Member
+		for len(list) < 2 {
+			list = members(t, near)
+		}
+		first, next := list[1].Ticket, mustRegister(t, near)
+		mustRelease(t, far, holder)
+		direct.Del(t.Context(), leaseKey(name, first)) // as if it had run out
+		mustBeHead(t, near, next)
+		second := <-registered
+		wake, _ := watch(t, far, second)
+		if second == first {
+			continue // the second request was too early
+		}
+		mustWake(t, wake, queue.Look)
+		mustSleep(t, wake)
+		mustRelease(t, near, next)
+		mustWake(t, wake, queue.Granted)
+		mustRelease(t, far, second)
+		direct.Del(t.Context(), redistest.Keys(t, direct, name)...)
+		return
 	}
 }

@@ -49,7 +49,10 @@ func (r *Redis) enrol(ctx context.Context, operation string, script *redis.Scrip
 		r.abandon(ctx, h, token, times == 1 && isAnswer(err))
 	case ok && times > 1:
 		r.overtaken.Store(token, nil) // another request may still be under way
-		h.look()                      // a lost reply may have carried a grant for one of ours
+		if t.Ahead > 0 {
+			h.open(token, proof) // what is in the mailbox may be for a ticket that died since
+		}
+		h.look() // a lost reply may have carried a grant for one of ours
 	case times > 1:
 		r.abandon(ctx, h, token, false)
 	}
