@@ -187,7 +187,9 @@ func (m *Mutex) tryLock(ctx context.Context, began time.Time) (bool, error) {
 // It returns nil when this call released the lock; [ErrLost] when the hold had
 // ended before; [ErrNotLocked] when the Mutex is not locked; and the backend's
 // error when it is not known whether the ticket was removed. In the last case
-// the heartbeat has ended too, so that the ticket lapses after one lease. In
+// the heartbeat has ended too, so that the ticket lapses after one lease. A
+// release whose answer was lost is sent again; that the ticket is gone by then
+// is taken for success: as far as is known, the lock was held until Unlock. In
 // every case the Mutex is unlocked afterwards and can be locked again.
 func (m *Mutex) Unlock() error {
 	began := time.Now()

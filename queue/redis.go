@@ -81,6 +81,16 @@ const (
 // the process, without the server. In a Cluster a message is sent to every
 // node, as PUBLISH is: one small message for each hand-off between processes.
 //
+// # The client
+//
+// Heartbeats and releases go through the client's pool like any command of the
+// caller's. Where blocking commands (BLPOP, XREAD BLOCK) or slow ones can use up
+// the pool for as long as a lease, tickets are lost: give the queue a client of
+// its own. A call of go-redis that got no answer ends with its ReadTimeout, not
+// with its ctx (with its deadline only if ContextTimeoutEnabled is set).
+// Package lock returns in time all the same, but the goroutine and the
+// connection stay until then: leave ReadTimeout at a few seconds.
+//
 // # What is not promised
 //
 // At most one ticket is the head on one primary at any instant. When a primary
@@ -90,8 +100,13 @@ const (
 // same holds for an owner that was stopped or cut off for longer than its
 // lease. Whoever must not have two owners at once lets the storage behind the
 // lock check the ticket's number: numbers keep ascending through all of this,
-// as long as the server's clock, which they are seeded from when the seq key is
-// lost, does not fall behind the last number given before.
+// as long as the server's clock, which they are seeded from when there is no seq
+// key (it is lost, or the queue was empty), does not fall behind the last number
+// given before. Leases run by that clock, too: set forward, it ends them; set
+// back, it lets those of the dead last longer.
+//
+// While a slot of a Cluster moves to another node, calls may fail: nobody joins
+// then, and nobody is evicted, until it has moved.
 //
 // Nothing is read from a replica. An eviction policy that removes keys without
 // being asked (allkeys-*, volatile-*) removes tickets and leases too.

@@ -7,9 +7,9 @@ import (
 
 // membersPage is how many entries one script call lists: it keeps others waiting
 // for less than a millisecond.
-const membersPage = 500
+const membersPage = 200
 
-// Members lists who is in line, 500 in one round trip. Those who come or go
+// Members lists who is in line, 200 in one round trip. Those who come or go
 // while it lists a longer line may be listed or not.
 func (r *Redis) Members(ctx context.Context) ([]Member, error) {
 	h, err := r.begin(ctx)
