@@ -1,6 +1,9 @@
 package queue
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Remove takes t out of the line, tells the next, and leaves the seq key as it
 // is. See Release.
@@ -48,7 +51,7 @@ func (r *Redis) leave(ctx context.Context, operation string, t Ticket, cleanup b
 	if request.times.Load() > 1 {
 		h.look() // a lost reply may have carried a grant for one of ours
 	}
-	if _, ok := r.overtaken.LoadAndDelete(token); ok {
+	if _, ok := r.overtaken.LoadAndDelete(token); ok && (err == nil || errors.Is(err, ErrNotQueued)) {
 		r.abandon(ctx, h, token, false)
 	}
 	if err != nil {

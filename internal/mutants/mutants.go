@@ -370,8 +370,8 @@ var mutants = []mutant{
 	{
 		name:  "redis: a request that was overtaken takes a ticket",
 		file:  "queue/redis_release.go",
-		old:   "r.overtaken.LoadAndDelete(token); ok {",
-		new:   "r.overtaken.LoadAndDelete(token); ok && false {",
+		old:   "r.overtaken.LoadAndDelete(token); ok && (",
+		new:   "r.overtaken.LoadAndDelete(token); ok && false && (",
 		tests: redisTests,
 	},
 	{
