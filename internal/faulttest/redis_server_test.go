@@ -48,13 +48,20 @@ func (l *line) drain(t *testing.T, from int) []harness.Event {
 		worker int
 		event  harness.Event
 	}
-	grants := make(chan grant)
+	grants := make(chan grant, len(l.calls))
 	for i := from; i < len(l.calls); i++ {
-		go func() { grants <- grant{i, l.calls[i].Granted()} }()
+		go func() {
+			g := grant{worker: -1} // Granted may end this goroutine, but not the test
+			defer func() { grants <- g }()
+			g = grant{i, l.calls[i].Granted()}
+		}()
 	}
 	var events []harness.Event
 	for range len(l.calls) - from {
 		g := <-grants
+		if g.worker < 0 {
+			t.FailNow()
+		}
 		events = append(events, g.event)
 		l.workers[g.worker].Write()
 		l.workers[g.worker].MustUnlock()

@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/fifolock/fifolock/queue"
 )
 
@@ -176,7 +174,7 @@ func (h *Harness) CheckNothingIsLeft() {
 // artifacts lists what there is of the queue in its storage.
 func (h *Harness) artifacts() []string {
 	h.tb.Helper()
-	if h.Spec.Addr == "" {
+	if h.Spec.isFile() {
 		entries, err := os.ReadDir(h.Spec.Dir)
 		if errors.Is(err, os.ErrNotExist) {
 			return nil
@@ -190,14 +188,8 @@ func (h *Harness) artifacts() []string {
 		}
 		return left
 	}
-	client := redis.NewClient(&redis.Options{Addr: h.Spec.Addr, DB: h.Spec.DB})
-	defer client.Close()
-	var left []string
-	keys := client.Scan(context.Background(), 0, "{"+h.Spec.Name+"}:*", 1000).Iterator()
-	for keys.Next(context.Background()) {
-		left = append(left, keys.Val())
-	}
-	if err := keys.Err(); err != nil {
+	left, err := h.Spec.keys(context.Background())
+	if err != nil {
 		h.tb.Fatal(err)
 	}
 	return left

@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
 )
@@ -19,8 +17,14 @@ type Spec struct {
 	Dir  string      // of a file queue
 	Mode fs.FileMode // WithFileMode, if not 0
 
-	Addr       string // host:port of a Redis
-	Name       string // of the queue there
+	// Of a queue in Redis: one of these four.
+	Addr    string   // host:port of a server
+	Primary string   // what the sentinels call the server
+	Nodes   []string // of a Cluster
+	Shards  []string // of a Ring; the first is called "0", and so on
+
+	Sentinels  []string // who know the Primary
+	Name       string   // of the queue there
 	DB         int
 	Protocol   int           // 2 or 3; 0 is the client's choice
 	MaxRetries int           // as in redis.Options: 0 is 3, -1 is none
@@ -39,8 +43,25 @@ func Redis(addr, name string, lease time.Duration) Spec {
 	return Spec{Addr: addr, Name: name, Stale: lease}
 }
 
+// Sentinel is a queue in the Redis server that the sentinels call by that name.
+func Sentinel(sentinels []string, primary, name string, lease time.Duration) Spec {
+	return Spec{Sentinels: sentinels, Primary: primary, Name: name, Stale: lease}
+}
+
+// Cluster is a queue in a Redis Cluster.
+func Cluster(nodes []string, name string, lease time.Duration) Spec {
+	return Spec{Nodes: nodes, Name: name, Stale: lease}
+}
+
+// Ring is a queue in one of many Redis servers, which the client chooses.
+func Ring(shards []string, name string, lease time.Duration) Spec {
+	return Spec{Shards: shards, Name: name, Stale: lease}
+}
+
 // Leased reports whether a living owner can lose the lock.
-func (s Spec) Leased() bool { return s.Stale > 0 || s.Addr != "" }
+func (s Spec) Leased() bool { return s.Stale > 0 || !s.isFile() }
+
+func (s Spec) isFile() bool { return s.Dir != "" }
 
 // Open returns the queue and a function that closes what it needs.
 func (s Spec) Open() (queue.TicketQueue, func()) {
@@ -48,16 +69,13 @@ func (s Spec) Open() (queue.TicketQueue, func()) {
 	if s.Stale > 0 {
 		opts = append(opts, queue.WithStaleTimeout(s.Stale))
 	}
-	if s.Addr == "" {
+	if s.isFile() {
 		if s.Mode != 0 {
 			opts = append(opts, queue.WithFileMode(s.Mode))
 		}
 		return queue.NewFile(s.Dir, opts...), func() {}
 	}
-	client := redis.NewClient(&redis.Options{
-		Addr: s.Addr, DB: s.DB, Protocol: s.Protocol, MaxRetries: s.MaxRetries,
-		ReadTimeout: s.Timeout, WriteTimeout: s.Timeout,
-	})
+	client := s.client()
 	return queue.NewRedis(client, s.Name, opts...), func() { _ = client.Close() }
 }
 
@@ -71,8 +89,15 @@ func (s Spec) mutexOptions() []lock.Option {
 }
 
 func (s Spec) String() string {
-	if s.Addr == "" {
+	switch {
+	case s.isFile():
 		return "file " + s.Dir
+	case s.Sentinels != nil:
+		return fmt.Sprintf("sentinel %s %s", s.Sentinels, s.Name)
+	case s.Nodes != nil:
+		return fmt.Sprintf("cluster %s %s", s.Nodes, s.Name)
+	case s.Shards != nil:
+		return fmt.Sprintf("ring %s %s", s.Shards, s.Name)
 	}
 	return fmt.Sprintf("redis %s %s", s.Addr, s.Name)
 }

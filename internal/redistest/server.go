@@ -3,10 +3,14 @@ package redistest
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,14 +39,20 @@ type Server struct {
 }
 
 // StartServer starts a redis-server for one test, without persistence unless
-// the arguments say otherwise; it skips the test if there is none in PATH.
+// the arguments say otherwise; it skips the test if there is none in PATH. The
+// first argument may be the path of a configuration.
 func StartServer(tb testing.TB, args ...string) *Server {
 	tb.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		failIfRequired(tb)
 		tb.Skip("needs redis-server in PATH")
 	}
-	s := &Server{tb: tb, dir: tb.TempDir(), args: append([]string{"--save", "", "--appendonly", "no"}, args...)}
+	defaults := []string{"--save", "", "--appendonly", "no"}
+	at := 0
+	if len(args) > 0 && !strings.HasPrefix(args[0], "--") {
+		at = 1 // a configuration must stay the first
+	}
+	s := &Server{tb: tb, dir: tb.TempDir(), args: slices.Insert(slices.Clone(args), at, defaults...)}
 	s.process = startOnFreePort(tb, s.dir, s.args...)
 	s.Addr = s.process.addr
 	tb.Cleanup(s.Kill)
@@ -100,7 +110,7 @@ func startOnFreePort(tb testing.TB, dir string, args ...string) *process {
 	var err error
 	for range startAttempts {
 		var addr string
-		if addr, err = freeAddr(); err != nil {
+		if addr, err = freeAddr(slices.Contains(args, "--cluster-enabled")); err != nil {
 			break
 		}
 		var p *process
@@ -112,8 +122,27 @@ func startOnFreePort(tb testing.TB, dir string, args ...string) *process {
 	return nil
 }
 
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// freeAddr returns an address that is free now. The nodes of a Cluster talk to
+// each other at a second port, 10,000 above the first.
+func freeAddr(node bool) (string, error) {
+	const first, last, bus = 11_000, 22_000, 10_000 // below the ports that systems give away by themselves
+	if !node {
+		return listenBriefly(0)
+	}
+	for {
+		port := first + rand.IntN(last-first)
+		addr, err := listenBriefly(port)
+		if err != nil {
+			continue
+		}
+		if _, err := listenBriefly(port + bus); err == nil {
+			return addr, nil
+		}
+	}
+}
+
+func listenBriefly(port int) (addr string, err error) {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		return "", err
 	}
@@ -127,7 +156,8 @@ func start(dir, addr string, args ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command("redis-server", append([]string{"--bind", host, "--port", port, "--dir", dir}, args...)...)
+	args = append(slices.Clone(args), "--bind", host, "--port", port, "--dir", dir)
+	cmd := exec.Command("redis-server", args...)
 	cmd.SysProcAttr = dieWithUs()
 	log, err := os.Create(filepath.Join(dir, "redis-"+port+".log"))
 	if err != nil {
