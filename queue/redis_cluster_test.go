@@ -1,6 +1,10 @@
 package queue_test
 
 import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,5 +44,104 @@ func TestRedisGrantAcrossNodes(t *testing.T) {
 		mustWake(t, wake, queue.Granted)
 		stop()
 		mustRelease(t, far, next)
+	}
+}
+
+// token returns the token in a ticket's entry.
+func token(t *testing.T, ticket queue.Ticket) string {
+	t.Helper()
+	parts := strings.Split(ticket.Member, ":")
+	if len(parts) != 3 {
+		t.Fatalf("%q is no entry", ticket.Member)
+	}
+	return parts[1]
+}
+
+// openSlot is a queue whose slot is on its way from one node to another.
+type openSlot struct {
+	*redistest.Cluster
+	t        *testing.T
+	slot     int
+	from, to int
+}
+
+func openSlotOf(t *testing.T, cluster *redistest.Cluster, name string) *openSlot {
+	t.Helper()
+	s := &openSlot{Cluster: cluster, t: t, slot: cluster.Slot("{" + name + "}:queue")}
+	s.from = cluster.Place(s.slot)
+	s.to = (s.from + 1) % len(cluster.Primaries)
+	if err := cluster.OpenSlot(t.Context(), s.slot, s.from, s.to); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *openSlot) move(keys ...string) {
+	s.t.Helper()
+	for _, key := range keys {
+		if err := s.MoveKey(s.t.Context(), key, s.from, s.to); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// close lets the slot arrive.
+func (s *openSlot) close() {
+	s.t.Helper()
+	if err := s.MoveSlot(s.t.Context(), s.slot, s.from, s.to, nil); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// While a slot moves, some keys of a queue are here and the others there. Whatever
+// is done then, and whichever keys it are, nobody who is alive loses a place.
+func TestRedisSlotHalfMoved(t *testing.T) {
+	cluster := redistest.StartCluster(t, false, neverDown)
+	client := cluster.Client()
+	for moved := range 1 << 4 {
+		t.Run(fmt.Sprintf("%04b", moved), func(t *testing.T) {
+			t.Parallel()
+			name := redistest.Name(t)
+			q := queue.NewRedis(client, name)
+			first, second := mustRegister(t, q), mustRegister(t, q)
+			slot := openSlotOf(t, cluster, name)
+			for i, key := range []string{"queue", "seq", "lease:" + token(t, first), "lease:" + token(t, second)} {
+				if moved&(1<<i) != 0 {
+					slot.move("{" + name + "}:" + key)
+				}
+			}
+			// Each may fail, because not all keys are at one place.
+			for range 2 {
+				if ahead, err := q.Position(t.Context(), second); err == nil && ahead != 1 {
+					t.Errorf("the second is told that %d are ahead", ahead)
+				}
+				if head, err := q.IsHead(t.Context(), first); err == nil && !head {
+					t.Error("the first is told that it is not the head")
+				}
+				for what, err := range map[string]error{
+					"CleanupStale": q.CleanupStale(t.Context()),
+					"Refresh":      errors.Join(q.Refresh(t.Context(), second), q.Refresh(t.Context(), first)),
+				} {
+					if errors.Is(err, queue.ErrNotQueued) {
+						t.Errorf("%s: %v", what, err)
+					}
+				}
+				if empty, err := q.IsEmpty(t.Context()); err == nil && empty {
+					t.Error("the queue is said to be empty")
+				}
+				q.MaybeCleanup(t.Context())
+			}
+			slot.close()
+			members, err := q.Members(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			tickets := []string{first.Member, second.Member}
+			if !slices.EqualFunc(members, tickets, func(m queue.Member, ticket string) bool { return m.Ticket.Member == ticket }) {
+				t.Errorf("in line are %v; want %v", members, tickets)
+			}
+			mustRelease(t, q, first)
+			mustRelease(t, q, second)
+		})
 	}
 }

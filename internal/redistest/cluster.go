@@ -169,20 +169,13 @@ func (c *Cluster) OpenSlot(ctx context.Context, slot, from, to int) error {
 	return source.client.Do(ctx, "CLUSTER", "SETSLOT", slot, "MIGRATING", target.id).Err()
 }
 
-// MoveKey moves a key of an open slot, or any one if there is a choice, and
-// reports whether there was one.
-func (c *Cluster) MoveKey(ctx context.Context, slot, from, to int) (bool, error) {
-	source, target := c.nodes[from], c.nodes[to]
-	keys, err := source.client.ClusterGetKeysInSlot(ctx, slot, 1).Result()
-	if err != nil || len(keys) == 0 {
-		return false, err
-	}
-	host, port, err := net.SplitHostPort(target.Addr)
+// MoveKey moves a key of an open slot, if it is there.
+func (c *Cluster) MoveKey(ctx context.Context, key string, from, to int) error {
+	host, port, err := net.SplitHostPort(c.nodes[to].Addr)
 	if err != nil {
-		return false, err
+		return err
 	}
-	// NOKEY is the answer when it has gone meanwhile.
-	return true, source.client.Migrate(ctx, host, port, keys[0], 0, 5*time.Second).Err()
+	return c.nodes[from].client.Migrate(ctx, host, port, key, 0, 5*time.Second).Err()
 }
 
 // CloseSlot ends the move of a slot, of which no key must be left.
@@ -208,12 +201,15 @@ func (c *Cluster) MoveSlot(ctx context.Context, slot, from, to int, pause func()
 		return err
 	}
 	for {
-		moved, err := c.MoveKey(ctx, slot, from, to)
+		keys, err := c.nodes[from].client.ClusterGetKeysInSlot(ctx, slot, 1).Result()
 		if err != nil {
 			return err
 		}
-		if !moved {
+		if len(keys) == 0 {
 			return c.CloseSlot(ctx, slot, from, to)
+		}
+		if err := c.MoveKey(ctx, keys[0], from, to); err != nil {
+			return err
 		}
 		if pause != nil {
 			pause()
