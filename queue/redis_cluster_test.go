@@ -1,6 +1,7 @@
 package queue_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -144,4 +145,54 @@ func TestRedisSlotHalfMoved(t *testing.T) {
 			mustRelease(t, q, second)
 		})
 	}
+}
+
+// Nobody can join or leave while the slot moves. Who wants to waits, and nothing
+// is done by halves.
+func TestRedisSlotMovesForAWhile(t *testing.T) {
+	cluster := redistest.StartCluster(t, false, neverDown)
+	name := redistest.Name(t)
+	q := queue.NewRedis(cluster.Client(), name)
+	first := mustRegister(t, q)
+	slot := openSlotOf(t, cluster, name)
+	slot.move("{" + name + "}:seq")
+
+	ended, cancel := context.WithTimeout(t.Context(), 4*shortly)
+	defer cancel()
+	givenUp := make(chan error, 1)
+	go func() {
+		_, err := q.Register(ended)
+		givenUp <- err
+	}()
+	joining, leaving := make(chan queue.Ticket, 1), make(chan error, 1)
+	go func() {
+		ticket, err := q.Register(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		joining <- ticket
+	}()
+	go func() { leaving <- q.Release(t.Context(), first) }()
+	<-ended.Done()
+	time.Sleep(4 * shortly) // longer than go-redis follows redirections
+	select {
+	case ticket := <-joining:
+		t.Errorf("Register returned %v; want that it waits for the slot", ticket)
+	case err := <-leaving:
+		t.Errorf("Release returned %v; want that it waits for the slot", err)
+	default:
+	}
+	slot.close()
+	if err := <-leaving; err != nil {
+		t.Error(err)
+	}
+	second := <-joining
+	if err := <-givenUp; !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Register returned %v after its ctx had ended", err)
+	}
+	members, err := q.Members(t.Context())
+	if err != nil || len(members) != 1 || members[0].Ticket.Member != second.Member {
+		t.Errorf("in line are %v, %v; want only %v", members, err, second)
+	}
+	mustRelease(t, q, second)
 }

@@ -97,6 +97,22 @@ func isRefusal(err error) bool {
 	})
 }
 
+// movings are the refusals while a slot moves.
+var movings = []string{"TRYAGAIN ", "MOVED ", "ASK ", "attempted to access a non local key"}
+
+// isMoving reports whether err says that the queue's slot is on its way from one
+// node of a Cluster to another, and that the client has followed it as often as
+// it does. It is a refusal, and an end of it is in sight.
+//
+// While its keys are at two nodes neither of them runs a script (TRYAGAIN). A
+// ticket that is to be made has a key at none, so that this lasts for as long as
+// the whole slot takes.
+func isMoving(err error) bool {
+	return isReply(err) && slices.ContainsFunc(movings, func(text string) bool {
+		return strings.Contains(err.Error(), text)
+	})
+}
+
 // isFinal reports whether asking again would not change err.
 func isFinal(err error) bool { return isAnswer(err) && !isRefusal(err) }
 

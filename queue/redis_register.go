@@ -62,13 +62,21 @@ func (r *Redis) enrol(ctx context.Context, operation string, script *redis.Scrip
 	return t, ok, nil
 }
 
+// stands reports whether err is not about a slot that moves: for that to be over,
+// who wants to join waits, as for a turn.
+func stands(err error) bool { return !isMoving(err) }
+
 // take sends the request until the script is through with the dead.
 func (r *Redis) take(ctx context.Context, h *hub, script *redis.Script, request *sending, proof string) (Ticket, bool, error) {
 	keys := r.ticketKeys(request.value)
 	for {
 		sent := request.times.Load()
-		answer, err := runScript(ctx, r.client, script, request, keys,
-			request, r.lease.Milliseconds(), r.lasts(), leaseText(proof, r.lease), h.id)
+		var answer reply
+		err := r.persist(ctx, stands, func() (err error) {
+			answer, err = runScript(ctx, r.client, script, request, keys,
+				request, r.lease.Milliseconds(), r.lasts(), leaseText(proof, r.lease), h.id)
+			return err
+		})
 		if err != nil {
 			return Ticket{}, false, err
 		}

@@ -54,9 +54,20 @@ func runScript(ctx context.Context, client redis.Scripter, script *redis.Script,
 	}
 	value, err := cmd.Result()
 	if err != nil {
+		lookAround(ctx, client, err)
 		return reply{}, err
 	}
 	return newReply(value)
+}
+
+// lookAround has the client of a Cluster ask, in the background, which node has
+// which slots, after an error that did not come from a node. By itself it does so
+// when a node tells it that it is not the one, which a node that is down does
+// not, and then once a minute: a lease may be shorter than that.
+func lookAround(ctx context.Context, client redis.Scripter, err error) {
+	if cluster, ok := client.(interface{ ReloadState(context.Context) }); ok && !isReply(err) && ctx.Err() == nil {
+		cluster.ReloadState(ctx)
+	}
 }
 
 // sending is an argument of a command that counts how often the command was
