@@ -108,6 +108,23 @@ const (
 // While a slot of a Cluster moves to another node, calls may fail: nobody joins
 // then, and nobody is evicted, until it has moved.
 //
+// A Ring is weaker. Its keys have no home but the shard that the client holds to
+// be the right one: when it finds that shard down, it takes another for it, where
+// the queue is empty, and goes back when the shard answers again. The owners of
+// tickets in the shard that it leaves get [ErrNotQueued]. Every client finds that
+// out for itself, so two that do not see the same shards have two queues of one
+// name, each with its head, for as long as they disagree: no lease ends that. The
+// numbers then come from the clocks of two servers, and ascend as far as those
+// agree. Use a Ring where losing a shard must not stop the work, and two owners
+// are caught by the number.
+//
+// While a Cluster moves the slot of a queue to another node, nobody can join it:
+// Register waits for up to a lease. Who is in line keeps the place, but cannot
+// renew the lease while the queue's own keys are at both nodes, which lasts a
+// moment, unless the move is abandoned half way. When a node is down, a
+// ClusterClient is made to look for the one that took its place; one from
+// NewFailoverClient is told by the sentinels.
+//
 // Nothing is read from a replica. An eviction policy that removes keys without
 // being asked (allkeys-*, volatile-*) removes tickets and leases too.
 type Redis struct {

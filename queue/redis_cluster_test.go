@@ -196,3 +196,30 @@ func TestRedisSlotMovesForAWhile(t *testing.T) {
 	}
 	mustRelease(t, q, second)
 }
+
+// The node at which a client listens fails. Its replica takes its place, and the
+// client listens there, although nothing else has told it: the queue is at a node
+// that is well.
+func TestRedisWatchFindsTheNewPrimary(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, true, time.Second)
+	name := redistest.Name(t)
+	home := cluster.Place(cluster.Slot("{" + name + "}:queue"))
+	near := queue.NewRedis(cluster.Client(), name)
+	listensAt := func(q *queue.Redis) int { return cluster.Place(cluster.Slot("fifolock:" + queue.Hub(q))) }
+	far := near
+	for listensAt(far) == home {
+		far = queue.NewRedis(cluster.Client(), name)
+	}
+	holder := mustRegister(t, near)
+	listening(t, far)
+	next := mustRegister(t, far)
+	wake, _ := watch(t, far, next)
+	mustSleep(t, wake)
+	cluster.Primaries[listensAt(far)].Kill()
+	mustWake(t, wake, queue.Look)
+	mustWake(t, wake, queue.Look) // it listens again
+	mustRelease(t, near, holder)
+	mustWake(t, wake, queue.Granted)
+	mustRelease(t, far, next)
+}

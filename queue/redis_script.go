@@ -64,7 +64,7 @@ func runScript(ctx context.Context, client redis.Scripter, script *redis.Script,
 // which slots, after an error that did not come from a node. By itself it does so
 // when a node tells it that it is not the one, which a node that is down does
 // not, and then once a minute: a lease may be shorter than that.
-func lookAround(ctx context.Context, client redis.Scripter, err error) {
+func lookAround(ctx context.Context, client any, err error) {
 	if cluster, ok := client.(interface{ ReloadState(context.Context) }); ok && !isReply(err) && ctx.Err() == nil {
 		cluster.ReloadState(ctx)
 	}

@@ -55,6 +55,7 @@ func (s *subscription) run() {
 		if s.ctx.Err() != nil || errors.Is(err, redis.ErrClosed) {
 			return
 		}
+		lookAround(s.ctx, s.hub.client, err)
 		if time.Since(began) > subscriptionStable {
 			wait.Reset()
 		}

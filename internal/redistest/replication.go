@@ -20,7 +20,7 @@ const (
 var replicating = []string{
 	"--user", replicationUser, "on", ">" + replicationPassword, "~*", "&*", "+@all",
 	"--masteruser", replicationUser, "--masterauth", replicationPassword,
-	"--repl-diskless-sync-delay", "0",
+	"--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1",
 }
 
 // patience is how long something may take that has to come.
