@@ -1,0 +1,136 @@
+//go:build linux
+
+package faulttest
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/fifolock/fifolock/internal/harness"
+	"github.com/fifolock/fifolock/internal/redistest"
+)
+
+const (
+	// nodeTimeout is how long a node of a Cluster may be silent before it is
+	// held to be down, in tests in which one goes down.
+	nodeTimeout = time.Second
+	neverDown   = time.Minute // in the others
+)
+
+// home is a queue in a Cluster, its slot, and which of the primaries has it.
+type home struct {
+	spec  harness.Spec
+	slot  int
+	place int
+}
+
+func clusterQueue(c *redistest.Cluster, lease time.Duration) home {
+	h := home{spec: harness.Cluster(c.Addrs(), "cluster", lease)}
+	h.slot = c.Slot("{" + h.spec.Name + "}:queue")
+	h.place = c.Place(h.slot)
+	return h
+}
+
+// The slot of the queue moves to another node and on, all the time, while
+// workers contend. Nobody notices but by waiting.
+func TestR25SlotMoves(t *testing.T) { r25SlotMoves(t, 30) }
+
+func TestR25SlotMovesTorture(t *testing.T) {
+	r25SlotMoves(t, int(harness.Torture(t)/(10*time.Millisecond)))
+}
+
+func r25SlotMoves(t *testing.T, sections int) {
+	t.Parallel()
+	c := redistest.StartCluster(t, false, neverDown)
+	q := clusterQueue(c, aLongLease)
+	from := q.place
+	v := disturb(t, q.spec, sections, 20*time.Millisecond, func(context.Context) error {
+		to := (from + 1) % len(c.Primaries)
+		// What has begun is ended, or the slot would stay open.
+		err := c.MoveSlot(context.Background(), q.slot, from, to, func() { time.Sleep(rand.N(20 * time.Millisecond)) })
+		from = to
+		return err
+	})
+	if v.Failures != 0 || v.LostHolds != 0 || v.Evicted != 0 {
+		t.Errorf("%v; want that nobody notices", v)
+	}
+}
+
+// The primary of the slot fails, and there is no replica: while it is away, calls
+// return errors, or wait for as long as their ctx lets them; when it is back
+// without its data, all goes on as after a restart.
+func TestR26PrimaryFailsWithoutReplica(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartCluster(t, false, nodeTimeout)
+	q := clusterQueue(c, 2*aLongLease)
+	l := newLine(t, q.spec, 3)
+	c.Primaries[q.place].Kill()
+	c.AwaitState("fail")
+	newcomer := l.Start()
+	const patience = 500 * time.Millisecond
+	call := newcomer.LockFor(patience)
+	called := call.Called()
+	if e := call.Cancelled(); since(called, e) > patience+soon {
+		t.Errorf("Lock returned after %v, with a ctx of %v: %s", since(called, e), patience, e.Error)
+	}
+	c.Primaries[q.place].Start()
+	c.AwaitState("ok")
+	wantLost(t, l.workers[0])
+	l.drain(t, 1)
+	newcomer.Lock().Granted()
+	newcomer.MustUnlock()
+	if v := l.Check(); v.Evicted != 2 {
+		t.Errorf("%v; want that the two who waited took new tickets", v)
+	}
+	l.CheckNothingIsLeft()
+}
+
+// The primary of the slot fails, and its replica lags: the holder loses the lock,
+// those who wait line up again, and tokens ascend.
+func TestR26PrimaryFails(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartCluster(t, true, nodeTimeout)
+	q := clusterQueue(c, 2*aLongLease)
+	redistest.HoldReplication(t, c.Primaries[q.place])
+	l := newLine(t, q.spec, 4)
+	c.Primaries[q.place].Kill()
+	wantLost(t, l.workers[0])
+	l.drain(t, 1)
+	if v := l.Check(); v.Failures != 0 || v.Evicted != 3 {
+		t.Errorf("%v; want that the three who waited took new tickets, and no more", v)
+	}
+	l.CheckNothingIsLeft()
+}
+
+// What the replica knows is not lost, not even a release while nobody has the
+// slot.
+func TestR26PrimaryFailsWithAllData(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartCluster(t, true, nodeTimeout)
+	q := clusterQueue(c, 2*aLongLease)
+	l := newLine(t, q.spec, 4)
+	redistest.AwaitReplica(t, c.Primaries[q.place], c.Replicas[q.place])
+	c.Primaries[q.place].Kill()
+	l.workers[0].Write()
+	l.workers[0].MustUnlock()
+	l.drain(t, 1)
+	if v := l.Check(); v.Failures != 0 || v.LostHolds != 0 || v.Evicted != 0 {
+		t.Errorf("%v; want nothing lost", v)
+	}
+	l.CheckNothingIsLeft()
+}
+
+// The primary of the slot fails while workers contend, and its replica lags.
+func TestR26PrimaryFailsUnderLoad(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartCluster(t, true, nodeTimeout)
+	q := clusterQueue(c, 2*time.Second)
+	underLoad(t, q.spec, func(passing func(sections int)) {
+		redistest.HoldReplication(t, c.Primaries[q.place])
+		passing(50)
+		c.Primaries[q.place].Kill()
+		redistest.AwaitPrimary(t, c.Replicas[q.place])
+	})
+}
