@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/queuetest"
@@ -18,7 +20,18 @@ import (
 const neverDown = time.Minute
 
 func TestRedisConformanceCluster(t *testing.T) {
+	t.Parallel()
 	client := redistest.StartCluster(t, false, neverDown).Client()
+	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
+		return queue.NewRedis(client, redistest.Name(t))
+	})
+}
+
+// A client that reads from replicas where it can does not do so here.
+func TestRedisConformanceClusterOfReplicas(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, true, neverDown)
+	client := cluster.Client(func(o *redis.ClusterOptions) { o.ReadOnly, o.RouteRandomly = true, true })
 	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
 		return queue.NewRedis(client, redistest.Name(t))
 	})
@@ -27,6 +40,7 @@ func TestRedisConformanceCluster(t *testing.T) {
 // A waiter is told although it listens at another node than the one that has the
 // queue.
 func TestRedisGrantAcrossNodes(t *testing.T) {
+	t.Parallel()
 	cluster := redistest.StartCluster(t, false, neverDown)
 	name := redistest.Name(t)
 	home := cluster.Place(cluster.Slot("{" + name + "}:queue"))
@@ -97,6 +111,7 @@ func (s *openSlot) close() {
 // While a slot moves, some keys of a queue are here and the others there. Whatever
 // is done then, and whichever keys it are, nobody who is alive loses a place.
 func TestRedisSlotHalfMoved(t *testing.T) {
+	t.Parallel()
 	cluster := redistest.StartCluster(t, false, neverDown)
 	client := cluster.Client()
 	for moved := range 1 << 4 {
@@ -150,6 +165,7 @@ func TestRedisSlotHalfMoved(t *testing.T) {
 // Nobody can join or leave while the slot moves. Who wants to waits, and nothing
 // is done by halves.
 func TestRedisSlotMovesForAWhile(t *testing.T) {
+	t.Parallel()
 	cluster := redistest.StartCluster(t, false, neverDown)
 	name := redistest.Name(t)
 	q := queue.NewRedis(cluster.Client(), name)

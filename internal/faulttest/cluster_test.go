@@ -35,7 +35,7 @@ func clusterQueue(c *redistest.Cluster, lease time.Duration) home {
 
 // The slot of the queue moves to another node and on, all the time, while
 // workers contend. Nobody notices but by waiting.
-func TestR25SlotMoves(t *testing.T) { r25SlotMoves(t, 30) }
+func TestR25SlotMoves(t *testing.T) { r25SlotMoves(t, 20) }
 
 func TestR25SlotMovesTorture(t *testing.T) {
 	r25SlotMoves(t, int(harness.Torture(t)/(10*time.Millisecond)))
@@ -92,7 +92,7 @@ func TestR26PrimaryFailsWithoutReplica(t *testing.T) {
 func TestR26PrimaryFails(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, true, nodeTimeout)
-	q := clusterQueue(c, 2*aLongLease)
+	q := clusterQueue(c, aLongLease)
 	redistest.HoldReplication(t, c.Primaries[q.place])
 	l := newLine(t, q.spec, 4)
 	c.Primaries[q.place].Kill()

@@ -133,8 +133,13 @@ func (c *Cluster) Addrs() []string {
 }
 
 // Client returns a client of the Cluster, closed with the test.
-func (c *Cluster) Client() *redis.ClusterClient {
-	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: c.Addrs()})
+func (c *Cluster) Client(change ...func(*redis.ClusterOptions)) *redis.ClusterClient {
+	c.tb.Helper()
+	o := &redis.ClusterOptions{Addrs: c.Addrs()}
+	for _, f := range change {
+		f(o)
+	}
+	client := redis.NewClusterClient(o)
 	c.tb.Cleanup(func() { _ = client.Close() })
 	return client
 }
