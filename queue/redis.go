@@ -105,9 +105,6 @@ const (
 // given before. Leases run by that clock, too: set forward, it ends them; set
 // back, it lets those of the dead last longer.
 //
-// While a slot of a Cluster moves to another node, calls may fail: nobody joins
-// then, and nobody is evicted, until it has moved.
-//
 // A Ring is weaker. Its keys have no home but the shard that the client holds to
 // be the right one: when it finds that shard down, it takes another for it, where
 // the queue is empty, and goes back when the shard answers again. The owners of
@@ -118,10 +115,10 @@ const (
 // agree. Use a Ring where losing a shard must not stop the work, and two owners
 // are caught by the number.
 //
-// While a Cluster moves the slot of a queue to another node, nobody can join it:
-// Register waits for up to a lease. Who is in line keeps the place, but cannot
-// renew the lease while the queue's own keys are at both nodes, which lasts a
-// moment, unless the move is abandoned half way. When a node is down, a
+// While a slot of a Cluster moves to another node, nobody joins, and nobody is
+// evicted, until it has moved; calls may fail, but Register waits for up to half
+// a lease. A lease cannot be renewed while the queue's own keys are at both nodes,
+// which lasts a moment unless the move is given up half way. When a node is down, a
 // ClusterClient is made to look for the one that took its place; one from
 // NewFailoverClient is told by the sentinels.
 //

@@ -17,6 +17,9 @@ const abandonTimeout = 5 * time.Second
 // When the server was asked and did not answer, Register makes sure, for up to
 // five seconds, that no ticket is left before it returns the error. If it
 // cannot, a ticket that may be there runs out with its lease.
+//
+// While the slot of the queue moves to another node of a Cluster, Register waits,
+// for up to half a lease.
 func (r *Redis) Register(ctx context.Context) (Ticket, error) {
 	t, _, err := r.enrol(ctx, "register", registerScript)
 	return t, err
@@ -62,17 +65,20 @@ func (r *Redis) enrol(ctx context.Context, operation string, script *redis.Scrip
 	return t, ok, nil
 }
 
-// stands reports whether err is not about a slot that moves: for that to be over,
-// who wants to join waits, as for a turn.
-func stands(err error) bool { return !isMoving(err) }
-
 // take sends the request until the script is through with the dead.
 func (r *Redis) take(ctx context.Context, h *hub, script *redis.Script, request *sending, proof string) (Ticket, bool, error) {
 	keys := r.ticketKeys(request.value)
+	// While a slot moves, who only tries is told, and who stands in line waits in
+	// any case; but not so long that the lease, which its owner counts from the
+	// beginning of the call, would be over with the first heartbeat.
+	began := time.Now()
+	forGood := func(err error) bool {
+		return script != registerScript || !isMoving(err) || time.Since(began) > r.lease/2
+	}
 	for {
 		sent := request.times.Load()
 		var answer reply
-		err := r.persist(ctx, stands, func() (err error) {
+		err := r.persist(ctx, forGood, func() (err error) {
 			answer, err = runScript(ctx, r.client, script, request, keys,
 				request, r.lease.Milliseconds(), r.lasts(), leaseText(proof, r.lease), h.id)
 			return err

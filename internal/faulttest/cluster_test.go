@@ -35,7 +35,7 @@ func clusterQueue(c *redistest.Cluster, lease time.Duration) home {
 
 // The slot of the queue moves to another node and on, all the time, while
 // workers contend. Nobody notices but by waiting.
-func TestR25SlotMoves(t *testing.T) { r25SlotMoves(t, 20) }
+func TestR25SlotMoves(t *testing.T) { r25SlotMoves(t, 100) }
 
 func TestR25SlotMovesTorture(t *testing.T) {
 	r25SlotMoves(t, int(harness.Torture(t)/(10*time.Millisecond)))
@@ -44,13 +44,19 @@ func TestR25SlotMovesTorture(t *testing.T) {
 func r25SlotMoves(t *testing.T, sections int) {
 	t.Parallel()
 	c := redistest.StartCluster(t, false, neverDown)
-	q := clusterQueue(c, aLongLease)
+	q := clusterQueue(c, 4*time.Second) // for so long, a mark is left of who was redirected
 	from := q.place
 	v := disturb(t, q.spec, sections, 20*time.Millisecond, func(context.Context) error {
 		to := (from + 1) % len(c.Primaries)
+		keys := 0
 		// What has begun is ended, or the slot would stay open.
-		err := c.MoveSlot(context.Background(), q.slot, from, to, func() { time.Sleep(rand.N(20 * time.Millisecond)) })
+		err := c.MoveSlot(context.Background(), q.slot, from, to, func() {
+			if keys++; keys <= 4 { // there are marks of who was redirected, too
+				time.Sleep(rand.N(20 * time.Millisecond))
+			}
+		})
 		from = to
+		time.Sleep(50*time.Millisecond + rand.N(100*time.Millisecond)) // who waits for the slot must meet it
 		return err
 	})
 	if v.Failures != 0 || v.LostHolds != 0 || v.Evicted != 0 {
