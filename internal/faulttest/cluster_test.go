@@ -104,6 +104,7 @@ func TestR26PrimaryFails(t *testing.T) {
 	c.Primaries[q.place].Kill()
 	wantLost(t, l.workers[0])
 	l.drain(t, 1)
+	redistest.AwaitPrimary(t, c.Replicas[q.place])
 	if v := l.Check(); v.Failures != 0 || v.Evicted != 3 {
 		t.Errorf("%v; want that the three who waited took new tickets, and no more", v)
 	}
@@ -121,6 +122,7 @@ func TestR26PrimaryFailsWithAllData(t *testing.T) {
 	c.Primaries[q.place].Kill()
 	l.workers[0].Write()
 	l.workers[0].MustUnlock()
+	redistest.AwaitPrimary(t, c.Replicas[q.place])
 	l.drain(t, 1)
 	if v := l.Check(); v.Failures != 0 || v.LostHolds != 0 || v.Evicted != 0 {
 		t.Errorf("%v; want nothing lost", v)

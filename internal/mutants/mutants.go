@@ -382,6 +382,13 @@ var mutants = []mutant{
 		tests: redisTests,
 	},
 	{
+		name:  "redis: a lease that has not moved yet is a dead owner's",
+		file:  "queue/scripts/prelude.lua",
+		old:   "    call('EXISTS', KEYS[1], key)\n",
+		new:   "    local _ = key\n",
+		tests: redisTests,
+	},
+	{
 		name:  "redis: nobody is ever evicted",
 		file:  "queue/scripts/prelude.lua",
 		old:   "    local value = lease(leaseKey(token), member)\n",

@@ -70,11 +70,13 @@ func HoldReplication(tb testing.TB, primary *Server) {
 	})
 }
 
-// AwaitPrimary waits until the server is a primary.
+// AwaitPrimary waits until the server, which was a replica, is the primary. It
+// logs that, for those who count failovers (internal/campaign).
 func AwaitPrimary(tb testing.TB, server *Server) {
 	tb.Helper()
 	client := server.Client()
 	until(tb, "a new primary", func(ctx context.Context) bool {
 		return strings.HasPrefix(replicationInfo(ctx, client)["role"], "master")
 	})
+	tb.Logf("failover: %s is the primary", server.Addr)
 }
