@@ -44,7 +44,8 @@ func newOptions(opts []Option) (options, error) {
 // to 1 s; the first in line at least every 25 ms; and one who is told by the
 // queue when its turn comes, and is not the first, every 100 ms for each place
 // in line, up to 5 s, or with a lease a third of that. With it, polls come as it
-// says, whatever the place in line; a time that is not above 0 is taken for 1 ms.
+// says, whatever the place in line; a time below 1 ms is taken for 1 ms. If
+// newBackOff returns nil, that wait is as without it.
 func WithBackOff(newBackOff func() backoff.BackOff) Option {
 	return func(o *options) error {
 		if newBackOff == nil {

@@ -37,14 +37,16 @@ func newBackOff() backoff.BackOff {
 // pacer says how long a waiter waits before it looks by itself.
 type pacer struct {
 	backoff backoff.BackOff
-	custom  bool          // the user's backoff: taken as it is
+	custom  bool          // the user's backoff: taken as it is, but for busy loops
 	watched bool          // a wake-up is to be expected
 	longest time.Duration // how long one who will be woken waits at most
 }
 
 func (m *Mutex) newPacer() *pacer {
 	if m.options.newBackOff != nil {
-		return &pacer{backoff: m.options.newBackOff(), custom: true}
+		if b := m.options.newBackOff(); b != nil {
+			return &pacer{backoff: b, custom: true}
+		}
 	}
 	p := &pacer{backoff: newBackOff(), longest: longest}
 	if lease := queue.Lease(m.queue); lease > 0 {
@@ -72,10 +74,8 @@ func (p *pacer) next(ahead int) time.Duration {
 		}
 	}
 	switch {
-	case p.custom && d <= 0: // a busy loop
-		return firstPoll
 	case p.custom:
-		return d
+		return max(d, firstPoll) // not a busy loop
 	case ahead <= 1 && p.watched:
 		return firstLine
 	case ahead <= 1:
