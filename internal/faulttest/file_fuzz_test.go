@@ -75,6 +75,7 @@ func newDirectoryTest(t *testing.T) *directoryTest {
 	d.dir = filepath.Join(d.base, "queue")
 	d.canary = filepath.Join(d.base, "canary")
 	d.q = queue.NewFile(d.dir)
+	d.excused = func(error) bool { return false }
 	d.must(os.MkdirAll(filepath.Join(d.canary, "sub"), 0o750))
 	d.must(os.WriteFile(filepath.Join(d.canary, "victim"), []byte("00000000000000000007\n"), 0o640))
 	d.must(os.WriteFile(filepath.Join(d.canary, "sub", "other"), []byte("other"), 0o600))
@@ -263,7 +264,7 @@ func (d *directoryTest) step(p *program) {
 			_ = os.Chtimes(path, at, at)
 		}
 	case 18:
-		d.wantOrder(func(error) bool { return false })
+		d.wantOrder()
 	case 19:
 		if t := d.pick(p); t != nil {
 			_, _ = queue.Position(d.Context(), d.q, t.Ticket)
@@ -288,7 +289,7 @@ func (d *directoryTest) step(p *program) {
 // finish lets all leave, and checks what is left.
 func (d *directoryTest) finish() {
 	m := lock.New(queue.NewFile(d.dir))
-	d.wantOrder(func(error) bool { return false })
+	d.wantOrder()
 	d.wantWait(m)
 	for _, t := range d.all {
 		if !t.left {
