@@ -216,7 +216,11 @@ func (d *directoryTest) step(p *program) {
 		}
 		_ = os.Link(from, d.edited(p))
 	case 8: // directory
-		_ = os.MkdirAll(filepath.Join(d.edited(p), "sub"), 0o700)
+		_ = os.MkdirAll(d.dir, 0o700)
+		path := d.edited(p)
+		if os.Mkdir(path, 0o700) == nil { // and not where a link leads to
+			_ = os.Mkdir(filepath.Join(path, "sub"), 0o700)
+		}
 	case 9: // FIFO
 		_ = os.MkdirAll(d.dir, 0o700)
 		_ = syscall.Mkfifo(d.edited(p), 0o600)
