@@ -52,6 +52,7 @@ type directory struct {
 	mu sync.Mutex // guards what follows
 
 	retired bool // not at its path any more
+	vacated bool // to be removed when it is closed; see vacate
 
 	// seq is open to be read and written while the directory is in use; the
 	// flock has a descriptor of its own. Set only with the seq lock held.
@@ -129,6 +130,24 @@ func (d *directory) close() {
 	}
 	if d.root != nil {
 		d.root.Close()
+	}
+	if d.vacated {
+		_ = removeDirectory(d.path) // an error: somebody has moved in meanwhile
+	}
+}
+
+// vacate removes the directory if nothing is in it. Where what is open cannot be
+// removed, that has to wait until nobody of this process uses it. If another
+// process does, the directory stays, empty, for that one to remove or to use.
+func (d *directory) vacate() {
+	if closeBeforeRemove {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.vacated = true
+		return
+	}
+	if removeDirectory(d.path) == nil {
+		d.retire()
 	}
 }
 

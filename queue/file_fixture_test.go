@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -45,6 +46,19 @@ func (f *fileFixture) mkdir() { f.must("Mkdir", os.MkdirAll(f.dir, 0o700)) }
 func (f *fileFixture) write(name, content string) {
 	f.Helper()
 	f.must("write "+name, os.WriteFile(f.path(name), []byte(content), 0o600))
+}
+
+// writeSeq and readSeq are about what seq says, wherever in the file that is.
+func (f *fileFixture) writeSeq(content string) {
+	f.Helper()
+	f.write("seq", strings.Repeat("\x00", queue.ContentOffset)+content)
+}
+
+func (f *fileFixture) readSeq() string {
+	f.Helper()
+	content, err := os.ReadFile(f.path("seq"))
+	f.must("read seq", err)
+	return string(content[min(queue.ContentOffset, len(content)):])
 }
 
 func (f *fileFixture) register() queue.Ticket {
@@ -105,8 +119,16 @@ func (f *fileFixture) wantEmpty(want bool) {
 	}
 }
 
+// wantNoDirectory waits on Windows, where what another process has open is gone
+// only when that has closed it: a watch is closed a while after it was used.
 func (f *fileFixture) wantNoDirectory() {
 	f.Helper()
+	for runtime.GOOS == "windows" && len(f.names()) == 0 {
+		if _, err := os.Lstat(f.dir); err != nil {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 	if _, err := os.Lstat(f.dir); !errors.Is(err, os.ErrNotExist) {
 		f.Fatalf("the directory is there (%v), with %v; want it removed", err, f.names())
 	}

@@ -24,8 +24,18 @@ const (
 // linkCount is how many names the file has, as far as package os can tell.
 func linkCount(fs.FileInfo) uint64 { return 1 }
 
-// removeDirectory removes an empty directory.
-func removeDirectory(path string) error { return os.Remove(path) }
+// removeDirectory removes an empty directory. os.Remove alone would also remove
+// a file that has taken the directory's place.
+func removeDirectory(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return errNoDirectory
+	}
+	return os.Remove(path)
+}
 
 // checkAccess has nothing to check: permission bits do not say who may write.
 func checkAccess(fs.FileInfo, fs.FileMode) error { return nil }

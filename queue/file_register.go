@@ -42,9 +42,7 @@ func (d *directory) endJoining(ctx context.Context, s *fileSettings, joined bool
 	switch {
 	case joined:
 	case d.created.Load():
-		if removeDirectory(d.path) == nil {
-			d.retire() // nothing half done: it was created for this
-		}
+		d.vacate() // nothing half done: it was created for this
 	case last && d.isEmptyLine():
 		_ = d.tidy(context.WithoutCancel(ctx), s, tidyPatience)
 	}

@@ -164,9 +164,7 @@ func patienceWithin(ctx context.Context) time.Duration {
 func (d *directory) maybeCleanUp(ctx context.Context, s *fileSettings) error {
 	// Without seq there is nothing to lock, and rmdir is safe by itself.
 	if !d.exists(seqName) {
-		if removeDirectory(d.path) == nil {
-			d.retire()
-		}
+		d.vacate()
 		return nil
 	}
 	l, err := d.lockSeq(ctx, s, notAtAll)
@@ -195,13 +193,11 @@ func (l *seqLock) cleanUp() {
 		d.setSeq(nil, nil)
 		dropFlock(l.lock)
 	}
-	if d.root.Remove(seqName) != nil {
+	if err := d.root.Remove(seqName); err != nil && !isGone(err) {
 		return
 	}
 	d.setSeq(nil, nil)
-	if removeDirectory(d.path) == nil {
-		d.retire()
-	}
+	d.vacate()
 }
 
 func (d *directory) hasUndead() bool {

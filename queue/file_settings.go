@@ -33,6 +33,9 @@ func newFileSettings(dir string, o options) (fileSettings, error) {
 	if err := o.checkStaleTimeout(leastFileStaleTimeout); err != nil {
 		return fileSettings{}, err
 	}
+	if closeBeforeRemove && o.staleTimeoutSet {
+		return fileSettings{}, errors.New("on this system a file that its owner has open cannot be removed, so nobody can be evicted by age: leave out WithStaleTimeout")
+	}
 	if err := checkFileMode(o); err != nil {
 		return fileSettings{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -23,12 +24,14 @@ func TestFileConformance(t *testing.T) {
 }
 
 func TestFileConformanceWithStaleTimeout(t *testing.T) {
+	skipOnWindows(t, "there is no eviction by age")
 	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
 		return queue.NewFile(filepath.Join(t.TempDir(), "queue"), queue.WithStaleTimeout(time.Hour))
 	})
 }
 
 func TestFileStaleTimeout(t *testing.T) {
+	skipOnWindows(t, "there is no eviction by age")
 	f := newFileFixture(t, queue.WithStaleTimeout(10*time.Millisecond))
 	if lease := f.q.Lease(); lease != 10*time.Millisecond {
 		t.Errorf("Lease is %v, want 10ms", lease)
@@ -45,6 +48,7 @@ func TestFileStaleTimeout(t *testing.T) {
 }
 
 func TestFileRefreshKeepsFromGoingStale(t *testing.T) {
+	skipOnWindows(t, "there is no eviction by age")
 	f := newFileFixture(t, queue.WithStaleTimeout(time.Hour))
 	held := f.register()
 	f.must("Chtimes", os.Chtimes(f.path(held.Member), time.Unix(0, 0), time.Unix(0, 0)))
@@ -56,6 +60,7 @@ func TestFileRefreshKeepsFromGoingStale(t *testing.T) {
 
 // A timeout is of the tickets that were taken with it, whoever looks at them.
 func TestFileStaleTimeoutIsTheTickets(t *testing.T) {
+	skipOnWindows(t, "there is no eviction by age")
 	f := newFileFixture(t)
 	impatient := queue.NewFile(f.dir, queue.WithStaleTimeout(10*time.Millisecond))
 	patient := f.register()
@@ -90,6 +95,7 @@ func TestFileNumbersAscendThroughCleanup(t *testing.T) {
 }
 
 func TestFileNumbersAscendThroughRemoveAll(t *testing.T) {
+	skipOnWindows(t, "what is open cannot be removed")
 	f := newFileFixture(t)
 	last := int64(0)
 	for range 100 {
@@ -116,12 +122,12 @@ func TestFileCorruptSeq(t *testing.T) {
 		t.Run(fmt.Sprintf("%.24q", seq), func(t *testing.T) {
 			f := newFileFixture(t)
 			a, b := f.register(), f.register()
-			f.write("seq", seq)
+			f.writeSeq(seq)
 			c := f.register()
 			if c.Number <= b.Number || c.Ahead != 2 {
 				t.Errorf("got %+v, want a higher number than %d and 2 ahead", c, b.Number)
 			}
-			if content, _ := os.ReadFile(f.path("seq")); string(content) != fmt.Sprintf("%020d\n", c.Number) {
+			if content := f.readSeq(); content != fmt.Sprintf("%020d\n", c.Number) {
 				t.Errorf("seq is %.30q, want it repaired", content)
 			}
 			f.wantHead(a, true)
@@ -134,7 +140,7 @@ func TestFileCorruptSeq(t *testing.T) {
 			f.wantNoDirectory()
 
 			f.mkdir()
-			f.write("seq", seq)
+			f.writeSeq(seq)
 			d := f.register()
 			if d.Number <= c.Number || d.Ahead != 0 {
 				t.Errorf("in an empty directory: got %+v, want a higher number than %d and 0 ahead", d, c.Number)
@@ -166,7 +172,7 @@ func TestFileSeqRemoved(t *testing.T) {
 func TestFileHugeSparseSeq(t *testing.T) {
 	f := newFileFixture(t)
 	f.mkdir()
-	f.write("seq", "00000000000000000001\n")
+	f.writeSeq("00000000000000000001\n")
 	f.must("Truncate", os.Truncate(f.path("seq"), 1<<30))
 	f.release(f.register())
 }
@@ -176,7 +182,7 @@ func TestFileHugeSparseSeq(t *testing.T) {
 func TestFileSeqAheadOfTheClock(t *testing.T) {
 	f := newFileFixture(t)
 	f.mkdir()
-	f.write("seq", "00009000000000000000\n")
+	f.writeSeq("00009000000000000000\n")
 	for want := int64(9000000000000001); want < 9000000000000004; want++ {
 		ticket := f.register()
 		if ticket.Number != want {
@@ -189,7 +195,7 @@ func TestFileSeqAheadOfTheClock(t *testing.T) {
 func TestFileNumbersUsedUp(t *testing.T) {
 	f := newFileFixture(t)
 	f.mkdir()
-	f.write("seq", fmt.Sprintf("%020d\n", int64(1)<<53-1))
+	f.writeSeq(fmt.Sprintf("%020d\n", int64(1)<<53-1))
 	_, err := f.q.Register(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "used up") || !strings.Contains(err.Error(), f.dir) {
 		t.Fatalf("Register: %v, want an error that says that the numbers of %s are used up", err, f.dir)
@@ -222,6 +228,9 @@ func TestFileForeignFilesAreKept(t *testing.T) {
 		"\xff\xfe", strings.Repeat("x", 255),
 	}
 	for _, name := range foreign {
+		if runtime.GOOS == "windows" && name[len(name)-1] == '\n' {
+			continue // no name there
+		}
 		f.write(name, "foreign")
 	}
 	f.must("Mkdir", os.Mkdir(f.path("lost+found"), 0o700))
@@ -281,7 +290,11 @@ func TestFileTwoValuesAreOneQueue(t *testing.T) {
 	link := filepath.Join(t.TempDir(), "link")
 	f.must("Symlink", os.Symlink(f.dir, link))
 	t.Chdir(filepath.Dir(f.dir))
-	for _, path := range []string{f.dir, f.dir + "/", f.dir + "/../queue/.", "queue", link} {
+	paths := []string{f.dir, f.dir + "/", f.dir + "/../queue/.", "queue", link}
+	if underWine() {
+		paths = paths[:len(paths)-1] // Wine 8 makes something else of the link
+	}
+	for _, path := range paths {
 		f.mkdir()
 		other := queue.NewFile(path)
 		a := f.register()
@@ -438,12 +451,14 @@ func TestFileLeavesWithDoneContext(t *testing.T) {
 }
 
 func TestFileString(t *testing.T) {
-	if s := queue.NewFile("/var/lock/report/").String(); s != "file queue /var/lock/report" {
+	dir := t.TempDir()
+	if s := queue.NewFile(dir + "/").String(); s != "file queue "+dir {
 		t.Errorf("got %q", s)
 	}
 }
 
 func TestFileMembers(t *testing.T) {
+	skipOnWindows(t, "there is no eviction by age")
 	f := newFileFixture(t, queue.WithStaleTimeout(time.Hour))
 	if list, err := f.q.Members(t.Context()); err != nil || len(list) != 0 {
 		t.Fatalf("Members of nothing are %v, %v", list, err)

@@ -98,6 +98,9 @@ func TestFileWatchPredecessorGivesUpInProcess(t *testing.T) {
 // 3. only who knows to be the next looks often enough to notice that the new
 // holder was killed.
 func TestFileWatchPredecessorBecomesHead(t *testing.T) {
+	if underWine() {
+		t.Skip("Wine tells of a new time stamp as of attributes, which nobody asks for; Windows as of a write")
+	}
 	f := newFileFixture(t)
 	first, second := f.hold(), f.hold()
 	last := f.register()
@@ -128,6 +131,7 @@ func TestFileWatchLate(t *testing.T) {
 
 // An evicted waiter is told to look, and finds out.
 func TestFileWatchEvicted(t *testing.T) {
+	skipOnWindows(t, "there is no eviction by age")
 	f := newFileFixture(t, queue.WithStaleTimeout(time.Hour))
 	held, waiting := f.register(), f.register()
 	wake := f.watch(waiting)

@@ -44,7 +44,7 @@ func FuzzSeq(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer func() { _ = q.Release(ctx, first) }()
-		if err := os.WriteFile(filepath.Join(dir, seqName), content, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, seqName), append(make([]byte, contentOffset), content...), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		second, err := q.Register(ctx)

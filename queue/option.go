@@ -31,7 +31,8 @@ type options struct {
 // alive but has not refreshed its ticket for so long (it was stopped, or the
 // machine was suspended, or a clock was set) is evicted too. That is the weaker
 // contract: use it where a stopped holder must not hold up the line, and check
-// the fencing token.
+// the fencing token. It is refused on Windows, where the file of an owner that
+// is alive cannot be removed.
 func WithStaleTimeout(d time.Duration) Option {
 	return func(o *options) { o.staleTimeout, o.staleTimeoutSet = d, true }
 }
