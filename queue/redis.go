@@ -43,7 +43,8 @@ const (
 //	                      {entry} {proof} {lease in ms} {pid} {host}
 //
 // The token is the hub's id (see Wake-ups), a dot, and a counter. Anything else
-// in the ZSET is ignored and kept.
+// in the ZSET is ignored and kept. An entry with the token of another is one whose
+// owner is gone.
 //
 // An owner is alive as long as its lease has not run out, by the server's clock
 // alone. A lease is made by Register and renewed by Refresh, which package lock

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -36,28 +37,31 @@ func FuzzDirectory(f *testing.F) {
 	})
 }
 
-// directoryPrograms begin with what is known to be difficult.
+// directoryPrograms are what is known to be difficult, in the words of step and name.
 var directoryPrograms = []string{
 	"",
-	"\x00\x00\x00\x01\x00\x01\x01\x01\x02",          // three come and go
-	"\x00\x04\x00\x00\x01\x00",                      // seq is removed
-	"\x00\x06\x00\x00\x00",                          // seq is a link to a file
-	"\x00\x04\x00\x06\x00\x00\x00",                  // the same in a directory in use
-	"\x09\x00\x00",                                  // seq is a FIFO
-	"\x08\x00\x00",                                  // seq is a directory
-	"\x00\x07\x00\x00",                              // seq is a hard link
-	"\x00\x0d\x00",                                  // the directory is removed
-	"\x00\x0e\x00\x00",                              // the directory is moved away
-	"\x00\x0e\x01\x00",                              // and another one is there
-	"\x00\x0e\x02\x00",                              // and a file
-	"\x00\x0e\x03\x00",                              // and a link to nothing
-	"\x00\x16\x01\x00\x00\x01\x00",                  // a stranger in line
-	"\x00\x03\x01\x05hello\x00",                     // a dead ticket in front
-	"\x00\x00\x00\x04\x08\x01\x02",                  // a ticket in the middle is removed
-	"\x00\x00\x05\x08\x09\x00",                      // a ticket is renamed to another
-	"\x00\x0c\x00\x01\x00\x00",                      // seq says the highest number
-	"\x00\x0b\x00\x03\x00",                          // seq is huge
-	"\x03\x02\x01x\x00\x16\x03\x00\x04\x03\x11\x00", // a number near the end
+	"\x00\x00\x00\x01\x00\x01\x01\x01\x02",         // three come and go
+	"\x00\x04\x00\x00\x01\x00",                     // seq is removed
+	"\x06\x00\x00\x00",                             // seq is a link to a file
+	"\x00\x04\x00\x06\x00\x00\x00",                 // the same in a directory in use
+	"\x09\x00\x00",                                 // seq is a FIFO
+	"\x08\x00\x00",                                 // seq is a directory
+	"\x07\x00\x00\x00",                             // seq is a hard link
+	"\x00\x04\x00\x07\x00\x00\x00\x00",             // the same in a directory in use
+	"\x00\x0d\x00",                                 // the directory is removed
+	"\x00\x0e\x00\x00",                             // the directory is moved away
+	"\x00\x0e\x01\x00",                             // and another one is there
+	"\x00\x0e\x02\x00",                             // and a file
+	"\x00\x0e\x03\x00",                             // and a link to nothing
+	"\x00\x16\x01\x00\x14\x01\x00",                 // a stranger in front
+	"\x03\x01\x05hello\x00",                        // a dead ticket in front
+	"\x00\x00\x00\x04\x0a\x01\x02",                 // a ticket in the middle is removed
+	"\x00\x00\x05\x08\x09\x00",                     // a ticket is renamed to another
+	"\x00\x0c\x00\x00\x01\x00\x00",                 // seq says almost the highest number
+	"\x00\x0c\x00\x00\x04\x00\x00\x04\x00\x00\x12", // seq was ahead of the clock, and is gone
+	"\x00\x0c\x00\x00\x02\x00\x00\x12",             // seq says what was long ago
+	"\x00\x0b\x00\x03\x00",                         // seq is huge
+	"\x16\x02\x00\x04\x02\x00",                     // a stranger near the end of all numbers
 }
 
 type directoryTest struct {
@@ -71,6 +75,9 @@ type directoryTest struct {
 
 func newDirectoryTest(t *testing.T) *directoryTest {
 	d := &directoryTest{base: t.TempDir()}
+	// The collector would close what was forgotten to be closed.
+	percent := debug.SetGCPercent(-1)
+	t.Cleanup(func() { debug.SetGCPercent(percent) })
 	d.T = t
 	d.dir = filepath.Join(d.base, "queue")
 	d.canary = filepath.Join(d.base, "canary")
@@ -295,16 +302,19 @@ func (d *directoryTest) finish() {
 	m := lock.New(queue.NewFile(d.dir))
 	d.wantOrder()
 	d.wantWait(m)
-	for _, t := range d.all {
-		if !t.left {
-			d.release(t)
-		}
-	}
+	d.releaseTampered()
 	for _, f := range d.strangers {
 		f.Close()
 	}
 	// A ticket that may not be opened is not for us to judge, unless we are root.
-	if !d.chmodded || os.Geteuid() == 0 {
+	judged := !d.chmodded || os.Geteuid() == 0
+	if judged {
+		d.wantFirst()
+	}
+	for _, t := range d.untouched() {
+		d.release(t)
+	}
+	if judged {
 		d.wantLock(m)
 	}
 	d.must(os.RemoveAll(d.dir))

@@ -19,7 +19,7 @@ const (
 
 	// patience is what a call may take that has to return at once, on a machine
 	// that has much else to do.
-	patience = 3 * time.Second
+	patience = 30 * time.Second
 )
 
 // program is what a fuzz target's input says is to be done.
@@ -208,6 +208,29 @@ func (c *candidates) wantOrder() {
 			c.Errorf("IsHead of a ticket that nobody has touched: %v", err)
 		case head && i > 0:
 			c.Errorf("ticket %d is the head before %d", t.Number, c.untouched()[0].Number)
+		}
+	}
+}
+
+// wantFirst checks that of the tickets that nobody has touched the first is the
+// head. There must be no others that are alive.
+func (c *candidates) wantFirst() {
+	c.Helper()
+	in := c.untouched()
+	if len(in) == 0 || c.q.CleanupStale(c.Context()) != nil {
+		return // where nobody can be judged, all wait
+	}
+	ahead, err := queue.Position(c.Context(), c.q, in[0].Ticket)
+	if err != nil && !c.excused(err) || err == nil && ahead != 0 {
+		c.Errorf("%d are ahead of the first ticket, %v, want 0", ahead, err)
+	}
+}
+
+// releaseTampered releases the tickets that somebody has touched.
+func (c *candidates) releaseTampered() {
+	for _, t := range c.all {
+		if t.tampered && !t.left {
+			c.release(t)
 		}
 	}
 }

@@ -29,9 +29,7 @@ func FuzzRedisKeys(f *testing.F) {
 	for _, code := range keyPrograms {
 		f.Add([]byte(code))
 	}
-	if !redistest.IsReal() {
-		redistest.NeedReal(f)
-	}
+	redistest.NeedReal(f)
 	client := redistest.Client(f)
 	f.Fuzz(func(t *testing.T, code []byte) {
 		k := newKeysTest(t, client)
@@ -43,21 +41,26 @@ func FuzzRedisKeys(f *testing.F) {
 	})
 }
 
-// keyPrograms begin with what is known to be difficult.
+// keyPrograms are what is known to be difficult, in the words of step, edited and member.
 var keyPrograms = []string{
 	"",
-	"\x00\x00\x00\x01\x00\x01\x01\x01\x02", // three come and go
-	"\x00\x00\x04\x01\x00",                 // seq is removed
-	"\x00\x00\x04\x00\x00",                 // the line is removed
-	"\x00\x00\x03\x00\x01x\x00",            // the line is a text
-	"\x00\x05\x04\x00\x01\x01\x00",         // a member at the very front
-	"\x00\x05\x05\x01\x01\x01\x00",         // and at the very end
-	"\x00\x05\x00\x06\x00\x00\x01\x00",     // a member of 100000 bytes
-	"\x00\x0c\x00\x01\x00",                 // a crowd
-	"\x00\x03\x01\x02\x00\x01\x00",         // seq is the highest number
-	"\x00\x00\x06\x08\x00\x01\x01\x00",     // a ticket is removed from the line
-	"\x00\x00\x04\x08\x00\x01\x01\x00",     // a lease is removed
-	"\x00\x00\x0a\x00\x01\x00\x00",         // keys change places
+	"\x00\x00\x00\x01\x00\x01\x01\x01\x02",     // three come and go
+	"\x00\x00\x04\x01\x00",                     // seq is removed
+	"\x00\x00\x04\x00\x00",                     // the line is removed
+	"\x00\x03\x00\x01x\x00\x00",                // the line is a text
+	"\x00\x05\x00\x00\x00\x01\x00\x0f",         // a ticket of nobody at -inf
+	"\x00\x05\x01\x00\x00\x0f",                 // and at +inf
+	"\x00\x05\x04\x00\x00\x0f\x01\x00",         // a dead ticket in front
+	"\x03\x04\x00\x09\x05\x04\x00\x00\x11\x0f", // and a living one
+	"\x00\x05\x04\x03\x00\x11\x0f",             // one with the token of a ticket
+	"\x00\x05\x00\x06\x00\x00\x01\x00",         // a member of 100000 bytes
+	"\x00\x0c\x00\x00\x00\x0f",                 // a crowd
+	"\x00\x03\x01\x00\x02\x00\x01\x00",         // seq is the highest number
+	"\x00\x03\x01\x00\x08\x00\x04\x01\x00\x0f", // seq was ahead of the clock, and is gone
+	"\x00\x03\x01\x00\x04\x00\x0f",             // seq is negative
+	"\x00\x00\x06\x00\x08\x01\x01\x00",         // a ticket is removed from the line
+	"\x00\x00\x04\x08\x00\x01\x01\x00",         // a lease is removed
+	"\x00\x00\x0a\x00\x01\x00\x00",             // keys change places
 }
 
 // keysTest is for the edits of one queue's keys.
@@ -65,7 +68,6 @@ type keysTest struct {
 	candidates
 	client  *redis.Client
 	name    string
-	planted []string // tokens of tickets that nobody has taken
 	crowded bool
 }
 
@@ -102,7 +104,6 @@ func (k *keysTest) edited(p *program) string {
 	case n < 4:
 		return k.key("seq")
 	}
-	k.planted = append(k.planted, "planted")
 	return k.key("lease:planted")
 }
 
@@ -142,7 +143,7 @@ func (k *keysTest) score(p *program) float64 {
 
 func (k *keysTest) value(p *program) string {
 	return pick(p, p.text(), "", fmt.Sprint(int64(1)<<53-1), fmt.Sprint(int64(1)<<53-2), "-5", "abc", "1e14", fmt.Sprint(int64(math.MaxInt64)),
-		fmt.Sprint(time.Now().Add(time.Hour).UnixMicro()), "1:planted:1 PROOF 1000 1 host", "9007199254740993", "0", " ", strings.Repeat("9", 400))
+		fmt.Sprint(time.Now().Add(time.Hour).UnixMicro()), "1:planted:1764000000000 PROOF 1000 1 host", "9007199254740993", "0", " ", strings.Repeat("9", 400))
 }
 
 // step does one thing. That most edits fail is no matter.
@@ -233,18 +234,14 @@ func (k *keysTest) finish() {
 	m := lock.New(queue.NewRedis(k.client, k.name))
 	k.wantOrder()
 	k.wantWait(m)
-	for _, t := range k.all {
-		if !t.left {
-			k.release(t)
-		}
+	k.releaseTampered()
+	// A lease that somebody has made keeps a ticket alive, as it has to.
+	k.dropLeases()
+	k.wantFirst()
+	for _, t := range k.untouched() {
+		k.release(t)
 	}
-	// A lease that somebody has made, or that has gone to another key, keeps its
-	// ticket alive, as it has to.
-	for _, key := range redistest.Keys(k, k.client, k.name) {
-		if strings.HasPrefix(key, k.key("lease:")) {
-			k.client.Del(k.Context(), key)
-		}
-	}
+	k.dropLeases()
 	k.wantLock(m)
 	k.clear()
 	if !k.wantLock(m) {
@@ -252,5 +249,18 @@ func (k *keysTest) finish() {
 	}
 	if keys := redistest.Keys(k, k.client, k.name); len(keys) > 0 {
 		k.Errorf("%q are left", slices.Sorted(slices.Values(keys)))
+	}
+}
+
+// dropLeases removes all leases but those of tickets that nobody has touched.
+func (k *keysTest) dropLeases() {
+	kept := make(map[string]bool)
+	for _, t := range k.untouched() {
+		kept[k.key("lease:"+tokenOf(t.Member))] = true
+	}
+	for _, key := range redistest.Keys(k, k.client, k.name) {
+		if strings.HasPrefix(key, k.key("lease:")) && !kept[key] {
+			k.client.Del(k.Context(), key)
+		}
 	}
 }
