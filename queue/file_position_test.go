@@ -22,6 +22,7 @@ func (c *endingContext) Err() error {
 
 // Wherever a ctx ends, a waiter is not taken for the head.
 func TestFileContextEndsWhileLooking(t *testing.T) {
+	SkipOnWindows(t, "there is no eviction by age")
 	dir := filepath.Join(t.TempDir(), "queue")
 	holder, waiter := NewFile(dir, WithStaleTimeout(time.Hour)), NewFile(dir) // of whom a judgement is needed
 	held, err := holder.Register(t.Context())

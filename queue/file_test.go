@@ -24,14 +24,14 @@ func TestFileConformance(t *testing.T) {
 }
 
 func TestFileConformanceWithStaleTimeout(t *testing.T) {
-	skipOnWindows(t, "there is no eviction by age")
+	queue.SkipOnWindows(t, "there is no eviction by age")
 	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
 		return queue.NewFile(filepath.Join(t.TempDir(), "queue"), queue.WithStaleTimeout(time.Hour))
 	})
 }
 
 func TestFileStaleTimeout(t *testing.T) {
-	skipOnWindows(t, "there is no eviction by age")
+	queue.SkipOnWindows(t, "there is no eviction by age")
 	f := newFileFixture(t, queue.WithStaleTimeout(10*time.Millisecond))
 	if lease := f.q.Lease(); lease != 10*time.Millisecond {
 		t.Errorf("Lease is %v, want 10ms", lease)
@@ -48,7 +48,7 @@ func TestFileStaleTimeout(t *testing.T) {
 }
 
 func TestFileRefreshKeepsFromGoingStale(t *testing.T) {
-	skipOnWindows(t, "there is no eviction by age")
+	queue.SkipOnWindows(t, "there is no eviction by age")
 	f := newFileFixture(t, queue.WithStaleTimeout(time.Hour))
 	held := f.register()
 	f.must("Chtimes", os.Chtimes(f.path(held.Member), time.Unix(0, 0), time.Unix(0, 0)))
@@ -60,7 +60,7 @@ func TestFileRefreshKeepsFromGoingStale(t *testing.T) {
 
 // A timeout is of the tickets that were taken with it, whoever looks at them.
 func TestFileStaleTimeoutIsTheTickets(t *testing.T) {
-	skipOnWindows(t, "there is no eviction by age")
+	queue.SkipOnWindows(t, "there is no eviction by age")
 	f := newFileFixture(t)
 	impatient := queue.NewFile(f.dir, queue.WithStaleTimeout(10*time.Millisecond))
 	patient := f.register()
@@ -95,7 +95,7 @@ func TestFileNumbersAscendThroughCleanup(t *testing.T) {
 }
 
 func TestFileNumbersAscendThroughRemoveAll(t *testing.T) {
-	skipOnWindows(t, "what is open cannot be removed")
+	queue.SkipOnWindows(t, "what is open cannot be removed")
 	f := newFileFixture(t)
 	last := int64(0)
 	for range 100 {
@@ -458,7 +458,7 @@ func TestFileString(t *testing.T) {
 }
 
 func TestFileMembers(t *testing.T) {
-	skipOnWindows(t, "there is no eviction by age")
+	queue.SkipOnWindows(t, "there is no eviction by age")
 	f := newFileFixture(t, queue.WithStaleTimeout(time.Hour))
 	if list, err := f.q.Members(t.Context()); err != nil || len(list) != 0 {
 		t.Fatalf("Members of nothing are %v, %v", list, err)

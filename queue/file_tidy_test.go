@@ -13,6 +13,7 @@ import (
 // 2. The holder leaves, and leaves the cleaning up to that one.
 // 3. That one gives up: it cleans up all the same.
 func TestFileWhoGivesUpJoiningCleansUp(t *testing.T) {
+	SkipOnWindows(t, "to leave takes the seq lock")
 	dir := filepath.Join(t.TempDir(), "queue")
 	q := NewFile(dir)
 	ticket, err := q.Register(t.Context())

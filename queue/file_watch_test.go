@@ -131,7 +131,7 @@ func TestFileWatchLate(t *testing.T) {
 
 // An evicted waiter is told to look, and finds out.
 func TestFileWatchEvicted(t *testing.T) {
-	skipOnWindows(t, "there is no eviction by age")
+	queue.SkipOnWindows(t, "there is no eviction by age")
 	f := newFileFixture(t, queue.WithStaleTimeout(time.Hour))
 	held, waiting := f.register(), f.register()
 	wake := f.watch(waiting)
