@@ -257,8 +257,10 @@ func ExampleTrace() {
 		Acquired: func(t queue.Ticket, waited time.Duration) {
 			fmt.Println("acquired after less than 1 h:", waited < time.Hour)
 		},
-		Lost:     func(t queue.Ticket, err error) { fmt.Println("lost:", err) },
-		Released: func(t queue.Ticket, held time.Duration) { fmt.Println("released") },
+		HeartbeatFailed: func(t queue.Ticket, err error) { fmt.Println("heartbeat:", err) },
+		Lost:            func(t queue.Ticket, err error) { fmt.Println("lost:", err) },
+		Released:        func(t queue.Ticket, held time.Duration) { fmt.Println("released") },
+		Evicted:         func(t queue.Ticket) { fmt.Println("somebody in line has died") },
 	}
 	m := lock.New(queue.NewFile(dir), lock.WithTrace(trace))
 	if err := m.Lock(context.Background()); err != nil {

@@ -119,7 +119,7 @@ func (h *heartbeat) begin() (context.Context, bool) {
 		return nil, false
 	}
 	if h.cancel == nil {
-		h.ctx, h.cancel = context.WithCancel(context.Background())
+		h.ctx, h.cancel = context.WithCancel(h.trace.observe(context.Background()))
 	}
 	if h.beats == 0 {
 		h.idle = make(chan struct{})

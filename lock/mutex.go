@@ -120,6 +120,7 @@ func (m *Mutex) lock(ctx context.Context, began time.Time) error {
 	if err := m.usable(ctx); err != nil {
 		return err
 	}
+	ctx = m.options.trace.observe(ctx)
 	var again *pacer
 	for {
 		h, err := m.register(ctx)
@@ -159,7 +160,7 @@ func (m *Mutex) tryLock(ctx context.Context, began time.Time) (bool, error) {
 	if held {
 		return false, nil
 	}
-	h, err := m.tryRegister(ctx)
+	h, err := m.tryRegister(m.options.trace.observe(ctx))
 	if h == nil || err != nil {
 		return false, err
 	}

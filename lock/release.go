@@ -15,7 +15,7 @@ func (m *Mutex) release(h *heartbeat) error {
 		m.leave(h) // there is nothing to be learned from the queue any more
 		return fmt.Errorf("%w: %w", ErrLost, reason)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), m.options.releaseTimeout)
+	ctx, cancel := m.forRelease()
 	defer cancel()
 	_, err := detached(ctx, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, m.drop(ctx, h)
@@ -43,7 +43,7 @@ func (m *Mutex) leave(h *heartbeat) {
 	waiting, cancel := context.WithTimeout(context.Background(), leaveGrace)
 	defer cancel()
 	_, _ = detached(waiting, func(context.Context) (struct{}, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), m.options.releaseTimeout)
+		ctx, cancel := m.forRelease()
 		defer cancel()
 		return struct{}{}, m.drop(ctx, h) // the caller has an error to report already
 	}, nil)
@@ -56,9 +56,15 @@ func (m *Mutex) drop(ctx context.Context, h *heartbeat) error {
 	return queue.Release(ctx, m.queue, h.ticket)
 }
 
+// forRelease is the ctx for releasing a ticket: that of the call that took it
+// may have ended.
+func (m *Mutex) forRelease() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(m.options.trace.observe(context.Background()), m.options.releaseTimeout)
+}
+
 // giveBack removes a ticket that came after nobody waited for it any more.
 func (m *Mutex) giveBack(t queue.Ticket) {
-	ctx, cancel := context.WithTimeout(context.Background(), m.options.releaseTimeout)
+	ctx, cancel := m.forRelease()
 	defer cancel()
 	_ = queue.Release(ctx, m.queue, t) // nobody is there to be told
 }

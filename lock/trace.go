@@ -1,6 +1,7 @@
 package lock
 
 import (
+	"context"
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
@@ -38,6 +39,27 @@ type Trace struct {
 
 	// Released: Unlock has released the lock that t held, for held.
 	Released func(t queue.Ticket, held time.Duration)
+
+	// Evicted: a call of this Mutex has taken t, another one's, out of the line,
+	// because its owner was gone: it died, or was cut off for longer than its
+	// lease. Everyone in line looks after the head, so of many Mutex values one
+	// is told. It is called in a goroutine of its own. A queue that does not
+	// tell whom it evicts (see [queue.Evicted]) never has it called.
+	Evicted func(t queue.Ticket)
+}
+
+// observe returns ctx with what a queue needs to tell of an eviction.
+func (t *Trace) observe(ctx context.Context) context.Context {
+	if t.Evicted == nil {
+		return ctx
+	}
+	return queue.OnEvicted(ctx, func(tickets []queue.Ticket) {
+		go func() { // the queue's call is not held up, and may be a heartbeat
+			for _, ticket := range tickets {
+				t.Evicted(ticket)
+			}
+		}()
+	})
 }
 
 func (t *Trace) registered(ticket queue.Ticket) {

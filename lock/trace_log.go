@@ -9,9 +9,10 @@ import (
 )
 
 // LogTrace returns hooks that write to logger what happens to a Mutex: waiting,
-// acquiring and releasing at level Debug, a heartbeat that failed at Warn, and
-// a lock that was lost at Error. Every record has the ticket's number, which is
-// the fencing token, as "ticket". Give the logger the lock's name:
+// acquiring and releasing at level Debug, a heartbeat that failed and a dead
+// owner's ticket that was evicted at Warn, and a lock that was lost at Error.
+// Every record has the ticket's number, which is the fencing token, as
+// "ticket". Give the logger the lock's name:
 //
 //	lock.WithTrace(lock.LogTrace(slog.Default().With("lock", "report")))
 func LogTrace(logger *slog.Logger) *Trace {
@@ -37,6 +38,9 @@ func LogTrace(logger *slog.Logger) *Trace {
 		},
 		Released: func(t queue.Ticket, held time.Duration) {
 			log(slog.LevelDebug, "released the lock", t, slog.Duration("held", held))
+		},
+		Evicted: func(t queue.Ticket) {
+			log(slog.LevelWarn, "evicted a ticket whose owner is gone", t, slog.String("member", t.Member))
 		},
 	}
 }

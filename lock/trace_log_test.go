@@ -33,6 +33,11 @@ func TestLogTrace(t *testing.T) {
 		<-m.Lost()
 		synctest.Wait()
 		_ = m.Unlock()
+		mustJoin(t, q)
+		time.Sleep(lease) // so it dies
+		mustLock(t, m)
+		mustUnlock(t, m)
+		synctest.Wait()
 		for _, want := range []string{
 			`level=DEBUG msg="in line for the lock" ticket=`,
 			`level=DEBUG msg="acquired the lock" ticket=`,
@@ -41,6 +46,7 @@ func TestLogTrace(t *testing.T) {
 			`level=WARN msg="a heartbeat failed" ticket=`,
 			`level=ERROR msg="lost the lock" ticket=`,
 			`the backend is down`,
+			`level=WARN msg="evicted a ticket whose owner is gone" ticket=`,
 		} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("the log has no %s:\n%s", want, out.String())

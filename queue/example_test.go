@@ -294,3 +294,22 @@ func ExampleMembers() {
 	// place 2 is mine: true looks dead: false
 	// the first holds it: true
 }
+
+// Who wants to know whom a call has found dead, and evicted, says so in its
+// ctx. Package lock has the hook Evicted for it.
+func ExampleOnEvicted() {
+	dir, remove := exampleDirectory()
+	defer remove()
+	ctx := queue.OnEvicted(context.Background(), func(tickets []queue.Ticket) {
+		fmt.Println("evicted:", len(tickets))
+	})
+	q := queue.NewFile(dir, queue.WithStaleTimeout(10*time.Millisecond))
+
+	register(q) // and never heard of again
+	time.Sleep(50 * time.Millisecond)
+	t, err := q.Register(ctx)
+	fmt.Println("ahead:", t.Ahead, err)
+	// Output:
+	// evicted: 1
+	// ahead: 0 <nil>
+}

@@ -149,10 +149,15 @@ func (l *seqLock) bury(e *lineEntry, probe *flock.Flock) error {
 			defer dropFlock(probe)
 		}
 	}
-	if err := l.d.root.Remove(e.name); err != nil && !isGone(err) {
-		if probe == nil {
-			return fmt.Errorf("removing the stale ticket %s: %w", e.name, err)
-		}
+	err := l.d.root.Remove(e.name)
+	switch {
+	case err == nil:
+		name, _ := parseTicketName(e.name)
+		l.evicted = append(l.evicted, Ticket{Number: name.number, Member: e.name})
+	case isGone(err): // it has just left by itself
+	case probe == nil:
+		return fmt.Errorf("removing the stale ticket %s: %w", e.name, err)
+	default:
 		// Dead it is and dead it stays. It does not stand in line, and whoever
 		// may will remove it.
 		l.d.mu.Lock()

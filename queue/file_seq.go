@@ -22,6 +22,9 @@ type seqLock struct {
 	size   int64 // of seq
 	number int64 // what seq has
 	valid  bool  // whether that is a number at all
+
+	ctx     context.Context // of the call that holds it
+	evicted []Ticket        // by this call; told when the lock is released
 }
 
 // How long to wait for the seq lock.
@@ -35,6 +38,7 @@ var errBusy = errors.New("the queue is busy")
 
 // lockSeq takes the seq lock. It never creates the directory, but seq.
 func (d *directory) lockSeq(ctx context.Context, s *fileSettings, patience time.Duration) (*seqLock, error) {
+	caller := ctx
 	if patience > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, patience, errBusy)
@@ -48,6 +52,7 @@ func (d *directory) lockSeq(ctx context.Context, s *fileSettings, patience time.
 		l, err := d.tryLockSeq(s)
 		if err == nil {
 			l.number, l.valid = readSeq(d.seq, l.size)
+			l.ctx = caller
 			return l, nil
 		}
 		if errors.Is(err, errBusy) && patience != notAtAll {
@@ -253,4 +258,5 @@ func (l *seqLock) unlock() {
 	// to be done about an error.
 	dropFlock(l.lock)
 	<-l.d.gate
+	Evicted(l.ctx, l.evicted)
 }

@@ -74,7 +74,8 @@ type TicketQueue interface {
 	Remove(ctx context.Context, t Ticket) error
 
 	// CleanupStale removes the heads whose owners are gone, up to the first
-	// member whose owner is not.
+	// member whose owner is not. Whoever wants to know whom it was hears of it
+	// through [Evicted].
 	CleanupStale(ctx context.Context) error
 
 	// IsEmpty reports whether nobody is in line. Members whose owners are gone

@@ -57,7 +57,9 @@ func runScript(ctx context.Context, client redis.Scripter, script *redis.Script,
 		lookAround(ctx, client, err)
 		return reply{}, err
 	}
-	return newReply(value)
+	answer, err := newReply(value)
+	Evicted(ctx, answer.evicted)
+	return answer, err
 }
 
 // lookAround has the client of a Cluster ask, in the background, which node has
@@ -106,6 +108,7 @@ type reply struct {
 	status  status
 	values  []any  // what is between the first and the last element
 	message string // the grant of a head whose hub is our own; empty if none
+	evicted []Ticket
 }
 
 func newReply(value any) (reply, error) {
@@ -118,12 +121,33 @@ func newReply(value any) (reply, error) {
 	if len(values) < 2 {
 		return reply{}, fmt.Errorf("the script answered %d values", len(values))
 	}
-	first, ok1 := values[0].(string)
-	last, ok2 := values[len(values)-1].(string)
-	if !ok1 || !ok2 {
-		return reply{}, fmt.Errorf("the script answered %T and %T", values[0], values[len(values)-1])
+	last := values[len(values)-1]
+	var dead []any
+	if news, ok := last.([]any); ok && len(news) > 0 {
+		last, dead = news[0], news[1:]
 	}
-	return reply{status: status(first), values: values[1 : len(values)-1], message: last}, nil
+	first, ok1 := values[0].(string)
+	message, ok2 := last.(string)
+	if !ok1 || !ok2 {
+		return reply{}, fmt.Errorf("the script answered %T and %T", values[0], last)
+	}
+	return reply{
+		status:  status(first),
+		values:  values[1 : len(values)-1],
+		message: message,
+		evicted: evictedTickets(dead),
+	}, nil
+}
+
+// evictedTickets makes tickets of the entries that a script has removed.
+func evictedTickets(entries []any) (tickets []Ticket) {
+	for _, e := range entries {
+		member, _ := e.(string)
+		if entry, err := parseRedisEntry(member); err == nil {
+			tickets = append(tickets, Ticket{Number: entry.number, Member: member})
+		}
+	}
+	return tickets
 }
 
 // integer returns the i'th value, 0 if it is none.

@@ -81,6 +81,18 @@ func awaitDead(t *testing.T, q queue.TicketQueue, n int) {
 	}
 }
 
+// plantDead puts n tickets in line that have no lease, numbered from 1.
+func plantDead(t *testing.T, client *redis.Client, name string, n int) {
+	t.Helper()
+	dead := make([]redis.Z, n)
+	for i := range dead {
+		dead[i] = redis.Z{Score: float64(i + 1), Member: fmt.Sprintf("%d:nobody.%d:1", i+1, i+1)}
+	}
+	if err := client.ZAdd(t.Context(), "{"+name+"}:queue", dead...).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // The layout that is promised, and that nothing of it is left.
 func TestRedisKeys(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
@@ -263,16 +275,11 @@ func TestRedisManyDead(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			name := redistest.Name(t)
-			dead := make([]redis.Z, 2500)
-			for i := range dead {
-				dead[i] = redis.Z{Score: float64(i + 1), Member: fmt.Sprintf("%d:nobody.%d:1", i+1, i+1)}
-			}
-			if err := client.ZAdd(t.Context(), "{"+name+"}:queue", dead...).Err(); err != nil {
-				t.Fatal(err)
-			}
+			const dead = 2500
+			plantDead(t, client, name, dead)
 			q := queue.NewRedis(client, name)
-			if list := members(t, q); len(list) != len(dead) || !list[2000].Dead || list[2000].Ticket.Number != 2001 {
-				t.Errorf("%d members listed; want %d", len(list), len(dead))
+			if list := members(t, q); len(list) != dead || !list[2000].Dead || list[2000].Ticket.Number != 2001 {
+				t.Errorf("%d members listed; want %d", len(list), dead)
 			}
 			operation(t, q)
 			if n := client.ZCard(t.Context(), "{"+name+"}:queue").Val(); n > 1 {

@@ -203,6 +203,7 @@ type metrics struct {
 	mu               sync.Mutex
 	registered       int64
 	acquired         int64
+	evicted          int64
 	heartbeatsFailed int64
 	lost             int64
 	unlocksFailed    int64
@@ -236,6 +237,10 @@ func (m *metrics) trace() *lock.Trace {
 		Released: func(t queue.Ticket, held time.Duration) {
 			m.update(func() { m.holds.observe(held) })
 			m.log.Debug("released", "token", t.Number, "held", held)
+		},
+		Evicted: func(t queue.Ticket) {
+			m.update(func() { m.evicted++ })
+			m.log.Warn("somebody in line was gone, and was evicted", "token", t.Number, "member", t.Member)
 		},
 	}
 }
@@ -295,6 +300,7 @@ func (m *metrics) print(text *bytes.Buffer, length int, lengthKnown bool) {
 	p := printer{text, fmt.Sprintf("lock=%q", m.name)}
 	p.value("fifolock_registered_total", "counter", "Tickets taken.", m.registered)
 	p.value("fifolock_acquired_total", "counter", "Times that the lock was acquired.", m.acquired)
+	p.value("fifolock_evicted_total", "counter", "Tickets of dead owners that this process took out of the line.", m.evicted)
 	p.value("fifolock_heartbeats_failed_total", "counter", "Heartbeats that failed and were tried again.", m.heartbeatsFailed)
 	p.value("fifolock_lost_total", "counter", "Times that the lock was lost while it was held.", m.lost)
 	p.value("fifolock_unlocks_failed_total", "counter", "Unlocks that returned an error.", m.unlocksFailed)
@@ -352,6 +358,7 @@ func (m *metrics) variables() any {
 		"lock":              m.name,
 		"registered":        m.registered,
 		"acquired":          m.acquired,
+		"evicted":           m.evicted,
 		"heartbeats_failed": m.heartbeatsFailed,
 		"lost":              m.lost,
 		"unlocks_failed":    m.unlocksFailed,

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/fifolock/fifolock/internal/redistest"
 )
 
@@ -185,6 +187,21 @@ func TestLost(t *testing.T) {
 	}
 	p.end(t)
 	if want := "lost while it was held"; runtime.GOOS != "windows" && !strings.Contains(p.stderr.String(), want) {
+		t.Errorf("the log does not say %q:\n%s", want, &p.stderr)
+	}
+}
+
+// TestEvicted has one in line who is dead already.
+func TestEvicted(t *testing.T) {
+	name := redistest.Name(t)
+	dead := redis.Z{Score: 1, Member: "1:nobody.1:1"}
+	if err := redistest.Client(t).ZAdd(t.Context(), "{"+name+"}:queue", dead).Err(); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, "-redis", redistest.Addr(t), "-name", name)
+	p.waitFor(t, "fifolock_evicted_total", 1)
+	p.end(t)
+	if want := "member=1:nobody.1:1"; runtime.GOOS != "windows" && !strings.Contains(p.stderr.String(), want) {
 		t.Errorf("the log does not say %q:\n%s", want, &p.stderr)
 	}
 }

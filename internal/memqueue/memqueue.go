@@ -56,9 +56,7 @@ func (q *Queue) Register(ctx context.Context) (queue.Ticket, error) {
 	if err := ctx.Err(); err != nil {
 		return queue.Ticket{}, err
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.evict()
+	defer q.begin(ctx)()
 	return q.join(), nil
 }
 
@@ -67,9 +65,7 @@ func (q *Queue) TryRegister(ctx context.Context) (queue.Ticket, bool, error) {
 	if err := ctx.Err(); err != nil {
 		return queue.Ticket{}, false, err
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.evict()
+	defer q.begin(ctx)()
 	if len(q.line) > 0 {
 		return queue.Ticket{}, false, nil
 	}
@@ -101,9 +97,7 @@ func (q *Queue) Position(ctx context.Context, t queue.Ticket) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.evict()
+	defer q.begin(ctx)()
 	return q.find(t)
 }
 
@@ -144,23 +138,34 @@ func (q *Queue) CleanupStale(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.evict()
+	q.begin(ctx)()
 	return nil
+}
+
+// begin locks q.mu and removes the dead heads. What it returns unlocks it again
+// and tells whom this call has evicted.
+func (q *Queue) begin(ctx context.Context) (end func()) {
+	q.mu.Lock()
+	evicted := q.evict()
+	return func() {
+		q.mu.Unlock()
+		queue.Evicted(ctx, evicted)
+	}
 }
 
 // evict removes the dead heads, and tells the head that follows them. q.mu is
 // held.
-func (q *Queue) evict() {
-	dead := 0
-	for dead < len(q.line) && q.dead(q.line[dead]) {
-		dead++
+func (q *Queue) evict() (evicted []queue.Ticket) {
+	for len(q.line) > 0 && q.dead(q.line[0]) {
+		t := q.line[0].ticket
+		t.Ahead = 0
+		evicted = append(evicted, t)
+		q.line = slices.Delete(q.line, 0, 1)
 	}
-	if dead > 0 {
-		q.line = slices.Delete(q.line, 0, dead)
+	if len(evicted) > 0 {
 		q.grant()
 	}
+	return evicted
 }
 
 // dead reports whether e's owner is gone. q.mu is held.

@@ -118,7 +118,10 @@ var properties = []property{
 	}},
 	{"CleanupStale removes nobody who is alive", func(l *line) {
 		a, b := l.register(), l.register()
-		l.ok("CleanupStale", l.q.CleanupStale(l.Context()))
+		ctx := queue.OnEvicted(l.Context(), func(evicted []queue.Ticket) {
+			l.Errorf("CleanupStale told that it has evicted %v, who are alive", evicted)
+		})
+		l.ok("CleanupStale", l.q.CleanupStale(ctx))
 		l.wantHead(a, true)
 		l.wantHead(b, false)
 	}},

@@ -10,4 +10,4 @@ if not line then
 end
 primary()
 evict(line)
-return { line.more and 'again' or 'ok', tell(line, ARGV[1]) }
+return { line.more and 'again' or 'ok', news(tell(line, ARGV[1]), line) }

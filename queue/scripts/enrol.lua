@@ -64,8 +64,8 @@ local function enrol(line, last, token, milliseconds, lasts, rest, hub)
   lasting(KEYS[1], lasts)
   lasting(KEYS[2], lasts)
   if not line.head then
-    return { 'ok', member, 0, '' }
+    return { 'ok', member, 0, news('', line) }
   end
   local ahead = call('ZRANK', KEYS[1], member) - line.foreign
-  return { 'ok', member, math.max(1, ahead), tell(line, hub) }
+  return { 'ok', member, math.max(1, ahead), news(tell(line, hub), line) }
 end

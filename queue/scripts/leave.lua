@@ -29,5 +29,5 @@ local function leave(member, hub, cleanup)
   if last then
     call('DEL', KEYS[2])
   end
-  return { 'ok', tell(line, hub) }
+  return { 'ok', news(tell(line, hub), line) }
 end

@@ -13,9 +13,9 @@ primary()
 local alive = line.head ~= ARGV[1] and lease(KEYS[3], ARGV[1])
 evict(line)
 if line.head == ARGV[1] then
-  return { 'ok', 0, '' }
+  return { 'ok', 0, news('', line) }
 end
-local message = tell(line, ARGV[2])
+local message = news(tell(line, ARGV[2]), line)
 if not alive or not queued(ARGV[1]) then
   return { 'gone', message }
 end

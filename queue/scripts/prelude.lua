@@ -19,7 +19,8 @@
 --   busy       somebody is in line
 -- (What first.lua and last.lua answer instead, in front of this, is told there.)
 -- Its last element is a message for the caller's own process, or empty: the
--- grant of a new head whose hub is the caller's. It is not published.
+-- grant of a new head whose hub is the caller's. It is not published. When dead
+-- were removed it is an array: the message, and then their entries.
 
 local call = redis.call
 
@@ -153,6 +154,15 @@ local function tell(line, hub)
   end
   redis.pcall('PUBLISH', 'fifolock:' .. to, message)
   return ''
+end
+
+-- news is the last element of an answer after evict: the message, with the dead
+-- that were removed, if any.
+local function news(message, line)
+  if #line.dead == 0 then
+    return message
+  end
+  return { message, unpack(line.dead) }
 end
 
 -- queued reports whether an entry is a ticket that is in line.

@@ -21,7 +21,7 @@ end
 local message = ''
 if line then -- a crowded line keeps nobody from staying in it
   evict(line)
-  message = tell(line, ARGV[4])
+  message = news(tell(line, ARGV[4]), line)
 end
 if not alive then
   return { 'gone', message }

@@ -15,6 +15,6 @@ if not line then
 end
 if line.more then
   evict(line)
-  return { 'again', '' }
+  return { 'again', news('', line) }
 end
 return enrol(line, last, ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5])

@@ -19,6 +19,6 @@ end
 if line.head or line.more then
   primary()
   evict(line)
-  return { line.head and 'busy' or 'again', tell(line, ARGV[5]) }
+  return { line.head and 'busy' or 'again', news(tell(line, ARGV[5]), line) }
 end
 return enrol(line, last, ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5])

@@ -1,0 +1,144 @@
+package lock_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fifolock/fifolock/internal/memqueue"
+	"github.com/fifolock/fifolock/lock"
+	"github.com/fifolock/fifolock/queue"
+)
+
+// evictions returns an option whose hook tells whom it was called for.
+func evictions() (lock.Option, <-chan queue.Ticket) {
+	evicted := make(chan queue.Ticket, 10)
+	return lock.WithTrace(&lock.Trace{Evicted: func(t queue.Ticket) { evicted <- t }}), evicted
+}
+
+func mustHaveEvicted(t *testing.T, evicted <-chan queue.Ticket, dead queue.Ticket) {
+	t.Helper()
+	synctest.Wait()
+	if len(evicted) != 1 {
+		t.Fatalf("the hook was called %d times, want once", len(evicted))
+	}
+	if got := <-evicted; got.Number != dead.Number || got.Member != dead.Member {
+		t.Errorf("told of %v, want %v", got, dead)
+	}
+}
+
+func mustJoin(t *testing.T, q queue.TicketQueue) queue.Ticket {
+	t.Helper()
+	ticket, err := q.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ticket
+}
+
+// Of two who wait behind a dead holder, one evicts it, and is told.
+func TestEvictedWhileWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := memqueue.New(lease)
+		dead := mustJoin(t, q)
+		tell, evicted := evictions()
+		done := make(chan error)
+		for range 2 {
+			m := lock.New(q, tell)
+			go func() {
+				err := m.Lock(t.Context())
+				if err == nil {
+					err = m.Unlock()
+				}
+				done <- err
+			}()
+		}
+		time.Sleep(lease / 2)
+		if len(evicted) > 0 {
+			t.Fatalf("evicted %v, whose lease has not ended", <-evicted)
+		}
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		mustHaveEvicted(t, evicted, dead)
+	})
+}
+
+// Lock and TryLock that find nothing but the dead are told as well. The hook
+// needs no method that a queue need not have.
+func TestEvictedOnArrival(t *testing.T) {
+	for what, acquire := range map[string]func(*testing.T, *lock.Mutex){
+		"Lock": mustLock,
+		"TryLock": func(t *testing.T, m *lock.Mutex) {
+			if ok, err := m.TryLock(t.Context()); !ok || err != nil {
+				t.Errorf("TryLock = %v, %v", ok, err)
+			}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := memqueue.New(lease)
+				dead := mustJoin(t, q)
+				time.Sleep(lease)
+				tell, evicted := evictions()
+				m := lock.New(memqueue.Six(q), tell)
+				acquire(t, m)
+				mustHaveEvicted(t, evicted, dead)
+				mustUnlock(t, m)
+			})
+		})
+	}
+}
+
+// The hook may call back into the Mutex, also into what it waits for.
+func TestEvictedMayUseTheMutex(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := memqueue.New(lease)
+		mustJoin(t, q)
+		time.Sleep(lease)
+		var m *lock.Mutex
+		again := make(chan error)
+		m = lock.New(q, lock.WithTrace(&lock.Trace{Evicted: func(queue.Ticket) {
+			err := m.Lock(t.Context())
+			if err == nil {
+				err = m.Unlock()
+			}
+			again <- err
+		}}))
+		mustLock(t, m)
+		mustUnlock(t, m)
+		if err := <-again; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A heartbeat and an Unlock look at the line, too, on a queue that does so.
+func TestEvictedByHeartbeatAndUnlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tell, evicted := evictions()
+		one := queue.Ticket{Number: 1, Member: "one"}
+		q := newFaulty(memqueue.New(lease))
+		m := lock.New(q, tell)
+		mustLock(t, m)
+		q.failBefore(evicting("Refresh", one))
+		time.Sleep(lease/3 + time.Second)
+		mustHaveEvicted(t, evicted, one)
+		q.failBefore(evicting("Release", one))
+		mustUnlock(t, m)
+		mustHaveEvicted(t, evicted, one)
+	})
+}
+
+// evicting has the named method tell that it has evicted t.
+func evicting(method string, t queue.Ticket) func(context.Context, string) error {
+	return func(ctx context.Context, called string) error {
+		if called == method {
+			queue.Evicted(ctx, []queue.Ticket{t})
+		}
+		return nil
+	}
+}

@@ -1,0 +1,204 @@
+//go:build unix
+
+package queue_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/fifolock/fifolock/internal/memqueue"
+	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/queue"
+)
+
+// mortal is an empty queue, and a way to have somebody join it and die.
+type mortal struct {
+	queue.TicketQueue
+	join func() (die func())
+}
+
+// mortals has a queue of each kind. Those of memory and of Redis give the dying
+// a short lease of their own.
+var mortals = map[string]func(t *testing.T) mortal{
+	"file": func(t *testing.T) mortal {
+		f := newFileFixture(t)
+		return mortal{f.q, func() func() {
+			w := f.hold()
+			return func() { w.kill() }
+		}}
+	},
+	"redis": func(t *testing.T) mortal {
+		client, name := redistest.Client(t), redistest.Name(t)
+		q := queue.NewRedis(client, name)
+		return mortal{q, shortLived(t, q, queue.NewRedis(client, name, queue.WithStaleTimeout(50*time.Millisecond)))}
+	},
+	"miniredis": func(t *testing.T) mortal {
+		client, name := redistest.ClientOf(t, redistest.Miniredis(t)), redistest.Name(t)
+		q := queue.NewRedis(client, name)
+		return mortal{q, shortLived(t, q, queue.NewRedis(client, name, queue.WithStaleTimeout(50*time.Millisecond)))}
+	},
+}
+
+func shortLived(t *testing.T, q, dying queue.TicketQueue) func() func() {
+	return func() func() {
+		mustRegister(t, dying)
+		return func() { awaitDead(t, q, 1) }
+	}
+}
+
+// Whom a call evicts is told to that call, and to no other.
+func TestEvicted(t *testing.T) {
+	for kind, newMortal := range mortals {
+		for what, operation := range map[string]func(t *testing.T, q mortal, dead func(), ctx context.Context) (queue.Ticket, error){
+			"Register": func(t *testing.T, q mortal, dead func(), ctx context.Context) (queue.Ticket, error) {
+				dead()
+				return q.Register(ctx)
+			},
+			"TryRegister": func(t *testing.T, q mortal, dead func(), ctx context.Context) (queue.Ticket, error) {
+				dead()
+				ticket, _, err := queue.TryRegister(ctx, q.TicketQueue)
+				return ticket, err
+			},
+			"Position": func(t *testing.T, q mortal, dead func(), ctx context.Context) (queue.Ticket, error) {
+				ticket := mustRegister(t, q)
+				dead()
+				_, err := queue.Position(ctx, q.TicketQueue, ticket)
+				return ticket, err
+			},
+			"CleanupStale": func(t *testing.T, q mortal, dead func(), ctx context.Context) (queue.Ticket, error) {
+				ticket := mustRegister(t, q)
+				dead()
+				return ticket, q.CleanupStale(ctx)
+			},
+		} {
+			t.Run(kind+"/"+what, func(t *testing.T) {
+				q := newMortal(t)
+				die := q.join()
+				var dead queue.Ticket
+				var evicted []queue.Ticket
+				ctx := queue.OnEvicted(t.Context(), func(tickets []queue.Ticket) {
+					evicted = append(evicted, tickets...)
+					mustRelease(t, q.TicketQueue, mustRegister(t, q.TicketQueue)) // no lock is held
+				})
+				ticket, err := operation(t, q, func() {
+					die()
+					list := members(t, q.TicketQueue)
+					dead = queue.Ticket{Number: list[0].Ticket.Number, Member: list[0].Ticket.Member}
+				}, ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := q.CleanupStale(ctx); err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Equal(evicted, []queue.Ticket{dead}) {
+					t.Errorf("told of %v, want %v once", evicted, dead)
+				}
+				mustRelease(t, q.TicketQueue, ticket)
+			})
+		}
+	}
+}
+
+// The one who leaves sees to it that the next is alive.
+func TestEvictedByRelease(t *testing.T) {
+	for kind, newMortal := range mortals {
+		t.Run(kind, func(t *testing.T) {
+			q := newMortal(t)
+			ticket := mustRegister(t, q)
+			q.join()()
+			dead := members(t, q.TicketQueue)[1].Ticket
+			var evicted []queue.Ticket
+			ctx := queue.OnEvicted(t.Context(), func(tickets []queue.Ticket) { evicted = append(evicted, tickets...) })
+			if err := queue.Release(ctx, q.TicketQueue, ticket); err != nil {
+				t.Fatal(err)
+			}
+			if len(evicted) != 1 || evicted[0].Member != dead.Member || evicted[0].Number != dead.Number {
+				t.Errorf("told of %v, want %v once", evicted, dead)
+			}
+		})
+	}
+}
+
+// A heartbeat on Redis is a look at the line, too.
+func TestEvictedByRefresh(t *testing.T) {
+	q := mortals["redis"](t)
+	die := q.join()
+	ticket := mustRegister(t, q)
+	die()
+	evicted := 0
+	ctx := queue.OnEvicted(t.Context(), func(tickets []queue.Ticket) { evicted += len(tickets) })
+	if err := queue.Refresh(ctx, q.TicketQueue, ticket); err != nil {
+		t.Fatal(err)
+	}
+	if evicted != 1 {
+		t.Errorf("told of %d, want 1", evicted)
+	}
+	mustRelease(t, q.TicketQueue, ticket)
+}
+
+// Every one of many dead is told, however many calls of the script it takes.
+func TestEvictedManyOnRedis(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	plantDead(t, client, name, 2500)
+	var evicted []queue.Ticket
+	ctx := queue.OnEvicted(t.Context(), func(tickets []queue.Ticket) { evicted = append(evicted, tickets...) })
+	q := queue.NewRedis(client, name)
+	ticket, err := q.Register(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(evicted) != 2500 || evicted[2499].Number != 2500 {
+		t.Errorf("told of %d, want 2500", len(evicted))
+	}
+	mustRelease(t, q, ticket)
+}
+
+// An eviction by age on files is told as one by proof is.
+func TestEvictedByAge(t *testing.T) {
+	f := newFileFixture(t, queue.WithStaleTimeout(10*time.Millisecond))
+	stale := f.register()
+	var evicted []queue.Ticket
+	ctx := queue.OnEvicted(t.Context(), func(tickets []queue.Ticket) { evicted = append(evicted, tickets...) })
+	for len(evicted) == 0 {
+		f.must("CleanupStale", f.q.CleanupStale(ctx))
+	}
+	if !slices.Equal(evicted, []queue.Ticket{stale}) {
+		t.Errorf("told of %v, want %v", evicted, stale)
+	}
+	f.q.MaybeCleanup(t.Context())
+}
+
+// A ctx may have several who want to know; and one with none costs nothing.
+func TestOnEvictedTwice(t *testing.T) {
+	var told []string
+	ctx := queue.OnEvicted(t.Context(), func([]queue.Ticket) { told = append(told, "first") })
+	ctx = queue.OnEvicted(ctx, func([]queue.Ticket) { told = append(told, "second") })
+	queue.Evicted(ctx, nil)
+	queue.Evicted(t.Context(), []queue.Ticket{{Number: 1}})
+	if told != nil {
+		t.Errorf("told of nobody: %v", told)
+	}
+	queue.Evicted(ctx, []queue.Ticket{{Number: 1}})
+	if !slices.Equal(told, []string{"second", "first"}) {
+		t.Errorf("told in the order %v", told)
+	}
+}
+
+// It reaches through a queue that hides everything but the six methods.
+func TestEvictedThroughSixMethods(t *testing.T) {
+	q := mortals["redis"](t)
+	q.join()()
+	evicted := 0
+	ctx := queue.OnEvicted(t.Context(), func(tickets []queue.Ticket) { evicted += len(tickets) })
+	ticket, ok, err := queue.TryRegister(ctx, memqueue.Six(q.TicketQueue))
+	if err != nil || !ok {
+		t.Fatalf("TryRegister = %v, %v", ok, err)
+	}
+	if evicted != 1 {
+		t.Errorf("told of %d, want 1", evicted)
+	}
+	mustRelease(t, q.TicketQueue, ticket)
+}
