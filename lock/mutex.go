@@ -25,8 +25,9 @@ var (
 	ErrNotLocked = errors.New("the lock is not held: every Unlock needs one Lock or TryLock that succeeded")
 
 	errCopied = errors.New("the Mutex was copied after New: share the pointer that New returned")
-	errNoNew  = errors.New("the Mutex was not made by New")
+	errNoNew  = errors.New("the Mutex was not made by New: use the pointer that New returns")
 	errNil    = errors.New("New was given a nil queue")
+	errNilCtx = errors.New("the ctx is nil: give the caller's, or context.Background()")
 )
 
 // Mutex is a fair mutual exclusion lock on a [queue.TicketQueue].
@@ -199,8 +200,8 @@ func (m *Mutex) Unlock() error {
 }
 
 func (m *Mutex) unlock() error {
-	if m.self != m && m.self != nil {
-		return errCopied // what looks like a hold is that of the original
+	if err := m.genuine(); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotLocked, err)
 	}
 	h := m.end(nil)
 	if h == nil {
@@ -282,15 +283,27 @@ func (m *Mutex) Lost() <-chan struct{} {
 
 // usable reports what speaks against beginning at all.
 func (m *Mutex) usable(ctx context.Context) error {
+	if err := m.genuine(); err != nil {
+		return err
+	}
 	switch {
-	case m.self == nil:
-		return errNoNew
-	case m.self != m:
-		return errCopied
 	case m.err != nil:
 		return m.err
+	case ctx == nil:
+		return errNilCtx
 	}
 	return ctx.Err()
+}
+
+// genuine reports whether m is what New returned.
+func (m *Mutex) genuine() error {
+	switch m.self {
+	case m:
+		return nil
+	case nil:
+		return errNoNew
+	}
+	return errCopied
 }
 
 // wrap names the operation and the lock in err, unless the queue has named itself
@@ -299,6 +312,9 @@ func (m *Mutex) usable(ctx context.Context) error {
 func (m *Mutex) wrap(operation string, err error, ctx context.Context, began time.Time) error {
 	if err == nil {
 		return nil
+	}
+	if ctx == nil {
+		ctx = context.Background()
 	}
 	if ended := ctx.Err(); ended != nil {
 		if !errors.Is(err, ended) {
@@ -310,6 +326,8 @@ func (m *Mutex) wrap(operation string, err error, ctx context.Context, began tim
 		err = fmt.Errorf("%w (after %v)", err, time.Since(began).Round(time.Millisecond))
 	}
 	switch text := err.Error(); {
+	case m.name == "":
+		return fmt.Errorf("lock: %s: %w", operation, err)
 	case strings.HasPrefix(text, m.name):
 		return fmt.Errorf("lock: %s %w", operation, err)
 	case strings.Contains(text, m.name):

@@ -3,6 +3,7 @@ package lock
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
@@ -111,6 +112,7 @@ func (m *Mutex) waitForHead(ctx context.Context, h *heartbeat) (err error) {
 	p := m.newPacer()
 	p.watched = wake != nil
 	w := watcher{mutex: m, heartbeat: h, pacer: p, ahead: h.ticket.Ahead}
+	defer func() { err = w.explain(ctx, err) }()
 
 	timer := time.NewTimer(0) // without a wake-up to rely on, the first look is now
 	defer timer.Stop()
@@ -181,6 +183,20 @@ type watcher struct {
 	pacer        *pacer
 	ahead        int       // when last looked
 	failingSince time.Time // zero when the last look succeeded
+	failure      error     // of the last look; nil if it succeeded
+}
+
+// explain says of a wait that ctx has ended what there was to wait for: those
+// in front, or a queue that does not answer.
+func (w *watcher) explain(ctx context.Context, err error) error {
+	ended := ctx.Err()
+	switch {
+	case ended == nil || !errors.Is(err, ended):
+		return err
+	case w.failure != nil:
+		return fmt.Errorf("%w while the queue did not answer: %w", ended, w.failure)
+	}
+	return fmt.Errorf("%w with %d ahead in line", ended, w.ahead)
 }
 
 // look asks the queue whether the ticket is the head now.
@@ -191,7 +207,7 @@ func (w *watcher) look(ctx context.Context) (head bool, err error) {
 	if err != nil {
 		return false, w.failed(ctx, err)
 	}
-	w.failingSince = time.Time{}
+	w.failingSince, w.failure = time.Time{}, nil
 	if ahead == 0 {
 		return true, nil
 	}
@@ -215,6 +231,7 @@ func (w *watcher) failed(ctx context.Context, err error) error {
 	if w.failingSince.IsZero() {
 		w.failingSince = now
 	}
+	w.failure = err
 	if now.Sub(w.failingSince) < lease {
 		return nil
 	}

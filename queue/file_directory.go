@@ -202,7 +202,7 @@ func (d *directory) open(s *fileSettings, create bool) (err error) {
 		if link, lerr := os.Lstat(d.path); lerr != nil || link.Mode()&fs.ModeSymlink == 0 {
 			return errDirectoryGone // cleaned up by somebody in between
 		}
-		// There it is and is not: a symbolic link to nothing.
+		return fmt.Errorf("opening the directory: a symbolic link to nothing: %w", err)
 	}
 	if err != nil {
 		return fmt.Errorf("opening the directory: %w", err)

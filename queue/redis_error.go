@@ -44,7 +44,7 @@ func (r *Redis) fail(ctx context.Context, operation string, err error) error {
 	if ended := contextError(ctx); ended != nil && !isFinal(err) && !errors.Is(err, ended) {
 		err = fmt.Errorf("%w: %w", ended, err)
 	}
-	return fmt.Errorf("%v: %s: %w%s", r, operation, err, advice(err))
+	return fmt.Errorf("%v: %s: %w%s", r, operation, err, r.advice(err))
 }
 
 // failTicket wraps err, which ended an operation on a ticket.
@@ -119,9 +119,9 @@ func isFinal(err error) bool { return isAnswer(err) && !isRefusal(err) }
 const rights = "the user needs the commands, keys and channels that the documentation of queue.Redis lists"
 
 // advice says what to do about an answer of the server.
-func advice(err error) string {
+func (r *Redis) advice(err error) string {
 	for prefix, text := range map[string]string{
-		"WRONGTYPE": "a key of this queue holds something else; delete it, or give the queue another name",
+		"WRONGTYPE": "one of the keys " + r.prefix + "* is not this queue's; delete it, or give the queue another name",
 		"NOPERM":    rights,
 		"READONLY":  "the client is connected to a replica; connect it to the primary",
 		"OOM":       "nobody new can join; who is in line is not affected",
