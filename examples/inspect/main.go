@@ -6,6 +6,10 @@
 //	go run ./examples/inspect -redis localhost:6379 -name report
 //	go run ./examples/inspect -file /tmp/report -watch 1s     # again every second, until Ctrl-C
 //	go run ./examples/inspect -file /tmp/report -json         # one JSON object a line
+//	go run ./examples/inspect -file /tmp/report -watch 1s -for 1m
+//
+// A queue is there only while somebody is in line; so a name that nobody has
+// ever used looks like a lock that is free.
 //
 // Times are by the clock of the storage: the Redis server, the file system. A
 // holder that looks dead is evicted by the next one who comes or waits. LAST
@@ -65,13 +69,18 @@ func inspect(ctx context.Context, args []string, out io.Writer) error {
 	if s.watch == 0 {
 		return look(ctx, q, s, out, show)
 	}
+	if s.lifetime > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.lifetime)
+		defer cancel()
+	}
 	return watch(ctx, s.watch, func() error { return look(ctx, q, s, out, show) })
 }
 
 // settings are what the arguments say.
 type settings struct {
 	file, redis, name string
-	watch             time.Duration
+	watch, lifetime   time.Duration
 	json              bool
 }
 
@@ -82,6 +91,7 @@ func parse(args []string) (settings, error) {
 	flags.StringVar(&s.redis, "redis", "", "the `host:port` or redis:// URL of the Redis server that has the queue")
 	flags.StringVar(&s.name, "name", "", "the `name` of the lock in Redis")
 	flags.DurationVar(&s.watch, "watch", 0, "look again after this time, until interrupted")
+	flags.DurationVar(&s.lifetime, "for", 0, "with -watch: end after this time; 0 is when interrupted")
 	flags.BoolVar(&s.json, "json", false, "print JSON, one object a line")
 	if err := flags.Parse(args); err != nil {
 		return s, err
@@ -99,8 +109,10 @@ func (s settings) check(surplus []string) error {
 		return errors.New("say which lock it is with -name")
 	case s.file != "" && s.name != "":
 		return errors.New("-name is for -redis; a lock in a file system is named by its directory")
-	case s.watch < 0:
-		return errors.New("-watch must be above 0")
+	case s.watch < 0 || s.lifetime < 0:
+		return errors.New("-watch and -for must be above 0")
+	case s.lifetime > 0 && s.watch == 0:
+		return errors.New("-for is for -watch")
 	}
 	return nil
 }

@@ -252,6 +252,8 @@ func TestErrors(t *testing.T) {
 		{"which lock", []string{"-redis", "x:1"}},
 		{"named by its directory", []string{"-file", "x", "-name", "x"}},
 		{"above 0", []string{"-file", "x", "-watch", "-1s"}},
+		{"above 0", []string{"-file", "x", "-watch", "1s", "-for", "-1s"}},
+		{"-for is for -watch", []string{"-file", "x", "-for", "1s"}},
 		{"surplus", []string{"-file", "x", "surplus"}},
 		{"-surplus", []string{"-surplus"}},
 		{"connection refused", []string{"-redis", "127.0.0.1:1", "-name", "x"}},

@@ -5,7 +5,7 @@
 //
 //	go run ./examples/metrics                          # then open the address that it prints
 //	go run ./examples/metrics -addr 127.0.0.1:9100 -redis localhost:6379
-//	go run ./examples/metrics -for 5s -v               # ends by itself, logs every hold
+//	go run ./examples/metrics -for 5s -v               # logs every hold, prints the figures in the end
 //
 // A few goroutines take the lock again and again, so that there is something to
 // see. To use it in a program of your own, take the part from "type metrics" on.
@@ -108,7 +108,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	defer stopServing()
 	work(ctx, s, m, lock.New(q, lock.WithTrace(m.trace())))
-	return nil
+	if s.lifetime > 0 {
+		_, err = m.write(context.Background(), out)
+	}
+	return err
 }
 
 func (s settings) openQueue(directory string) (q queue.TicketQueue, closeQueue func()) {
@@ -287,11 +290,16 @@ func (h *histogram) count() (n int64) {
 
 // ServeHTTP serves the figures in the Prometheus text format.
 func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	length, err := m.length(r.Context())
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	m.write(r.Context(), w)
+}
+
+// write writes all figures. None is locked while a slow reader takes them.
+func (m *metrics) write(ctx context.Context, out io.Writer) (int64, error) {
+	length, err := m.length(ctx)
 	var text bytes.Buffer
 	m.print(&text, length, err == nil)
-	w.Write(text.Bytes()) // no figure is locked while a slow client reads
+	return text.WriteTo(out)
 }
 
 func (m *metrics) print(text *bytes.Buffer, length int, lengthKnown bool) {

@@ -208,7 +208,10 @@ func TestEvicted(t *testing.T) {
 
 func TestEndsByItself(t *testing.T) {
 	p := start(t, "-for", "50ms", "-v")
-	io.Copy(io.Discard, p.stdout)
+	figures, _ := io.ReadAll(p.stdout)
+	if !strings.Contains(string(figures), "\nfifolock_acquired_total{") {
+		t.Errorf("it ends without its figures:\n%s", figures)
+	}
 	if err := p.Wait(); err != nil {
 		t.Error(err)
 	}

@@ -11,10 +11,12 @@
 // The command finds the fencing token of the lock in FIFOLOCK_TOKEN. SIGINT,
 // SIGTERM and SIGHUP are passed on to it; one that comes while withlock still
 // waits makes it leave the line. (Ctrl-C on a terminal goes to the command
-// without our help, and is not passed on a second time.) If the lock is lost, which on Redis happens
-// when the server cannot be reached for the length of a lease, the command gets
-// SIGTERM, and SIGKILL after the time of -grace. On Linux it is killed, too, when
-// withlock itself is: nobody runs without the lock.
+// without our help, and is not passed on a second time.)
+//
+// If the lock is lost, which on Redis happens when the server cannot be reached
+// for the length of a lease, the command gets SIGTERM, and SIGKILL after the
+// time of -grace. On Linux it is killed, too, when withlock itself is: nobody
+// runs without the lock.
 //
 // Exit codes:
 //
