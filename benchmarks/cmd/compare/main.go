@@ -3,6 +3,9 @@
 //	go run ./cmd/compare [-quick] [-repetitions n] [-only regexp] [-out dir]
 //	go run ./cmd/compare -from results/raw.json
 //
+// A run of everything, and one with -from, also puts its figures into the table
+// of the README.
+//
 // It starts the servers it needs (redis-server, etcd, PostgreSQL) and ends
 // them; what is not installed is left out, and named.
 package main
@@ -36,6 +39,7 @@ func run() error {
 	only := flag.String("only", "", "run only what matches this regular expression, as in 'goroutines-64/(fifolock|redislock)'")
 	out := flag.String("out", "", "the directory to write to; results, or results-quick with -quick")
 	from := flag.String("from", "", "make tables and pictures of this raw.json, and measure nothing")
+	readme := flag.String("readme", "../README.md", "the file whose table of figures is written anew; none if empty")
 	flag.Parse()
 
 	results, interrupted := obtain(*from, *quick, *repetitions, *only)
@@ -49,6 +53,10 @@ func run() error {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "written to %s\n", *out)
+	everything := interrupted == nil && *only == "" && !results.Facts.Quick
+	if *readme != "" && (everything || *from != "") {
+		return errors.Join(interrupted, results.UpdateReadme(*readme))
+	}
 	return interrupted
 }
 
