@@ -6,3 +6,5 @@
 // It is a module of its own, so that the peers it compares with never enter
 // the module graph of a user of fifolock. It runs on Linux.
 package benchmarks
+
+//go:generate go run ./cmd/compare -from results/raw.json -out results

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,25 +27,44 @@ func readme(t *testing.T) string {
 	return strings.ReplaceAll(string(text), "\r\n", "\n")
 }
 
-// TestCodeCompiles vets every program and every set of functions. Fragments of
-// a function are left out: they need what is around them.
-func TestCodeCompiles(t *testing.T) {
-	// What functions without a file of their own are put into.
-	const surroundings = `package main
+// surroundings is what functions without a file of their own are put into.
+const surroundings = `package main
 
 import (
 	"context"
 	"database/sql"
 	"errors"
+
+	"github.com/fifolock/fifolock/lock"
+	"github.com/fifolock/fifolock/queue"
+	"github.com/redis/go-redis/v9"
 )
 
-func main() { _, _ = claim, save }
+var (
+	_ sql.Result
+	_ = errors.New
+	_ lock.Option
+	_ queue.Option
+	_ redis.Cmdable
+)
+
+func main() {}
+
+func work(context.Context) error { return nil }
 
 `
+
+// TestCodeCompiles vets every program and every set of functions. Fragments of
+// a function are left out: they need what is around them. So is what begins
+// with "// before": code that uses another lock, which benchmarks checks, where
+// there are others.
+func TestCodeCompiles(t *testing.T) {
 	var programs, functions int
 	for _, block := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(readme(t), -1) {
 		code := block[1]
 		switch {
+		case strings.HasPrefix(code, "// before"):
+			continue
 		case strings.HasPrefix(code, "package main"):
 			programs++
 		case regexp.MustCompile(`(?m)^func `).MatchString(code):
@@ -64,8 +84,58 @@ func main() { _, _ = claim, save }
 			t.Errorf("not as gofmt has it: %v\n%s", err, code)
 		}
 	}
-	if programs != 2 || functions != 1 {
-		t.Errorf("found %d programs and %d sets of functions, want 2 and 1", programs, functions)
+	if programs != 2 || functions != 4 {
+		t.Errorf("found %d programs and %d sets of functions, want 2 and 4", programs, functions)
+	}
+}
+
+// foreign are the beginnings of texts that are not ours but the system's, the
+// server's, or go-redis's.
+var foreign = []string{
+	"context deadline exceeded", "dial tcp", "connection refused", "no such host", "missing port",
+	"NOPERM", "The user executing the script", "WRONGTYPE", "READONLY", "OOM", "permission denied", "too many open files",
+}
+
+func isForeign(text string) bool {
+	return slices.ContainsFunc(foreign, func(f string) bool { return strings.HasPrefix(text, f) })
+}
+
+// TestTroubleshooting looks for the texts of errors that the README explains in
+// the code that makes them.
+func TestTroubleshooting(t *testing.T) {
+	var code strings.Builder
+	for _, pattern := range []string{"../../lock/*.go", "../../queue/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasSuffix(file, "_test.go") {
+				code.Write(text)
+			}
+		}
+	}
+	_, section, _ := strings.Cut(readme(t), "## Troubleshooting\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	texts := 0
+	for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]*) \\|").FindAllStringSubmatch(section, -1) {
+		for _, text := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1) {
+			texts++
+			// Dots and numbers stand for what is put in.
+			for _, part := range regexp.MustCompile(`\.\.\.|\d+|: `).Split(text[1], -1) {
+				part = strings.TrimSpace(part)
+				if !isForeign(part) && !strings.Contains(code.String(), part) {
+					t.Errorf("no error has the text %q", part)
+				}
+			}
+		}
+	}
+	if texts < 15 {
+		t.Errorf("found %d texts, want those of a whole table", texts)
 	}
 }
 
