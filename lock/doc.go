@@ -39,6 +39,11 @@
 //   - Unlock removes only its own ticket, and works after the ctx of Lock has
 //     ended.
 //
+// # What can be seen of it
+//
+// [WithTrace] sets hooks for what a Mutex goes through, [LogTrace] logs it with
+// log/slog. [queue.Members] lists who holds a lock and who waits for it.
+//
 // # What is not promised
 //
 // A lock does not stop its holder: code that goes on after Lost was closed, or

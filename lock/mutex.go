@@ -200,8 +200,8 @@ func (m *Mutex) Unlock() error {
 }
 
 func (m *Mutex) unlock() error {
-	if err := m.genuine(); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotLocked, err)
+	if m.self != m && m.self != nil {
+		return errCopied // what looks like a hold is that of the original
 	}
 	h := m.end(nil)
 	if h == nil {
@@ -283,27 +283,17 @@ func (m *Mutex) Lost() <-chan struct{} {
 
 // usable reports what speaks against beginning at all.
 func (m *Mutex) usable(ctx context.Context) error {
-	if err := m.genuine(); err != nil {
-		return err
-	}
 	switch {
+	case m.self == nil:
+		return errNoNew
+	case m.self != m:
+		return errCopied
 	case m.err != nil:
 		return m.err
 	case ctx == nil:
 		return errNilCtx
 	}
 	return ctx.Err()
-}
-
-// genuine reports whether m is what New returned.
-func (m *Mutex) genuine() error {
-	switch m.self {
-	case m:
-		return nil
-	case nil:
-		return errNoNew
-	}
-	return errCopied
 }
 
 // wrap names the operation and the lock in err, unless the queue has named itself
@@ -326,8 +316,6 @@ func (m *Mutex) wrap(operation string, err error, ctx context.Context, began tim
 		err = fmt.Errorf("%w (after %v)", err, time.Since(began).Round(time.Millisecond))
 	}
 	switch text := err.Error(); {
-	case m.name == "":
-		return fmt.Errorf("lock: %s: %w", operation, err)
 	case strings.HasPrefix(text, m.name):
 		return fmt.Errorf("lock: %s %w", operation, err)
 	case strings.Contains(text, m.name):

@@ -141,10 +141,8 @@ func TestUnlockOfACopyTouchesNothing(t *testing.T) {
 	mustLock(t, m)
 	original := func() *lock.Mutex { return m }
 	copied := *original() // go vet would complain of *m
-	for _, wrong := range []*lock.Mutex{&copied, {}} {
-		if err := wrong.Unlock(); !errors.Is(err, lock.ErrNotLocked) || !strings.Contains(err.Error(), "New") {
-			t.Errorf("Unlock returned %v, want ErrNotLocked and what is wrong", err)
-		}
+	if err := copied.Unlock(); err == nil || !strings.Contains(err.Error(), "copied") {
+		t.Errorf("Unlock returned %v, want an error that says what is wrong", err)
 	}
 	if n := inLine(t, q); n != 1 {
 		t.Errorf("%d tickets in line, want that of the original", n)

@@ -54,7 +54,7 @@ func (r *Results) WriteFigures(w io.Writer) error {
 		b.WriteString("**A quick run: the figures are rough.** ")
 	}
 	b.WriteString("Of fifolock the table has what was measured, of the others how many times that it was: ")
-	b.WriteString("16 goroutines that hold the lock for 5 ms each, 64 that do nothing with it, and one that is alone.\n\n")
+	b.WriteString("16 goroutines that hold the lock for 5 ms each, 64 that do nothing with it, and one that is alone. Less is better, but of acquisitions.\n\n")
 	headings := []string{""}
 	for _, c := range shownFigures {
 		headings = append(headings, c.heading)
