@@ -8,43 +8,53 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/fifolock/fifolock/internal/memqueue"
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/queue"
 )
 
-// mortal is an empty queue, and a way to have somebody join it and die.
+// mortal is an empty queue, and two ways to have somebody dead in it.
 type mortal struct {
 	queue.TicketQueue
+
+	// join has somebody join, who dies when die is called.
 	join func() (die func())
+
+	// deadAfter has somebody dead stand behind the ticket, which is the last.
+	deadAfter func(queue.Ticket)
 }
 
-// mortals has a queue of each kind. Those of memory and of Redis give the dying
-// a short lease of their own.
+// mortals has a queue of each kind. On Redis the dead have just no lease.
 var mortals = map[string]func(t *testing.T) mortal{
 	"file": func(t *testing.T) mortal {
 		f := newFileFixture(t)
-		return mortal{f.q, func() func() {
-			w := f.hold()
-			return func() { w.kill() }
-		}}
+		return mortal{
+			TicketQueue: f.q,
+			join: func() func() {
+				w := f.hold()
+				return func() { w.kill() }
+			},
+			deadAfter: func(queue.Ticket) { f.hold().kill() },
+		}
 	},
 	"redis": func(t *testing.T) mortal {
-		client, name := redistest.Client(t), redistest.Name(t)
-		q := queue.NewRedis(client, name)
-		return mortal{q, shortLived(t, q, queue.NewRedis(client, name, queue.WithStaleTimeout(50*time.Millisecond)))}
+		return newMortalRedis(t, redistest.Client(t))
 	},
 	"miniredis": func(t *testing.T) mortal {
-		client, name := redistest.ClientOf(t, redistest.Miniredis(t)), redistest.Name(t)
-		q := queue.NewRedis(client, name)
-		return mortal{q, shortLived(t, q, queue.NewRedis(client, name, queue.WithStaleTimeout(50*time.Millisecond)))}
+		return newMortalRedis(t, redistest.ClientOf(t, redistest.Miniredis(t)))
 	},
 }
 
-func shortLived(t *testing.T, q, dying queue.TicketQueue) func() func() {
-	return func() func() {
-		mustRegister(t, dying)
-		return func() { awaitDead(t, q, 1) }
+func newMortalRedis(t *testing.T, client *redis.Client) mortal {
+	name := redistest.Name(t)
+	return mortal{
+		TicketQueue: queue.NewRedis(client, name),
+		join: func() func() {
+			return func() { plantDead(t, client, name, 1, 1) }
+		},
+		deadAfter: func(ticket queue.Ticket) { plantDead(t, client, name, ticket.Number+1, 1) },
 	}
 }
 
@@ -108,7 +118,7 @@ func TestEvictedByRelease(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			q := newMortal(t)
 			ticket := mustRegister(t, q)
-			q.join()()
+			q.deadAfter(ticket)
 			dead := members(t, q.TicketQueue)[1].Ticket
 			var evicted []queue.Ticket
 			ctx := queue.OnEvicted(t.Context(), func(tickets []queue.Ticket) { evicted = append(evicted, tickets...) })
@@ -142,7 +152,7 @@ func TestEvictedByRefresh(t *testing.T) {
 // Every one of many dead is told, however many calls of the script it takes.
 func TestEvictedManyOnRedis(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
-	plantDead(t, client, name, 2500)
+	plantDead(t, client, name, 1, 2500)
 	var evicted []queue.Ticket
 	ctx := queue.OnEvicted(t.Context(), func(tickets []queue.Ticket) { evicted = append(evicted, tickets...) })
 	q := queue.NewRedis(client, name)

@@ -81,12 +81,14 @@ func awaitDead(t *testing.T, q queue.TicketQueue, n int) {
 	}
 }
 
-// plantDead puts n tickets in line that have no lease, numbered from 1.
-func plantDead(t *testing.T, client *redis.Client, name string, n int) {
+// plantDead puts n tickets in line that have no lease, numbered from the given
+// number.
+func plantDead(t *testing.T, client *redis.Client, name string, from int64, n int) {
 	t.Helper()
 	dead := make([]redis.Z, n)
 	for i := range dead {
-		dead[i] = redis.Z{Score: float64(i + 1), Member: fmt.Sprintf("%d:nobody.%d:1", i+1, i+1)}
+		number := from + int64(i)
+		dead[i] = redis.Z{Score: float64(number), Member: fmt.Sprintf("%d:nobody.%d:1", number, number)}
 	}
 	if err := client.ZAdd(t.Context(), "{"+name+"}:queue", dead...).Err(); err != nil {
 		t.Fatal(err)
@@ -276,7 +278,7 @@ func TestRedisManyDead(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			name := redistest.Name(t)
 			const dead = 2500
-			plantDead(t, client, name, dead)
+			plantDead(t, client, name, 1, dead)
 			q := queue.NewRedis(client, name)
 			if list := members(t, q); len(list) != dead || !list[2000].Dead || list[2000].Ticket.Number != 2001 {
 				t.Errorf("%d members listed; want %d", len(list), dead)
