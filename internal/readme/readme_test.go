@@ -139,6 +139,33 @@ func TestTroubleshooting(t *testing.T) {
 	}
 }
 
+// TestLinks: what the README links to is there, headings of its own included.
+func TestLinks(t *testing.T) {
+	text := readme(t)
+	headings := map[string]bool{}
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		slug := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
+		headings["#"+strings.ReplaceAll(slug, " ", "-")] = true
+	}
+	links := regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(text, -1)
+	for _, link := range links {
+		switch target := link[1]; {
+		case strings.HasPrefix(target, "https://"): // not ours to check
+		case strings.HasPrefix(target, "#"):
+			if !headings[target] {
+				t.Errorf("there is no heading %s", target)
+			}
+		default:
+			if _, err := os.Stat(filepath.Join("../..", filepath.FromSlash(target))); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if len(links) < 20 {
+		t.Errorf("found %d links", len(links))
+	}
+}
+
 // TestACL gives a user the rights that the README lists, and does with them all
 // that can be done. The server's log has what was denied.
 func TestACL(t *testing.T) {
