@@ -316,7 +316,7 @@ func (m *Mutex) wrap(operation string, err error, ctx context.Context, began tim
 		err = fmt.Errorf("%w (after %v)", err, time.Since(began).Round(time.Millisecond))
 	}
 	switch text := err.Error(); {
-	case strings.HasPrefix(text, m.name):
+	case strings.HasPrefix(text, m.name+": "):
 		return fmt.Errorf("lock: %s %w", operation, err)
 	case strings.Contains(text, m.name):
 		return fmt.Errorf("lock: %s: %w", operation, err)

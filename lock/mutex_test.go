@@ -26,7 +26,7 @@ func TestMisuseIsReportedByTheFirstCall(t *testing.T) {
 	}{
 		"nil queue":             {lock.New(nil), "nil queue"},
 		"typed nil queue":       {lock.New((*memqueue.Queue)(nil)), "nil queue"},
-		"zero Mutex":            {&lock.Mutex{}, "not made by New"},
+		"zero Mutex":            {&lock.Mutex{}, ": the Mutex was not made by New"},
 		"copied Mutex":          {&copied, "copied"},
 		"nil backoff":           {lock.New(q, lock.WithBackOff(nil)), "WithBackOff"},
 		"zero release timeout":  {lock.New(q, lock.WithReleaseTimeout(0)), "WithReleaseTimeout"},
