@@ -23,18 +23,21 @@
 //	           open, flock, fstat, fstatat         its flock
 //	           flock, close                        unlock seq
 //	Position   lstat                               when it is our turn; 1 or 2 more when not
-//	Release    lstat, unlinkat, fstat, flock, close
+//	Release    lstat, unlinkat, fstat, flock, close; lstat of the next, if ours
 //	           ... and of the last one             lock seq, pread, unlinkat, close,
 //	                                               rmdir, flock, close, close
 //
-// (Package os adds an epoll_ctl to every open.) The directory is listed only
-// when somebody of another process has joined since we last looked; see line.
-// What a release costs does not depend on how many wait.
+// Package os adds an epoll_ctl to every open. By strace -c that is 22 system
+// calls for one to come and go while the queue is in use, and 40 where it makes
+// the directory and removes it again. That is left to the next one if another
+// goroutine of the process is about to join; see tidy. The directory is listed
+// only when somebody of another process has joined since we last looked; see
+// line. What a release costs does not depend on how many wait.
 //
 // The next in line is told directly if it is of the process that releases, and
-// that it is the head; otherwise fsnotify, listening to the one file before it, tells it. When that
-// one becomes the head itself, it touches its file, so that the next knows that
-// it is the first in line and looks often from then on.
+// that it is the head; otherwise fsnotify, listening to the one file before it,
+// tells it. When that one becomes the head itself, it touches its file, so that
+// the next knows that it is the first in line and looks often from then on.
 //
 // Everything in the directory is done through an os.Root, on regular files with
 // one name, and nothing is ever truncated when it is opened. gofrs/flock opens
