@@ -97,18 +97,21 @@ func isRefusal(err error) bool {
 	})
 }
 
-// movings are the refusals while a slot moves.
-var movings = []string{"TRYAGAIN ", "MOVED ", "ASK ", "attempted to access a non local key"}
+// passing are the refusals that pass by themselves: somebody else's script runs,
+// the server has just started, or a slot moves.
+var passing = []string{
+	"BUSY ", "LOADING ",
+	"TRYAGAIN ", "MOVED ", "ASK ", "attempted to access a non local key",
+}
 
-// isMoving reports whether err says that the queue's slot is on its way from one
-// node of a Cluster to another, and that the client has followed it as often as
-// it does. It is a refusal, and an end of it is in sight.
+// isPassing reports whether err is a refusal whose end is in sight. The client has
+// tried by itself already, as often as it does.
 //
-// While its keys are at two nodes neither of them runs a script (TRYAGAIN). A
-// ticket that is to be made has a key at none, so that this lasts for as long as
-// the whole slot takes.
-func isMoving(err error) bool {
-	return isReply(err) && slices.ContainsFunc(movings, func(text string) bool {
+// While a queue's keys are at two nodes of a Cluster neither of them runs a
+// script (TRYAGAIN). A ticket that is to be made has a key at none, so that this
+// lasts for as long as the whole slot takes to move.
+func isPassing(err error) bool {
+	return isReply(err) && slices.ContainsFunc(passing, func(text string) bool {
 		return strings.Contains(err.Error(), text)
 	})
 }

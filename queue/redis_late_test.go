@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -115,6 +116,45 @@ func TestRedisReleaseAtBusyServer(t *testing.T) {
 			mustBeEmpty(t, q)
 		})
 	}
+}
+
+// Who stands in line waits for somebody else's script, too; who only tries is
+// told.
+func TestRedisRegisterAtBusyServer(t *testing.T) {
+	server := redistest.StartServer(t, "--lua-time-limit", "20")
+	looping := server.Client(func(o *redis.Options) { o.ReadTimeout = time.Minute })
+	control := server.Client()
+	client := server.Client()
+	q := queue.NewRedis(client, "busy")
+	loop := make(chan error, 1)
+	go func() { loop <- looping.Eval(t.Context(), "while true do end", nil).Err() }()
+	for !redis.HasErrorPrefix(control.Ping(t.Context()).Err(), "BUSY") {
+		time.Sleep(pause)
+	}
+	if _, _, err := q.TryRegister(t.Context()); err == nil || !strings.Contains(err.Error(), "BUSY") {
+		t.Errorf("TryRegister: %v; want BUSY", err)
+	}
+	said := make(answers, 1)
+	client.AddHook(said)
+	registered := make(chan error, 1)
+	go func() {
+		ticket, err := q.Register(t.Context())
+		if err == nil {
+			err = q.Release(t.Context(), ticket)
+		}
+		registered <- err
+	}()
+	if err := <-said; !redis.HasErrorPrefix(err, "BUSY") {
+		t.Fatalf("the server said %v; want BUSY", err)
+	}
+	if err := control.ScriptKill(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	<-loop
+	if err := <-registered; err != nil {
+		t.Errorf("Register and Release: %v", err)
+	}
+	mustBeEmpty(t, q)
 }
 
 // A request that is overtaken by its own repetition arrives when the call has

@@ -68,12 +68,12 @@ func (r *Redis) enrol(ctx context.Context, operation string, script *redis.Scrip
 // take sends the request until the script is through with the dead.
 func (r *Redis) take(ctx context.Context, h *hub, script *redis.Script, request *sending, proof string) (Ticket, bool, error) {
 	keys := r.ticketKeys(request.value)
-	// While a slot moves, who only tries is told, and who stands in line waits in
-	// any case; but not so long that the lease, which its owner counts from the
+	// Of a refusal that passes, who only tries is told, and who stands in line waits
+	// in any case; but not so long that the lease, which its owner counts from the
 	// beginning of the call, would be over with the first heartbeat.
 	began := time.Now()
 	forGood := func(err error) bool {
-		return script != registerScript || !isMoving(err) || time.Since(began) > r.lease/2
+		return script != registerScript || !isPassing(err) || time.Since(began) > r.lease/2
 	}
 	for {
 		sent := request.times.Load()
