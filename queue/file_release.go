@@ -66,12 +66,12 @@ func (d *directory) removeOwn(own *ownTicket) (check bool, err error) {
 	if i+1 < len(d.line) {
 		next = d.line[i+1].own
 	}
-	handOver := i == 0 && next != nil && err == nil
-	if handOver {
+	handOver := false
+	if i == 0 && next != nil {
 		// Of what stood before it we know all, and the last has just left: if it
 		// is there, which another process may know better, it is the head.
-		in, lerr := d.inLine(next)
-		handOver = in && lerr == nil
+		in, err := d.inLine(next)
+		handOver = in && err == nil
 	}
 	if handOver {
 		next.bell.ring(Granted)

@@ -315,7 +315,9 @@ func TestF08SwappedForLinks(t *testing.T) {
 }
 
 // The queue's directory is removed under the holder and the waiters: they line
-// up in a new one, and the holder learns of it at Unlock at the latest.
+// up in a new one, and the holder learns of it at Unlock at the latest. Everybody
+// is stopped meanwhile, because files are removed one by one: a waiter whose
+// ticket is the last one left would have its turn, and lose it again.
 func TestF14DirectoryRemoved(t *testing.T) {
 	h := harness.New(t, file(t))
 	h.Losses = true
@@ -325,8 +327,14 @@ func TestF14DirectoryRemoved(t *testing.T) {
 	second.Registered()
 	third = c.Lock()
 	third.Registered()
+	for _, w := range []*harness.Process{a, b, c} {
+		w.Stop()
+	}
 	if err := os.RemoveAll(h.Spec.Dir); err != nil {
 		t.Fatal(err)
+	}
+	for _, w := range []*harness.Process{a, b, c} {
+		w.Continue()
 	}
 	first, next := b, c
 	e := firstGranted(second, third)
