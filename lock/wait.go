@@ -191,8 +191,12 @@ type watcher struct {
 func (w *watcher) explain(ctx context.Context, err error) error {
 	ended := ctx.Err()
 	switch {
-	case ended == nil || !errors.Is(err, ended):
+	case ended == nil || errors.Is(err, queue.ErrNotQueued):
 		return err
+	case err != nil && !errors.Is(err, ended): // a look failed just when ctx ended
+		return fmt.Errorf("%w while the queue did not answer: %w", ended, err)
+	case err == nil:
+		return nil
 	case w.failure != nil:
 		return fmt.Errorf("%w while the queue did not answer: %w", ended, w.failure)
 	}
