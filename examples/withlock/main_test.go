@@ -32,6 +32,7 @@ const (
 const stillNone = 100 * time.Millisecond
 
 func TestMain(m *testing.M) {
+	takeHangups()
 	if len(os.Args) > 2 && os.Args[1] == commandArgument {
 		commandMain(os.Args[2])
 	}
@@ -39,6 +40,14 @@ func TestMain(m *testing.M) {
 		main()
 	}
 	os.Exit(redistest.Main(m))
+}
+
+// takeHangups undoes what nohup does to the tests: children ignore the signals
+// that their parent ignores, but not those that it handles.
+func takeHangups() {
+	if signal.Ignored(syscall.SIGHUP) && os.Getenv(programVariable) == "" {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
 }
 
 // commandMain is what runs under the lock.
@@ -268,6 +277,22 @@ func TestSignalsArePassedOn(t *testing.T) {
 	p.wantHolding(t)
 	p.signal(t, syscall.SIGTERM)
 	p.wantExit(t, exitSignal+int(syscall.SIGTERM), "")
+}
+
+// TestHangupsUnderNohup: a signal that was ignored when the program was started
+// is none of its business, and none of the command's.
+func TestHangupsUnderNohup(t *testing.T) {
+	needSignals(t)
+	signal.Ignore(syscall.SIGHUP)
+	p := start(t, []string{"-file", newDirectory(t)}, "trap")
+	takeHangups()
+	p.wantHolding(t)
+	p.signal(t, syscall.SIGHUP)
+	p.signal(t, syscall.SIGTERM)
+	if line := p.line(t); line != "caught terminated" {
+		t.Errorf("the command says %q", line)
+	}
+	p.wantExit(t, 9, "")
 }
 
 // TestControlC: the terminal sends SIGINT to the command as well.

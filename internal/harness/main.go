@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 	"testing"
 
 	"github.com/fifolock/fifolock/internal/redistest"
@@ -22,6 +24,7 @@ const (
 // they can do anyway; they are called with what is said after their names.
 func Main(m *testing.M, commands map[string]Command) int {
 	if os.Getenv(roleVariable) != workerRole {
+		takeHangups()
 		return redistest.Main(m)
 	}
 	var c config
@@ -34,4 +37,12 @@ func Main(m *testing.M, commands map[string]Command) int {
 		return 1
 	}
 	return 0
+}
+
+// takeHangups undoes what nohup does to the tests: workers would ignore the
+// signals that we ignore, but not those that we handle.
+func takeHangups() {
+	if signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
 }
