@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/tools"
 	"github.com/fifolock/fifolock/queue"
 )
 
@@ -297,9 +298,10 @@ func TestHangupsUnderNohup(t *testing.T) {
 
 // TestControlC: the terminal sends SIGINT to the command as well.
 func TestControlC(t *testing.T) {
-	if _, err := exec.LookPath("script"); err != nil || runtime.GOOS != "linux" {
-		t.Skip("needs script(1) of util-linux, which makes a terminal")
+	if runtime.GOOS != "linux" {
+		t.Skip("needs the script(1) of util-linux, which makes a terminal")
 	}
+	tools.Need(t, "script")
 	run := fmt.Sprintf("exec %s -file %s -- %s %s count", os.Args[0], newDirectory(t), os.Args[0], commandArgument)
 	c := exec.Command("script", "--quiet", "--return", "--command", run, os.DevNull)
 	c.Env = append(os.Environ(), programVariable+"=1", "SHELL=/bin/sh")

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/fifolock/fifolock/internal/harness"
+	"github.com/fifolock/fifolock/internal/tools"
 )
 
 func mustMkdir(t *testing.T, path string) {
@@ -29,11 +30,12 @@ func needRoot(t *testing.T) {
 }
 
 // underStrace starts a worker under strace with these arguments. It skips the
-// test where strace is missing or may not trace.
+// test where strace may not trace.
 func underStrace(t *testing.T, args ...string) harness.Change {
 	t.Helper()
+	tools.Need(t, "strace")
 	if err := exec.Command("strace", "-f", "-o", "/dev/null", "true").Run(); err != nil {
-		t.Skipf("needs strace, and the right to trace: %v", err)
+		t.Skipf("needs the right to trace: %v", err)
 	}
 	return harness.Under("strace", append([]string{"-f", "-q", "-o", "/dev/null"}, args...)...)
 }
@@ -73,6 +75,7 @@ func mount(t *testing.T, kind, options string) string {
 		if err := os.Truncate(image, 320<<20); err != nil { // as much as XFS needs
 			t.Fatal(err)
 		}
+		tools.Need(t, "mkfs."+kind)
 		run("mkfs."+kind, "-q", image)
 		run("mount", "-o", "loop", image, target)
 	}

@@ -15,6 +15,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/fifolock/fifolock/internal/tools"
 )
 
 // verify runs spin over a model, with the given variant if it is not empty, and
@@ -44,19 +46,6 @@ func verify(t *testing.T, model, variant string) string {
 	return run("./pan", "-m100000")
 }
 
-// needSpin skips the test where spin is missing, unless it must be there.
-func needSpin(t *testing.T) {
-	t.Helper()
-	for _, tool := range []string{"spin", "gcc"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			if os.Getenv("FIFOLOCK_TEST_SPIN") == "require" {
-				t.Fatal(err)
-			}
-			t.Skipf("%v: to check the models, install it (Debian: apt-get install spin gcc)", err)
-		}
-	}
-}
-
 // variants finds the protocols that do not work in a model: the macros that its
 // head comment lists.
 func variants(t *testing.T, model string) []string {
@@ -76,7 +65,7 @@ func variants(t *testing.T, model string) []string {
 }
 
 func TestModels(t *testing.T) {
-	needSpin(t)
+	tools.Need(t, "spin", "gcc")
 	for _, model := range []string{"file.pml", "redis.pml"} {
 		t.Run(model, func(t *testing.T) {
 			out := verify(t, model, "")
