@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -41,10 +42,32 @@ func (s status) err() error {
 
 // fail wraps err, which ended an operation, with the operation and the queue.
 func (r *Redis) fail(ctx context.Context, operation string, err error) error {
-	if ended := contextError(ctx); ended != nil && !isFinal(err) && !errors.Is(err, ended) {
+	switch ended := contextError(ctx); {
+	case ended == nil && isContextError(err):
+		err = &clientTimeoutError{err}
+	case ended != nil && !isFinal(err) && !errors.Is(err, ended):
 		err = fmt.Errorf("%w: %w", ended, err)
 	}
 	return fmt.Errorf("%v: %s: %w%s", r, operation, err, r.advice(err))
+}
+
+// clientTimeoutError is a timeout of the client's own while the caller's ctx
+// goes on. Package net and crypto/tls return, for the time that a connection may
+// take, an error that is context.DeadlineExceeded. It is not unwrapped, so that
+// this always means that the caller's time is up.
+type clientTimeoutError struct{ err error }
+
+var _ net.Error = (*clientTimeoutError)(nil)
+
+func (e *clientTimeoutError) Error() string {
+	return e.err.Error() + " (a timeout of the client, not the ctx: the server was not reached, or did not answer)"
+}
+
+func (*clientTimeoutError) Timeout() bool   { return true }
+func (*clientTimeoutError) Temporary() bool { return true }
+
+func isContextError(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // failTicket wraps err, which ended an operation on a ticket.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -451,4 +452,41 @@ func TestRedisConnectionsBreak(t *testing.T) {
 	close(done)
 	<-cut
 	mustBeEmpty(t, queue.NewRedis(direct, name))
+}
+
+// A timeout of the client's own is not the end of the ctx, though package net
+// and crypto/tls let it look so: who waits without limit must not read that the
+// time is up.
+func TestRedisTimeoutOfTheClient(t *testing.T) {
+	late := func(context.Context) error { return context.DeadlineExceeded }
+	for what, fails := range map[string]func(ctx context.Context) error{
+		"TLS handshake": late, // as crypto/tls returns it
+		"dial": func(ctx context.Context) error {
+			dialer := net.Dialer{Timeout: 1}
+			_, err := dialer.DialContext(ctx, "tcp", redistest.Addr(t))
+			return err
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			client := redistest.ClientOf(t, redistest.Addr(t), retries(-1), func(o *redis.Options) {
+				o.DialerRetries = 1
+				o.Dialer = func(ctx context.Context, _, _ string) (net.Conn, error) { return nil, fails(ctx) }
+			})
+			name := redistest.Name(t)
+			q := queue.NewRedis(client, name)
+			_, err := q.Register(t.Context())
+			var timeout net.Error
+			if errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &timeout) || !timeout.Timeout() {
+				t.Errorf("Register returned %v; want a timeout, but not that of the ctx", err)
+			}
+			if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "not the ctx") {
+				t.Errorf("Register returned %v", err)
+			}
+			ctx, cancel := context.WithDeadline(t.Context(), time.Now())
+			defer cancel()
+			if _, err := q.Register(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("with a ctx that has ended Register returned %v", err)
+			}
+		})
+	}
 }

@@ -92,7 +92,7 @@ func TestCodeCompiles(t *testing.T) {
 // foreign are the beginnings of texts that are not ours but the system's, the
 // server's, or go-redis's.
 var foreign = []string{
-	"context deadline exceeded", "dial tcp", "connection refused", "no such host", "missing port", "i/o timeout",
+	"context deadline exceeded", "dial tcp", "connection refused", "no such host", "missing port", "i/o timeout", "tls: ", "failed to verify",
 	"NOPERM", "The user executing the script", "WRONGTYPE", "READONLY", "OOM", "permission denied", "too many open files",
 }
 

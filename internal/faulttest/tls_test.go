@@ -1,0 +1,284 @@
+//go:build linux
+
+package faulttest
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/lock"
+	"github.com/fifolock/fifolock/queue"
+)
+
+// authority makes certificates.
+type authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+	pool        *x509.CertPool
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: t.Name()},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign,
+	}
+	key := newKey(t)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &authority{key: key, pool: x509.NewCertPool()}
+	if a.certificate, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	a.pool.AddCert(a.certificate)
+	return a
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// issue writes a certificate for 127.0.0.1, valid until then, and its key, and
+// returns the server's settings for them.
+func (a *authority) issue(t *testing.T, serial int64, until time.Time) []string {
+	t.Helper()
+	key := newKey(t)
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(serial),
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     until,
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+	}, a.certificate, &key.PublicKey, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name, kind string, bytes []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: bytes}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	return []string{
+		"tls-cert-file", write("certificate.pem", "CERTIFICATE", der),
+		"tls-key-file", write("key.pem", "EC PRIVATE KEY", secret),
+		"tls-ca-cert-file", write("authority.pem", "CERTIFICATE", a.certificate.Raw),
+	}
+}
+
+// tlsServer is a server that speaks TLS at one port, and plainly at another.
+type tlsServer struct {
+	*redistest.Server
+	secure string // host:port
+}
+
+func startTLS(t *testing.T, certificate []string) *tlsServer {
+	t.Helper()
+	redistest.NeedReal(t)
+	if settings, err := redistest.Client(t).ConfigGet(t.Context(), "tls-port").Result(); err != nil {
+		t.Fatal(err)
+	} else if len(settings) == 0 {
+		t.Skip("needs a redis-server that was built with TLS")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	args := []string{"--tls-port", strconv.Itoa(port), "--tls-auth-clients", "no"}
+	for i, word := range certificate {
+		if i%2 == 0 {
+			word = "--" + word
+		}
+		args = append(args, word)
+	}
+	return &tlsServer{redistest.StartServer(t, args...), l.Addr().String()}
+}
+
+// tlsClient connects to addr with TLS as configured, without if that is nil.
+func tlsClient(t *testing.T, addr string, config *tls.Config, change ...func(*redis.Options)) *redis.Client {
+	t.Helper()
+	change = append(change, func(o *redis.Options) { o.TLSConfig = config })
+	return redistest.ClientOf(t, addr, change...)
+}
+
+// impatient gives up a connection soon, and for good.
+func impatient(o *redis.Options) { o.DialTimeout, o.DialerRetries, o.MaxRetries = aMoment, 1, -1 }
+
+// rotate gives the server another certificate.
+func (s *tlsServer) rotate(t *testing.T, certificate []string) {
+	t.Helper()
+	words := []any{"CONFIG", "SET"}
+	for _, word := range certificate {
+		words = append(words, word)
+	}
+	if err := s.Client().Do(t.Context(), words...).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A connection that cannot be made says why, at once, and leaves nothing.
+func TestR32TLSFails(t *testing.T) {
+	const name = "tls"
+	ours, others := newAuthority(t), newAuthority(t)
+	good := startTLS(t, ours.issue(t, 2, time.Now().Add(time.Hour)))
+	expired := startTLS(t, ours.issue(t, 3, time.Now().Add(-time.Minute)))
+	for _, c := range []struct {
+		what   string
+		server *tlsServer
+		client *redis.Client
+		is     func(error) bool
+	}{
+		{
+			"another authority", good, tlsClient(t, good.secure, &tls.Config{RootCAs: others.pool}),
+			isError[x509.UnknownAuthorityError],
+		},
+		{
+			"expired", expired, tlsClient(t, expired.secure, &tls.Config{RootCAs: ours.pool}),
+			isError[x509.CertificateInvalidError],
+		},
+		{
+			"another host", good, tlsClient(t, good.secure, &tls.Config{RootCAs: ours.pool, ServerName: "elsewhere"}),
+			isError[x509.HostnameError],
+		},
+		{ // the server waits for the rest of what it takes for a command
+			"TLS to the plain port", good, tlsClient(t, good.Addr, &tls.Config{RootCAs: ours.pool}, impatient),
+			isError[net.Error],
+		},
+		{ // the server hangs up
+			"plain to the TLS port", good, tlsClient(t, good.secure, nil),
+			isError[error],
+		},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			m := lock.New(queue.NewRedis(c.client, name))
+			err := m.Lock(t.Context())
+			switch {
+			case err == nil:
+				t.Fatal("it was locked")
+			case !c.is(err) || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), name):
+				t.Errorf("Lock returned %v, want the reason and the lock's name", err)
+			}
+			if ok, err := m.TryLock(t.Context()); ok || !c.is(err) {
+				t.Errorf("TryLock returned %v, %v", ok, err)
+			}
+			if keys := redistest.Keys(t, c.server.Client(), name); len(keys) > 0 {
+				t.Errorf("left behind: %q", keys)
+			}
+		})
+	}
+}
+
+func isError[E error](err error) bool {
+	var e E
+	return errors.As(err, &e)
+}
+
+// The server gets another certificate while the lock is held and waited for. Who
+// is connected goes on; who comes is shown the new one, and refused if it is of
+// an authority that the client does not trust.
+func TestR32TLSCertificateRotated(t *testing.T) {
+	const name, lease = "tls", 2 * time.Second
+	ours, others := newAuthority(t), newAuthority(t)
+	server := startTLS(t, ours.issue(t, 2, time.Now().Add(time.Hour)))
+	var serial atomic.Int64 // of the certificate that was seen last
+	mutex := func() *lock.Mutex {
+		client := tlsClient(t, server.secure, &tls.Config{
+			RootCAs: ours.pool,
+			VerifyConnection: func(s tls.ConnectionState) error {
+				serial.Store(s.PeerCertificates[0].SerialNumber.Int64())
+				return nil
+			},
+		})
+		return lock.New(queue.NewRedis(client, name, queue.WithStaleTimeout(lease)))
+	}
+	holder := mutex()
+	if err := holder.Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	lost := holder.Lost()
+
+	server.rotate(t, ours.issue(t, 4, time.Now().Add(time.Hour)))
+	next := mutex()
+	granted := make(chan error, 1)
+	go func() { granted <- next.Lock(t.Context()) }()
+	inLine := queue.NewRedis(server.Client(), name)
+	members := func() []queue.Member {
+		members, err := inLine.Members(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return members
+	}
+	for len(members()) < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	if n := serial.Load(); n != 4 {
+		t.Errorf("a new client was shown certificate %d, want 4", n)
+	}
+
+	server.rotate(t, others.issue(t, 5, time.Now().Add(time.Hour)))
+	seen := members()
+	for i := range seen { // both are still heard of
+		for !members()[i].LastSeen.After(seen[i].LastSeen) {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	if err := mutex().Lock(t.Context()); !isError[x509.UnknownAuthorityError](err) {
+		t.Errorf("a client that does not trust the certificate got %v", err)
+	}
+	select {
+	case <-lost:
+		t.Error("the holder lost the lock")
+	default:
+	}
+	if err := holder.Unlock(); err != nil {
+		t.Error(err)
+	}
+	if err := <-granted; err != nil {
+		t.Fatal(err)
+	}
+	if err := next.Unlock(); err != nil {
+		t.Error(err)
+	}
+	if keys := redistest.Keys(t, server.Client(), name); len(keys) > 0 {
+		t.Errorf("left behind: %q", keys)
+	}
+}
