@@ -104,7 +104,7 @@ const (
 // as long as the server's clock, which they are seeded from when there is no seq
 // key (it is lost, or the queue was empty), does not fall behind the last number
 // given before. Leases run by that clock, too: set forward, it ends them; set
-// back, it lets those of the dead last longer.
+// back, it lets those of the dead last until somebody looks, and one lease more.
 //
 // A Ring is weaker. Its keys have no home but the shard that the client holds to
 // be the right one: when it finds that shard down, it takes another for it, where

@@ -339,6 +339,55 @@ func TestRedisLeaseRunsOut(t *testing.T) {
 	client.Del(t.Context(), redistest.Keys(t, client, name)...)
 }
 
+// When the server's clock was set back, every lease has as much longer to go.
+// Whoever looks makes them as long again as they were made, and touches none
+// that has not longer to go than that.
+func TestRedisOverlongLeases(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	q := queue.NewRedis(client, name, queue.WithStaleTimeout(2*time.Hour))
+	const lease = time.Minute
+	brief := queue.NewRedis(client, name, queue.WithStaleTimeout(lease))
+	tickets := []queue.Ticket{mustRegister(t, brief), mustRegister(t, brief), mustRegister(t, q)}
+	keyOf := func(ticket queue.Ticket) string {
+		return "{" + name + "}:lease:" + strings.Split(ticket.Member, ":")[1]
+	}
+	left := func(ticket queue.Ticket) time.Duration {
+		d, err := client.PTTL(t.Context(), keyOf(ticket)).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	last := tickets[2]
+	for what, look := range map[string]func() error{
+		"Position":     func() error { _, err := q.Position(t.Context(), last); return err },
+		"TryRegister":  func() error { _, _, err := q.TryRegister(t.Context()); return err },
+		"CleanupStale": func() error { return q.CleanupStale(t.Context()) },
+	} {
+		for _, ticket := range tickets[:2] {
+			client.PExpire(t.Context(), keyOf(ticket), time.Hour)
+		}
+		if err := look(); err != nil {
+			t.Fatal(err)
+		}
+		for i, ticket := range tickets {
+			if d := left(ticket); d > lease && i < 2 || d < lease/2 {
+				t.Errorf("after %s the lease of ticket %d has %v to go", what, i, d)
+			}
+		}
+		client.PExpire(t.Context(), keyOf(tickets[0]), lease/2)
+		if err := look(); err != nil {
+			t.Fatal(err)
+		}
+		if d := left(tickets[0]); d > lease/2 {
+			t.Errorf("%s has made a lease longer: %v", what, d)
+		}
+	}
+	for _, ticket := range tickets {
+		mustRelease(t, q, ticket)
+	}
+}
+
 // The mark of an abandoned registration is no lease: a ticket that is in line
 // all the same is dead.
 func TestRedisMarkIsNoLease(t *testing.T) {

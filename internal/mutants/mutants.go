@@ -486,4 +486,18 @@ var mutants = []mutant{
 		new:   "  local last = cleanup and line",
 		tests: redisTests,
 	},
+	{
+		name:  "redis: a clock that is set back keeps the dead in line",
+		file:  "queue/scripts/prelude.lua",
+		old:   "call('PTTL', key) > length and length",
+		new:   "false and length",
+		tests: redisTests,
+	},
+	{
+		name:  "redis: the end of the client's time is that of the ctx",
+		file:  "queue/redis_error.go",
+		old:   "		err = &clientTimeoutError{err}\n",
+		new:   "",
+		tests: redisTests,
+	},
 }

@@ -10,4 +10,5 @@ if not line then
 end
 primary()
 evict(line)
+shorten(line)
 return { line.more and 'again' or 'ok', news(tell(line, ARGV[1]), line) }

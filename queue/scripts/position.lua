@@ -12,6 +12,7 @@ end
 primary()
 local alive = line.head ~= ARGV[1] and lease(KEYS[3], ARGV[1])
 evict(line)
+shorten(line)
 if line.head == ARGV[1] then
   return { 'ok', 0, news('', line) }
 end

@@ -135,6 +135,34 @@ local function evict(line)
   end
 end
 
+-- overlong returns how long a lease was made, if it has longer to go than that.
+local function overlong(key, value)
+  local length = tonumber(string.match(value, '^%S+ %S+ (%d+)'))
+  return length and call('PTTL', key) > length and length
+end
+
+-- shorten makes up for a clock of the server that was set back: a time to live
+-- ends at a time of that clock, so that who had died would hold up the line for
+-- as long as the clock was set back. If that has happened to the head that a
+-- survey has found, all leases are made as long again as their owners believe.
+-- It is for those who come by while they wait, or try.
+local function shorten(line)
+  if not line.head or not overlong(leaseKey(line.token), line.value) then
+    return
+  end
+  local count = 0
+  walk(function(member, token)
+    local key = leaseKey(token)
+    local value = lease(key, member)
+    local length = value and overlong(key, value)
+    if length then
+      call('PEXPIRE', key, length)
+    end
+    count = count + 1
+    return count == LIMIT
+  end)
+end
+
 -- tell tells the head that a survey has found, if it was not the front before,
 -- that it is granted its turn. Its hub is the part of its token before the
 -- dot. If that is the caller's own hub, it returns the message instead. A

@@ -19,6 +19,7 @@ end
 if line.head or line.more then
   primary()
   evict(line)
+  shorten(line)
   return { line.head and 'busy' or 'again', news(tell(line, ARGV[5]), line) }
 end
 return enrol(line, last, ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5])
