@@ -5,8 +5,10 @@
 //	go run ./internal/mutants -run seq   # those whose name contains seq
 //
 // A mutant is one edit of one file (see mutants.go). The tree is not touched:
-// the edited file is laid over it with go test's -overlay. It exits 1 when a
-// mutant survives, or when an edit does not apply any more.
+// the edited file is laid over it with go test's -overlay. The tests are first
+// run on the tree as it is: they must pass there, and a mutant with which they
+// take three times as long hangs, and is caught. It exits 1 when a mutant
+// survives, or when an edit does not apply any more.
 package main
 
 import (
@@ -26,13 +28,24 @@ func main() {
 	root := flag.String("root", ".", "the directory of the module")
 	flag.Parse()
 	survivors, run := 0, 0
+	limits := make(map[string]time.Duration) // by the tests
 	for _, m := range mutants {
 		if !strings.Contains(m.name, *only) {
 			continue
 		}
 		run++
+		tests := strings.Join(m.tests, " ")
+		if limits[tests] == 0 {
+			took, err := baseline(*root, m.tests)
+			if err != nil {
+				fmt.Printf("go test %s: %v\n", tests, err)
+				os.Exit(1)
+			}
+			limits[tests] = max(3*took, leastLimit)
+			fmt.Printf("pass     %-45s %v\n", "without a mutant: "+tests, took.Round(time.Second))
+		}
 		began := time.Now()
-		caught, err := m.test(*root)
+		caught, err := m.test(*root, limits[tests])
 		switch took := time.Since(began).Round(time.Second); {
 		case err != nil:
 			survivors++
@@ -50,6 +63,32 @@ func main() {
 	}
 }
 
+// leastLimit is how long the tests may take with a mutant at least.
+const leastLimit = 30 * time.Second
+
+// baseline runs the tests on the tree as it is, and returns how long they took.
+func baseline(root string, tests []string) (time.Duration, error) {
+	scratch, err := os.MkdirTemp("", "mutant")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(scratch)
+	began := time.Now()
+	if out, err := goTest(root, scratch, tests...); err != nil {
+		return 0, fmt.Errorf("%w\n%s", err, out)
+	}
+	return time.Since(began), nil
+}
+
+// goTest runs go test. What tests leave in their temporary directories when they
+// are ended by force is in scratch.
+func goTest(root, scratch string, args ...string) ([]byte, error) {
+	cmd := exec.Command("go", append([]string{"test", "-count=1"}, args...)...)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "TMPDIR="+scratch)
+	return cmd.CombinedOutput()
+}
+
 // mutant is one way to break fifolock.
 type mutant struct {
 	name  string   // what is wrong with it
@@ -59,8 +98,9 @@ type mutant struct {
 	tests []string // arguments of go test
 }
 
-// test runs the tests on the mutant and returns the names of those that failed.
-func (m *mutant) test(root string) ([]string, error) {
+// test runs the tests on the mutant, with a limit of time, and returns the names
+// of those that failed.
+func (m *mutant) test(root string, limit time.Duration) ([]string, error) {
 	overlay, cleanup, err := m.overlay(root)
 	if err != nil {
 		return nil, err
@@ -69,10 +109,8 @@ func (m *mutant) test(root string) ([]string, error) {
 	if err := m.builds(root, overlay); err != nil {
 		return nil, err
 	}
-	args := append([]string{"test", "-overlay", overlay, "-count=1", "-timeout=60s"}, m.tests...)
-	cmd := exec.Command("go", args...)
-	cmd.Dir = root
-	out, err := cmd.CombinedOutput()
+	args := append([]string{"-overlay", overlay, "-timeout", limit.String()}, m.tests...)
+	out, err := goTest(root, filepath.Dir(overlay), args...)
 	if err == nil {
 		return nil, nil
 	}
