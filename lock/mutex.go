@@ -136,7 +136,7 @@ func (m *Mutex) lock(ctx context.Context, began time.Time) error {
 		if again == nil {
 			again = m.newPacer()
 		}
-		if err := sleep(ctx, again.next(notFirst)); err != nil {
+		if err := sleep(ctx, again.next(noPlace)); err != nil {
 			return err
 		}
 	}

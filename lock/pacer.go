@@ -13,12 +13,12 @@ import (
 const (
 	firstPoll = time.Millisecond       // with nothing to wake a waiter
 	lastPoll  = time.Second            // where the backoff ends
-	firstLine = 25 * time.Millisecond  // how often at least the first in line looks
+	firstLine = 25 * time.Millisecond  // how often at least the first in line looks; without a wake-up, times the place in line
 	perPlace  = 100 * time.Millisecond // for each place in line, one who will be woken waits that long
 	longest   = 5 * time.Second        // but no longer than that; with a lease, than from one heartbeat to the next
 
-	// notFirst is any place in line but the first.
-	notFirst = 2
+	// noPlace is for who is not in line: the backoff alone counts.
+	noPlace = 1000
 )
 
 // newBackOff is the backoff between two polls unless WithBackOff gives another.
@@ -58,12 +58,18 @@ func (m *Mutex) newPacer() *pacer {
 // next returns how long to wait for a wake-up before looking.
 //
 // The first in line looks often: nothing may tell it that the holder has died,
-// and with plain backoff it would be the one who has backed off longest. One
-// further back who will be woken looks seldom, and the further the more so: what
-// it would see is that it is not its turn. So a line of n waiters asks about
-// 10·ln(n) times a second, not n times, and still moves by ten places a second
-// if every wake-up is lost. The limit is for the one behind a long row of dead,
-// who is told by nobody: it must not wait in proportion to their number.
+// and with plain backoff it would be the one who has backed off longest.
+//
+// One further back who is told by nobody backs off in proportion to its place:
+// whatever it has missed, a line of n is through in n times firstLine, and asks
+// 40·ln(n) times a second. With plain backoff a line that stood for long goes on
+// in fits, one after the other still asleep when its turn comes.
+//
+// One further back who will be woken looks seldom: what it would see is that it
+// is not its turn. So a line of n waiters asks about 10·ln(n) times a second, not
+// n times, and still moves by ten places a second if every wake-up is lost. The
+// limit is for the one behind a long row of dead, who is told by nobody: it must
+// not wait in proportion to their number.
 func (p *pacer) next(ahead int) time.Duration {
 	d := p.backoff.NextBackOff()
 	if d == backoff.Stop {
@@ -76,15 +82,13 @@ func (p *pacer) next(ahead int) time.Duration {
 	switch {
 	case p.custom:
 		return max(d, firstPoll) // not a busy loop
-	case ahead <= 1 && p.watched:
-		return firstLine
+	case !p.watched:
+		return min(d, time.Duration(max(ahead, 1))*firstLine)
 	case ahead <= 1:
-		return min(d, firstLine)
-	case p.watched:
-		far := min(p.longest, time.Duration(min(ahead, 1000))*perPlace)
-		return max(min(d, p.longest), far-rand.N(far/4)) // not all of a burst at once
+		return firstLine
 	}
-	return d
+	far := min(p.longest, time.Duration(min(ahead, 1000))*perPlace)
+	return max(min(d, p.longest), far-rand.N(far/4)) // not all of a burst at once
 }
 
 // reset starts the backoff anew, because the line has moved.

@@ -494,10 +494,10 @@ func (unwatched) Watch(context.Context, queue.Ticket) (<-chan queue.Wake, func()
 	return nil, func() {}, errors.New("nothing to listen to")
 }
 
-// TestPollingStartsAnewWhenTheLineMoves has a long line that nobody wakes, in
-// which all but the first have backed off to the longest interval. Once it
-// moves it is served in little more than one such interval, not in one for each.
-func TestPollingStartsAnewWhenTheLineMoves(t *testing.T) {
+// TestLineWithoutWakeUpsMovesOn has a long line that nobody wakes, in
+// which all have backed off as far as they do. Once it moves, whoever is next may
+// be asleep, but not for longer than those in front of it may have been.
+func TestLineWithoutWakeUpsMovesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := unwatched{newFaulty(memqueue.New(0))}
 		holder := lock.New(q)
@@ -519,7 +519,7 @@ func TestPollingStartsAnewWhenTheLineMoves(t *testing.T) {
 		for range cap(served) {
 			<-served
 		}
-		if took := time.Since(began); took > 3*time.Second {
+		if took := time.Since(began); took > time.Duration(cap(served))*25*time.Millisecond {
 			t.Errorf("%d waiters were served in %v", cap(served), took)
 		}
 	})
@@ -605,6 +605,35 @@ func TestBackOffOfTheUserIsObeyedAndNeverEndsAWait(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestBackOffStartsAnewWhenTheLineMoves has one who backs off from 1 s to twice
+// as long each time: it looks 1 s, 3 s, 7 s and so on after it came, 63 s among
+// them, and from then on, because the line has moved, after 1 s again.
+func TestBackOffStartsAnewWhenTheLineMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := unwatched{newFaulty(memqueue.New(0))}
+		first, second := lock.New(q), lock.New(q)
+		last := lock.New(q, lock.WithBackOff(func() backoff.BackOff {
+			return backoff.NewExponentialBackOff(backoff.WithInitialInterval(time.Second), backoff.WithMultiplier(2),
+				backoff.WithRandomizationFactor(0), backoff.WithMaxInterval(time.Hour), backoff.WithMaxElapsedTime(0))
+		}))
+		mustLock(t, first)
+		go mustLock(t, second)
+		synctest.Wait()
+		began := time.Now()
+		go func() {
+			time.Sleep(60 * time.Second)
+			mustUnlock(t, first)
+			time.Sleep(12 * time.Second)
+			mustUnlock(t, second)
+		}()
+		mustLock(t, last)
+		if took := time.Since(began); took != 78*time.Second { // 63 s, and 1, 2, 4 and 8
+			t.Errorf("served after %v", took)
+		}
+		mustUnlock(t, last)
+	})
 }
 
 // A backoff of no time is not a busy loop, which would keep a processor and the

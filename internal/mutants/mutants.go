@@ -138,7 +138,7 @@ var mutants = []mutant{
 	{
 		name:  "lock: the first in line backs off like everybody else",
 		file:  "lock/pacer.go",
-		old:   "		return min(d, firstLine)",
+		old:   "		return min(d, time.Duration(max(ahead, 1))*firstLine)",
 		new:   "		return d",
 		tests: lockTests,
 	},
@@ -152,8 +152,8 @@ var mutants = []mutant{
 	{
 		name:  "lock: waiters who will be woken poll all the same",
 		file:  "lock/pacer.go",
-		old:   "		return max(min(d, p.longest), far-rand.N(far/4)) // not all of a burst at once",
-		new:   "		return min(firstLine, far+rand.N(far))",
+		old:   "	return max(min(d, p.longest), far-rand.N(far/4)) // not all of a burst at once",
+		new:   "	return min(firstLine, far+rand.N(far))",
 		tests: lockTests,
 	},
 	{
@@ -398,8 +398,8 @@ var mutants = []mutant{
 	{
 		name:  "lock: one behind many dead looks once for each of them",
 		file:  "lock/pacer.go",
-		old:   "		far := min(p.longest, time",
-		new:   "		far := max(0, time",
+		old:   "	far := min(p.longest, time",
+		new:   "	far := max(0, time",
 		tests: lockTests,
 	},
 	{
@@ -448,7 +448,7 @@ var mutants = []mutant{
 		name:  "redis: any message is a grant",
 		file:  "queue/redis_hub.go",
 		old:   "	case box.proof == proof:\n",
-		new:   "	case box.proof != proof:\n		box.put(Granted)\n	case true:\n",
+		new:   "	case len(proof) < longestMessage:\n",
 		tests: redisTests,
 	},
 	{
