@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"syscall"
 	"time"
 )
 
@@ -27,6 +28,11 @@ func (d *directory) position(ctx context.Context, s *fileSettings, t Ticket, jud
 			return 0, ended // also when it ended right after the judgement: 0 alone says head
 		}
 		if errors.Is(err, errDirectoryGone) {
+			return 0, err
+		}
+		if errors.Is(err, syscall.EIO) {
+			// The disk has failed: nobody can leave any more, so that it would
+			// never be our turn. What is cached may look well all the same.
 			return 0, err
 		}
 		// Any other error (no descriptors left, say) says nothing against what

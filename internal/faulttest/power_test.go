@@ -57,10 +57,28 @@ func (d *disk) mount() error {
 	return err
 }
 
+// unmount waits until nobody has anything open there.
 func (d *disk) unmount() {
-	if err := syscall.Unmount(d.target, 0); err != nil {
-		d.t.Errorf("unmount %s: %v", d.target, err)
-		_ = syscall.Unmount(d.target, syscall.MNT_DETACH)
+	const patience = 10 * time.Second
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		err := syscall.Unmount(d.target, 0)
+		if err == nil {
+			return
+		}
+		if err != syscall.EBUSY || time.Since(began) > patience {
+			d.t.Errorf("unmount %s: %v", d.target, err)
+			_ = syscall.Unmount(d.target, syscall.MNT_DETACH)
+			return
+		}
+	}
+}
+
+// restart brings the power back.
+func (d *disk) restart() {
+	d.t.Helper()
+	d.unmount()
+	if err := d.mount(); err != nil {
+		d.t.Fatal(err)
 	}
 }
 
@@ -105,10 +123,7 @@ func TestF19PowerFails(t *testing.T) {
 		for _, w := range workers {
 			w.Kill()
 		}
-		d.unmount()
-		if err := d.mount(); err != nil {
-			t.Fatal(err)
-		}
+		d.restart()
 		left, _ := os.ReadDir(h.Spec.Dir)
 		t.Logf("the power is back, and %d files", len(left))
 	}
@@ -144,4 +159,51 @@ func refused(t *testing.T, dir string) {
 	case ctx.Err() != nil || !strings.Contains(err.Error(), dir):
 		t.Errorf("Lock returned %v, want what is wrong with the disk", err)
 	}
+}
+
+// The disk fails, and the machine goes on: whoever needs the queue is told so,
+// the waiters included, and has nothing of it open any more. When the disk is
+// back, the same processes go on.
+func TestF19DiskFails(t *testing.T) {
+	d := newDisk(t)
+	h := harness.New(t, harness.File(filepath.Join(d.target, "queue")))
+	h.Tolerant = true
+	holder, waiter, last, other := h.Start(), h.Start(), h.Start(), h.Start()
+	held := holder.Lock().Granted()
+	const patience = 10 * time.Second // that is never needed
+	call := waiter.LockFor(patience)
+	call.Registered()
+	behind := last.LockFor(patience)
+	behind.Registered()
+	wantDiskError := func(what string, e harness.Event) {
+		t.Helper()
+		if e.Cause != harness.OtherCause || !strings.Contains(e.Error, h.Spec.Dir) || !strings.Contains(e.Error, "input/output error") {
+			t.Errorf("%s returned %q, want EIO and the queue's name", what, e.Error)
+		}
+	}
+	d.fail()
+	wantDiskError("Lock of somebody who comes", other.Lock().Cancelled())
+	e, _ := other.TryLock()
+	wantDiskError("TryLock", e)
+	wantDiskError("Lock of the next in line", call.Cancelled())
+	wantDiskError("Lock of the one behind", behind.Cancelled())
+	wantDiskError("Unlock", holder.Unlock())
+
+	d.restart() // which shows that nothing is open
+	workers := []*harness.Process{other, holder, waiter, last}
+	var calls []*harness.Call
+	for _, w := range workers {
+		c := w.Lock()
+		c.Registered()
+		calls = append(calls, c)
+	}
+	for i, w := range workers {
+		if e := calls[i].Granted(); e.Ticket <= held.Ticket {
+			t.Errorf("token %d comes after %d", e.Ticket, held.Ticket)
+		}
+		w.Write()
+		w.MustUnlock()
+	}
+	h.Check()
+	h.CheckNothingIsLeft()
 }
