@@ -4,14 +4,19 @@ package faulttest
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/fifolock/fifolock/internal/harness"
 	"github.com/fifolock/fifolock/internal/tools"
@@ -49,8 +54,9 @@ func newDisk(t *testing.T) *disk {
 	return d
 }
 
+// mount mounts it so that what is not synced stays off the disk for long.
 func (d *disk) mount() error {
-	out, err := exec.Command("mount", "-o", "loop", d.image, d.target).CombinedOutput()
+	out, err := exec.Command("mount", "-o", "loop,commit=300", d.image, d.target).CombinedOutput()
 	if err != nil {
 		d.t.Log(string(out))
 	}
@@ -93,39 +99,89 @@ func (d *disk) fail() {
 		d.t.Fatal(err)
 	}
 	defer f.Close()
-	flags := uint32(noLogFlush)
-	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), shutdown, uintptr(unsafe.Pointer(&flags))); errno != 0 {
-		d.t.Fatalf("shut down the file system: %v", errno)
+	if err := unix.IoctlSetPointerInt(int(f.Fd()), shutdown, noLogFlush); err != nil {
+		d.t.Fatalf("shut down the file system: %v", err)
 	}
 }
 
-// The power fails, at any time, with whatever of the queue on the disk. When it
-// is back, the queue is as good as new, tickets of before hold nobody up, and
-// tokens ascend.
+// sync writes everything to the disk.
+func (d *disk) sync() {
+	d.t.Helper()
+	f, err := os.Open(d.target)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer f.Close()
+	if err := unix.Syncfs(int(f.Fd())); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// syncNames writes to the disk which files there are, and not what is new in
+// them: the journal goes along with a file that has nothing to do with the others.
+func (d *disk) syncNames() {
+	d.t.Helper()
+	f, err := os.Create(filepath.Join(d.target, "other"))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// The power fails, at any time, with more or less of the queue on the disk. When
+// it is back, the queue is as good as new: seq may be missing, empty or old,
+// tickets of before hold nobody up, and tokens ascend.
 func TestF19PowerFails(t *testing.T) {
+	for name, stale := range map[string]time.Duration{
+		"file":                      0,
+		"file with a stale timeout": aLongLease, // tickets have content
+	} {
+		t.Run(name, func(t *testing.T) { powerFails(t, stale) })
+	}
+}
+
+func powerFails(t *testing.T, stale time.Duration) {
 	d := newDisk(t)
 	h := harness.New(t, harness.File(filepath.Join(d.target, "queue")))
+	h.Spec.Stale = stale
 	h.Tolerant = true
 	h.Section = 100 * time.Microsecond
 	random := harness.Random(t)
-	for range 5 {
+	found := make(map[string]int)
+	for _, sync := range []func(){
+		func() {}, d.syncNames, d.sync, func() {}, d.syncNames, d.sync,
+	} {
+		began := harness.Event{At: harness.Now()}
 		workers := h.StartAll(4)
 		for _, w := range workers {
 			w.Run(1, 0)
 		}
-		served(workers, 1+random.IntN(20))
-		if random.IntN(3) > 0 {
-			syscall.Sync() // so that there is something of it
+		for _, w := range workers {
+			if gap := since(began, w.AwaitKind(0, harness.Granted)); gap > soon {
+				t.Errorf("worker %d is served %v after it was started", w.Number, gap)
+			}
 		}
-		served(workers, 1+random.IntN(20))
+		served(workers, random.IntN(5))
+		sync()
+		served(workers, random.IntN(5))
 		d.fail()
 		refused(t, h.Spec.Dir)
 		for _, w := range workers {
 			w.Kill()
 		}
 		d.restart()
-		left, _ := os.ReadDir(h.Spec.Dir)
-		t.Logf("the power is back, and %d files", len(left))
+		state := onDisk(t, h)
+		t.Logf("the power is back, and %s", strings.Join(state, " and "))
+		for _, what := range state {
+			found[what]++
+		}
+	}
+	// Not each of them: somebody else may write everything to all disks meanwhile.
+	if found[noQueue]+found[emptySeq]+found[oldSeq] == 0 || found[deadTickets] == 0 {
+		t.Errorf("the power came back to %v; want a seq that has forgotten, and tickets", found)
 	}
 	last := h.StartAll(4)
 	for _, w := range last {
@@ -134,8 +190,52 @@ func TestF19PowerFails(t *testing.T) {
 	for _, w := range last {
 		w.Finished()
 	}
-	h.Check()
+	if v := h.Check(); v.LostHolds != 0 {
+		t.Errorf("%v; want that nobody loses the lock", v)
+	}
 	h.CheckNothingIsLeft()
+}
+
+// What there may be of a queue when the power is back.
+const (
+	noQueue     = "no queue"
+	noSeq       = "no seq"
+	emptySeq    = "an empty seq"
+	oldSeq      = "an old seq"
+	currentSeq  = "the last seq"
+	deadTickets = "tickets of the dead"
+)
+
+// onDisk says what there is of the queue, compared with the tickets that have
+// been given out.
+func onDisk(t *testing.T, h *harness.Harness) (state []string) {
+	t.Helper()
+	entries, err := os.ReadDir(h.Spec.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return []string{noQueue}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() != "seq" }) {
+		state = append(state, deadTickets)
+	}
+	var last int64
+	for _, e := range h.Events() {
+		last = max(last, e.Ticket)
+	}
+	seq, err := os.ReadFile(filepath.Join(h.Spec.Dir, "seq"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return append(state, noSeq)
+	case err != nil:
+		t.Fatal(err)
+	case len(seq) == 0:
+		return append(state, emptySeq)
+	case string(seq) < fmt.Sprintf("%020d\n", last):
+		return append(state, oldSeq)
+	}
+	return append(state, currentSeq)
 }
 
 // served waits until each of the workers was granted the lock so many times more.
