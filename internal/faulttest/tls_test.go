@@ -12,6 +12,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"io"
 	"math/big"
 	"net"
 	"os"
@@ -19,14 +20,17 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
 
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/queuetest"
 )
 
 // authority makes certificates.
@@ -160,6 +164,8 @@ func TestR32TLSFails(t *testing.T) {
 	ours, others := newAuthority(t), newAuthority(t)
 	good := startTLS(t, ours.issue(t, 2, time.Now().Add(time.Hour)))
 	expired := startTLS(t, ours.issue(t, 3, time.Now().Add(-time.Minute)))
+	strict := startTLS(t, ours.issue(t, 6, time.Now().Add(time.Hour)))
+	do(t, strict.Client(), "CONFIG SET tls-auth-clients yes")
 	for _, c := range []struct {
 		what   string
 		server *tlsServer
@@ -182,12 +188,17 @@ func TestR32TLSFails(t *testing.T) {
 			"TLS to the plain port", good, tlsClient(t, good.Addr, &tls.Config{RootCAs: ours.pool}, impatient),
 			isError[net.Error],
 		},
-		{ // the server hangs up
+		{
 			"plain to the TLS port", good, tlsClient(t, good.secure, nil),
-			isError[error],
+			hasHungUp,
+		},
+		{ // it is refused after the handshake, with the request under way
+			"no certificate of its own", strict, tlsClient(t, strict.secure, &tls.Config{RootCAs: ours.pool}),
+			isError[*net.OpError],
 		},
 	} {
 		t.Run(c.what, func(t *testing.T) {
+			defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 			m := lock.New(queue.NewRedis(c.client, name))
 			err := m.Lock(t.Context())
 			switch {
@@ -209,6 +220,91 @@ func TestR32TLSFails(t *testing.T) {
 func isError[E error](err error) bool {
 	var e E
 	return errors.As(err, &e)
+}
+
+// hasHungUp reports whether err says that the other side has ended a connection.
+func hasHungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// A queue over TLS is like any other, the wake-ups included.
+func TestR32TLS(t *testing.T) {
+	ours := newAuthority(t)
+	server := startTLS(t, ours.issue(t, 2, time.Now().Add(time.Hour)))
+	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
+		return queue.NewRedis(tlsClient(t, server.secure, &tls.Config{RootCAs: ours.pool}), redistest.Name(t))
+	})
+}
+
+// A handshake that nobody answers does not outlast the ctx.
+func TestR32TLSCancelled(t *testing.T) {
+	ours := newAuthority(t)
+	server := startTLS(t, ours.issue(t, 2, time.Now().Add(time.Hour)))
+	m := lock.New(queue.NewRedis(tlsClient(t, server.Addr, &tls.Config{RootCAs: ours.pool}), "tls"))
+	ctx, cancel := context.WithTimeout(t.Context(), aMoment)
+	defer cancel()
+	began := time.Now()
+	if err := m.Lock(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Lock returned %v, want that the ctx has ended", err)
+	}
+	if took := time.Since(began); took > aMoment+soon {
+		t.Errorf("it took %v, with a ctx of %v", took, aMoment)
+	}
+}
+
+// The connections break, and the server that is there has a certificate that
+// nobody trusts. The holder loses the lock by its own clock, the waiter does not
+// wait for ever, and both are told why. When the server is the right one again,
+// they go on.
+func TestR32TLSCertificateRefused(t *testing.T) {
+	const name, lease = "tls", time.Second
+	ours, others := newAuthority(t), newAuthority(t)
+	certificate := ours.issue(t, 2, time.Now().Add(time.Hour))
+	server := startTLS(t, certificate)
+	mutex := func() *lock.Mutex {
+		client := tlsClient(t, server.secure, &tls.Config{RootCAs: ours.pool})
+		return lock.New(queue.NewRedis(client, name, queue.WithStaleTimeout(lease)))
+	}
+	holder, waiter := mutex(), mutex()
+	mustLock(t, holder)
+	token := holder.Token()
+	waited := make(chan error, 1)
+	go func() { waited <- waiter.Lock(t.Context()) }()
+	admin := server.Client()
+	inLine := queue.NewRedis(admin, name)
+	for {
+		members, err := inLine.Members(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(members) == 2 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	server.rotate(t, others.issue(t, 5, time.Now().Add(time.Hour)))
+	do(t, admin, "CLIENT KILL TYPE normal")
+	do(t, admin, "CLIENT KILL TYPE pubsub")
+	<-holder.Lost()
+	if err := holder.Unlock(); !errors.Is(err, lock.ErrLost) || !isError[x509.UnknownAuthorityError](err) {
+		t.Errorf("Unlock of the holder returned %v, want ErrLost and the certificate", err)
+	}
+	if err := <-waited; !isError[x509.UnknownAuthorityError](err) {
+		t.Errorf("Lock of the waiter returned %v, want the certificate", err)
+	}
+
+	server.rotate(t, certificate)
+	for _, m := range []*lock.Mutex{waiter, holder} {
+		mustLock(t, m)
+		if m.Token() <= token {
+			t.Errorf("token %d comes after %d", m.Token(), token)
+		}
+		token = m.Token()
+		mustUnlock(t, m)
+	}
+	if keys := redistest.Keys(t, admin, name); len(keys) > 0 {
+		t.Errorf("left behind: %q", keys)
+	}
 }
 
 // The server gets another certificate while the lock is held and waited for. Who
