@@ -148,7 +148,9 @@ func (q *File) IsHead(ctx context.Context, t Ticket) (bool, error) {
 	return err == nil && ahead == 0, q.fail("look for the head", err)
 }
 
-// Position implements [Positioner]. The number is exact if it is 0 or 1.
+// Position implements [Positioner]. The number is exact if it is 0 or 1. It fails
+// when the disk has failed, or the file system has become read-only: those in
+// front could not leave any more.
 func (q *File) Position(ctx context.Context, t Ticket) (int, error) {
 	ahead, err := q.position(ctx, t, true)
 	return ahead, q.fail("look for the position", err)

@@ -30,9 +30,7 @@ func (d *directory) position(ctx context.Context, s *fileSettings, t Ticket, jud
 		if errors.Is(err, errDirectoryGone) {
 			return 0, err
 		}
-		if errors.Is(err, syscall.EIO) {
-			// The disk has failed: nobody can leave any more, so that it would
-			// never be our turn. What is cached may look well all the same.
+		if isDiskFailure(err) {
 			return 0, err
 		}
 		// Any other error (no descriptors left, say) says nothing against what
@@ -41,6 +39,14 @@ func (d *directory) position(ctx context.Context, s *fileSettings, t Ticket, jud
 			return ahead, nil
 		}
 	}
+}
+
+// isDiskFailure reports whether err says that the disk has failed, or that the
+// file system has become read-only, as it does when it finds an error in itself.
+// Nobody can leave the line any more then, so that it would never be anybody's
+// turn, though what is cached may look well.
+func isDiskFailure(err error) bool {
+	return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EROFS)
 }
 
 // errForeign: the ticket was not taken by this process.

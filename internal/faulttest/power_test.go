@@ -56,7 +56,7 @@ func newDisk(t *testing.T) *disk {
 
 // mount mounts it so that what is not synced stays off the disk for long.
 func (d *disk) mount() error {
-	out, err := exec.Command("mount", "-o", "loop,commit=300", d.image, d.target).CombinedOutput()
+	out, err := exec.Command("mount", "-o", "loop,commit=300,errors=remount-ro", d.image, d.target).CombinedOutput()
 	if err != nil {
 		d.t.Log(string(out))
 	}
@@ -101,6 +101,24 @@ func (d *disk) fail() {
 	defer f.Close()
 	if err := unix.IoctlSetPointerInt(int(f.Fd()), shutdown, noLogFlush); err != nil {
 		d.t.Fatalf("shut down the file system: %v", err)
+	}
+}
+
+// damage has the file system find an error in itself. From then on it is
+// read-only, which is what most systems have ext4 do.
+func (d *disk) damage() {
+	d.t.Helper()
+	var stat unix.Stat_t
+	if err := unix.Stat(d.target, &stat); err != nil {
+		d.t.Fatal(err)
+	}
+	device, err := os.Readlink(fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(stat.Dev), unix.Minor(stat.Dev)))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	trigger := filepath.Join("/sys/fs/ext4", filepath.Base(device), "trigger_fs_error")
+	if err := os.WriteFile(trigger, []byte("1"), 0); err != nil {
+		d.t.Fatal(err)
 	}
 }
 
@@ -265,6 +283,15 @@ func refused(t *testing.T, dir string) {
 // the waiters included, and has nothing of it open any more. When the disk is
 // back, the same processes go on.
 func TestF19DiskFails(t *testing.T) {
+	for errno, fail := range map[syscall.Errno]func(*disk){
+		syscall.EIO:   (*disk).fail,
+		syscall.EROFS: (*disk).damage,
+	} {
+		t.Run(errno.Error(), func(t *testing.T) { diskFails(t, fail, errno.Error()) })
+	}
+}
+
+func diskFails(t *testing.T, fail func(*disk), reason string) {
 	d := newDisk(t)
 	h := harness.New(t, harness.File(filepath.Join(d.target, "queue")))
 	h.Tolerant = true
@@ -277,11 +304,11 @@ func TestF19DiskFails(t *testing.T) {
 	behind.Registered()
 	wantDiskError := func(what string, e harness.Event) {
 		t.Helper()
-		if e.Cause != harness.OtherCause || !strings.Contains(e.Error, h.Spec.Dir) || !strings.Contains(e.Error, "input/output error") {
-			t.Errorf("%s returned %q, want EIO and the queue's name", what, e.Error)
+		if e.Cause != harness.OtherCause || !strings.Contains(e.Error, h.Spec.Dir) || !strings.Contains(e.Error, reason) {
+			t.Errorf("%s returned %q, want %s and the queue's name", what, e.Error, reason)
 		}
 	}
-	d.fail()
+	fail(d)
 	wantDiskError("Lock of somebody who comes", other.Lock().Cancelled())
 	e, _ := other.TryLock()
 	wantDiskError("TryLock", e)
