@@ -619,7 +619,7 @@ func TestBackOffStartsAnewWhenTheLineMoves(t *testing.T) {
 				backoff.WithRandomizationFactor(0), backoff.WithMaxInterval(time.Hour), backoff.WithMaxElapsedTime(0))
 		}))
 		mustLock(t, first)
-		go mustLock(t, second)
+		go func() { mustLock(t, second) }()
 		synctest.Wait()
 		began := time.Now()
 		go func() {
