@@ -66,6 +66,10 @@ type directory struct {
 	// as it has that number, nobody else has joined.
 	seen int64
 
+	// highest is the highest number that is known of a ticket, also of one that
+	// has left: a seq that was damaged does not tell it any more.
+	highest int64
+
 	// undead has the tickets whose owners are gone but whose files could not
 	// be removed. They are not in line.
 	undead map[string]struct{}
@@ -307,7 +311,7 @@ func (d *directory) merge(names []string) {
 			if _, ok := d.undead[name]; ok {
 				continue
 			}
-			d.line.insert(i, &lineEntry{name: name, stale: -1})
+			d.insert(i, &lineEntry{name: name, stale: -1})
 		}
 		i++
 	}
@@ -318,6 +322,15 @@ func (d *directory) merge(names []string) {
 		if _, ok := slices.BinarySearch(names, name); !ok {
 			delete(d.undead, name)
 		}
+	}
+}
+
+// insert puts somebody in line. mu is held.
+func (d *directory) insert(i int, e *lineEntry) {
+	d.line.insert(i, e)
+	if i == len(d.line)-1 {
+		name, _ := parseTicketName(e.name)
+		d.highest = max(d.highest, name.number)
 	}
 }
 

@@ -44,12 +44,3 @@ func (l *line) remove(i int) {
 	}
 	*l = slices.Delete(*l, i, i+1)
 }
-
-// highest is the number of the last in line, 0 if there is none.
-func (l line) highest() int64 {
-	if len(l) == 0 {
-		return 0
-	}
-	name, _ := parseTicketName(l[len(l)-1].name)
-	return name.number
-}

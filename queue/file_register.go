@@ -93,7 +93,7 @@ func (l *seqLock) join(s *fileSettings) (Ticket, error) {
 func (l *seqLock) nextNumber() (int64, error) {
 	l.d.mu.Lock()
 	defer l.d.mu.Unlock()
-	return nextNumber(l.number, l.d.line.highest())
+	return nextNumber(l.number, l.d.highest)
 }
 
 // append puts the new ticket at the end of the line.
@@ -108,7 +108,7 @@ func (l *seqLock) append(own *ownTicket) (ahead int, err error) {
 	}
 	ahead = len(d.line)
 	own.behind = ahead > 0
-	d.line.insert(ahead, &lineEntry{name: own.name, own: own})
+	d.insert(ahead, &lineEntry{name: own.name, own: own})
 	d.own[own.name] = own
 	d.seen = l.number
 	d.retain()

@@ -184,9 +184,15 @@ func (d *directory) maybeCleanUp(ctx context.Context, s *fileSettings) error {
 // the path any more, and starts over.
 func (l *seqLock) cleanUp() {
 	d := l.d
+	if d.head() != nil || d.hasUndead() {
+		return
+	}
 	// A seq that is ahead of the clock, because the clock was set back, is
 	// what keeps the numbers from going back with it.
-	if d.head() != nil || d.hasUndead() || l.number >= wallNumber() {
+	if number := max(l.number, d.highestNumber()); number >= wallNumber() {
+		if l.number < number { // it was damaged
+			_ = l.writeSeq(number)
+		}
 		return
 	}
 	if closeBeforeRemove {
@@ -198,6 +204,12 @@ func (l *seqLock) cleanUp() {
 	}
 	d.setSeq(nil, nil)
 	d.vacate()
+}
+
+func (d *directory) highestNumber() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.highest
 }
 
 func (d *directory) hasUndead() bool {

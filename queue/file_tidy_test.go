@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -76,5 +77,41 @@ func TestFileWhoMayNotJoinCleansUp(t *testing.T) {
 	d.endJoining(t.Context(), &q.settings, false)
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the directory is left: %v", err)
+	}
+}
+
+// A seq that is ahead of the clock and was damaged while its last ticket lived:
+// the ticket's number is all that keeps the numbers from going back when it is
+// cleaned up.
+func TestFileNumbersAfterDamageAheadOfClock(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "q")
+	seq := filepath.Join(dir, "seq")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ahead := fmt.Appendf(nil, "%020d\n", time.Now().Add(time.Hour).UnixMicro())
+	if err := os.WriteFile(seq, ahead, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	q := NewFile(dir)
+	first, err := q.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(seq, []byte("abc"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Release(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	second, err := q.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Release(t.Context(), second); err != nil {
+		t.Error(err)
+	}
+	if second.Number <= first.Number {
+		t.Errorf("number %d after %d: want a greater one", second.Number, first.Number)
 	}
 }

@@ -172,6 +172,13 @@ var mutants = []mutant{
 		tests: fileTests,
 	},
 	{
+		name:  "file: a damaged seq is removed, though it was ahead of the clock",
+		file:  "queue/file_release.go",
+		old:   "number := max(l.number, d.highestNumber())",
+		new:   "number := l.number",
+		tests: fileTests,
+	},
+	{
 		name:  "file: numbers are not seeded from the clock",
 		file:  "queue/file_number.go",
 		old:   "	n := max(last, highest, clockNumber())",
