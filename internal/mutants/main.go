@@ -68,7 +68,7 @@ const leastLimit = 30 * time.Second
 
 // baseline runs the tests on the tree as it is, and returns how long they took.
 func baseline(root string, tests []string) (time.Duration, error) {
-	scratch, err := os.MkdirTemp("", "mutant")
+	scratch, err := newScratch()
 	if err != nil {
 		return 0, err
 	}
@@ -78,6 +78,16 @@ func baseline(root string, tests []string) (time.Duration, error) {
 		return 0, fmt.Errorf("%w\n%s", err, out)
 	}
 	return time.Since(began), nil
+}
+
+// newScratch makes a temporary directory that other users may look into, as some
+// tests do.
+func newScratch() (string, error) {
+	dir, err := os.MkdirTemp("", "mutant")
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o755)
 }
 
 // goTest runs go test. What tests leave in their temporary directories when they
@@ -141,7 +151,7 @@ func (m *mutant) overlay(root string) (path string, cleanup func(), err error) {
 	if n := strings.Count(string(text), m.old); n != 1 {
 		return "", nil, fmt.Errorf("the text to be replaced stands %d times in %s", n, m.file)
 	}
-	dir, err := os.MkdirTemp("", "mutant")
+	dir, err := newScratch()
 	if err != nil {
 		return "", nil, err
 	}
