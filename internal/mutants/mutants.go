@@ -264,7 +264,7 @@ var mutants = []mutant{
 	},
 	{
 		name:  "file: the next one in the process is not told",
-		file:  "queue/file_directory.go",
+		file:  "queue/file_line.go",
 		old:   "		d.line[i].own.bell.ring(Look)\n",
 		new:   "",
 		tests: fileTests,
