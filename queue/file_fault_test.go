@@ -381,7 +381,7 @@ func starvingWorker(q *queue.File) error {
 	if err != nil {
 		return err
 	}
-	if err := noMoreFiles(); err != nil {
+	if err := noMoreFiles(0); err != nil {
 		return err
 	}
 	for range 10 {
@@ -410,15 +410,33 @@ func starvingWorker(q *queue.File) error {
 	return q.Release(ctx, waiting)
 }
 
-// destituteWorker has no descriptors from the start.
+// destituteWorker has no descriptors at first, and then one more each time, until
+// it has enough. Up to then it leaves nothing behind, whatever it got as far as.
 func destituteWorker(q *queue.File) error {
-	if err := noMoreFiles(); err != nil {
+	ctx := context.Background()
+	// Whatever it is that a program opens first, the runtime needs two descriptors
+	// for itself along with it, and ends the process without.
+	null, err := os.Open(os.DevNull)
+	if err != nil {
 		return err
 	}
-	if _, err := q.Register(context.Background()); !errors.Is(err, syscall.EMFILE) {
-		return fmt.Errorf("Register without descriptors: %w, want EMFILE", err)
+	null.Close()
+	for n := range 100 {
+		if err := noMoreFiles(n); err != nil {
+			return err
+		}
+		t, err := q.Register(ctx)
+		if err == nil {
+			return q.Release(ctx, t)
+		}
+		if !errors.Is(err, syscall.EMFILE) {
+			return fmt.Errorf("Register with %d descriptors: %w, want EMFILE", n, err)
+		}
+		if _, err := os.Lstat(os.Getenv("FIFOLOCK_DIR")); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("with %d descriptors the directory is left: %v", n, err)
+		}
 	}
-	return nil
+	return errors.New("a hundred descriptors are not enough")
 }
 
 func TestFileNoDescriptorsAtAll(t *testing.T) {
@@ -435,13 +453,17 @@ func TestFileNoDescriptorsLeft(t *testing.T) {
 	f.wantNoDirectory()
 }
 
-// noMoreFiles lets every open fail from now on. What is open stays so.
-func noMoreFiles() error {
+// noMoreFiles lets every open fail from now on that would give a descriptor of n
+// or above. What is open stays so.
+func noMoreFiles(n int) error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return err
 	}
 	limit.Cur = 0
+	for range n { // its type differs between systems
+		limit.Cur++
+	}
 	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
 }
 
@@ -452,7 +474,7 @@ func deafWorker(q *queue.File) error {
 	if err != nil {
 		return err
 	}
-	if err := noMoreFiles(); err != nil {
+	if err := noMoreFiles(0); err != nil {
 		return err
 	}
 	say("registered")

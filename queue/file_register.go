@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+
+	"github.com/gofrs/flock"
 )
 
 // register takes a ticket; onlyHead, if nobody is in line.
@@ -42,9 +45,31 @@ func (d *directory) endJoining(ctx context.Context, s *fileSettings, joined bool
 	switch {
 	case joined:
 	case d.created.Load():
-		d.vacate() // nothing half done: it was created for this
+		d.undoSeq() // nothing half done: it was created for this
+		d.vacate()
 	case last && d.isEmptyLine():
 		_ = d.tidy(context.WithoutCancel(ctx), s, tidyPatience)
+	}
+}
+
+// undoSeq removes a seq that was created and could not be locked, unless somebody
+// else has used it since.
+func (d *directory) undoSeq() {
+	if d.enter(context.Background(), notAtAll) != nil {
+		return // somebody is at it
+	}
+	defer func() { <-d.gate }()
+	if d.seq == nil || !d.created.Load() {
+		return
+	}
+	d.setSeq(nil, nil) // its descriptor may be the one that was missing
+	lock := flock.New(d.join(seqName), flock.SetFlag(os.O_RDWR|openFlags))
+	if locked, err := tryFlock(lock); err != nil || !locked {
+		return
+	}
+	defer dropFlock(lock)
+	if info, err := d.verify(seqName, lock); err == nil && info.Size() == 0 {
+		_ = d.root.Remove(seqName)
 	}
 }
 
