@@ -154,6 +154,28 @@ func TestRedisGrantByEviction(t *testing.T) {
 	}
 }
 
+// Nor does it matter how many dead there are: also when they are exactly what one
+// call removes.
+func TestRedisGrantBehindManyDead(t *testing.T) {
+	for _, dead := range []int{999, 1000, 1001, 2000, 2001} {
+		t.Run(strconv.Itoa(dead), func(t *testing.T) {
+			client, name := redistest.Client(t), redistest.Name(t)
+			near, far := queue.NewRedis(client, name), queue.NewRedis(redistest.Client(t), name)
+			holder := mustRegister(t, near)
+			listening(t, far)
+			next := mustRegister(t, far)
+			wake, _ := watch(t, far, next)
+			plantDead(t, client, name, 1, dead-1)
+			client.Del(t.Context(), leaseKey(name, holder)) // the last of the dead
+			if err := near.CleanupStale(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			mustWake(t, wake, queue.Granted)
+			mustRelease(t, far, next)
+		})
+	}
+}
+
 // A waiter of the releasing client is told without the server: here nobody may
 // publish or subscribe.
 func TestRedisGrantDirectly(t *testing.T) {

@@ -98,9 +98,13 @@ end
 --   head, token, value the head, its token, and what its lease says; or nil
 --   dead               the entries of the dead before it
 --   foreign            how many foreign entries are before it
---   more               there are so many dead that the rest was not looked at
+--   more               there are more dead than one call removes
 --   met                the entry leaving was met
 -- The entry leaving is passed over, as if it had left already.
+--
+-- It looks one further than it may remove: a call that removed the last of the
+-- dead without meeting the head would leave it at the front, where the next call
+-- takes it for told.
 local function survey(leaving)
   local line = { dead = {} }
   line.foreign = walk(function(member, token)
@@ -114,9 +118,11 @@ local function survey(leaving)
       line.head, line.token, line.value = member, token, value
       return true
     end
+    if #line.dead == LIMIT then
+      line.more = true
+      return true
+    end
     line.dead[#line.dead + 1] = member
-    line.more = #line.dead == LIMIT
-    return line.more
   end)
   return line.foreign and line
 end
