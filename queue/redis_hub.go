@@ -191,13 +191,15 @@ func (h *hub) subscribeLocked() {
 }
 
 // unsubscribe ends the subscription, unless someone has begun to watch when
-// the timer had already fired.
+// the timer had already fired. Who has a ticket and is about to watch may miss
+// something until there is another.
 func (h *hub) unsubscribe() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.watched == 0 && h.subscription != nil {
 		h.subscription.cancel()
 		h.subscription, h.listening = nil, false
+		h.lookLocked()
 	}
 }
 

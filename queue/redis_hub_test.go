@@ -53,3 +53,21 @@ func TestRedisSubscriptionOfClosedClient(t *testing.T) {
 	goleak.VerifyNone(t, before)
 	stop()
 }
+
+// The subscription ends, because nobody has watched for a while, between Register
+// and Watch: what is published until there is another is missed.
+func TestRedisSubscriptionEndsBeforeWatch(t *testing.T) {
+	h := newHub(redistest.ClientOf(t, "127.0.0.1:1")) // no other subscription comes
+	h.subscription = newSubscription(h)
+	h.up(h.subscription)
+	token := h.newToken()
+	h.open(token, "proof")
+	h.unsubscribe()
+	wake, stop := h.watch(token)
+	defer stop()
+	select {
+	case <-wake:
+	default:
+		t.Error("no Look from a Watch that may have missed something")
+	}
+}
