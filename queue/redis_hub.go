@@ -69,7 +69,7 @@ var hubs = struct {
 
 // hubOf returns the one hub of a client.
 func hubOf(client subscriber) *hub {
-	if !reflect.TypeOf(client).Comparable() {
+	if !reflect.ValueOf(client).Comparable() {
 		return newHub(client) // it cannot be recognised, so it is not shared
 	}
 	hubs.Lock()

@@ -71,3 +71,16 @@ func TestRedisSubscriptionEndsBeforeWatch(t *testing.T) {
 		t.Error("no Look from a Watch that may have missed something")
 	}
 }
+
+// A client that somebody has wrapped in a type that can be compared, with
+// something in it that cannot.
+func TestRedisClientThatCannotBeCompared(t *testing.T) {
+	type wrapped struct {
+		redis.UniversalClient
+		more any
+	}
+	q := NewRedis(wrapped{redistest.Client(t), []int{}}, redistest.Name(t))
+	if _, err := q.IsEmpty(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
