@@ -424,6 +424,63 @@ func TestWaiterOutlastsAShortFailure(t *testing.T) {
 	})
 }
 
+// A look hangs on its connection; the grant comes over another, at once.
+func TestGrantWhileALookHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		free := make(chan struct{})
+		q := newFaulty(memqueue.New(lease))
+		holder, waiter := lock.New(q), lock.New(q)
+		mustLock(t, holder)
+		served := make(chan time.Time, 1)
+		go func() {
+			mustLock(t, waiter)
+			served <- time.Now()
+		}()
+		time.Sleep(time.Second)
+		q.failBefore(hang("Position", free))
+		time.AfterFunc(10*time.Second, func() { close(free) })
+		time.Sleep(time.Second)
+		granted := time.Now()
+		mustUnlock(t, holder)
+		if late := (<-served).Sub(granted); late > 0 {
+			t.Errorf("served %v after it was granted its turn", late)
+		}
+		mustUnlock(t, waiter)
+		<-free
+	})
+}
+
+// A waiter whose look hangs notices that its ticket is lost, and takes a new one.
+func TestEvictedWhileALookHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		free := make(chan struct{})
+		q := newFaulty(memqueue.New(lease))
+		option, tickets := registration()
+		holder, waiter := lock.New(q), lock.New(q, option)
+		mustLock(t, holder)
+		served := make(chan error, 1)
+		go func() { served <- waiter.Lock(context.Background()) }()
+		first := <-tickets
+		q.failBefore(hang("Position", free))
+		time.AfterFunc(2*lease, func() { close(free) })
+		time.Sleep(time.Second)
+		if err := q.Queue.Remove(t.Context(), first); err != nil {
+			t.Fatal(err)
+		}
+		evicted := time.Now()
+		<-tickets
+		if late := time.Since(evicted); late > lease/2 {
+			t.Errorf("it has a new ticket %v after the old one was gone", late)
+		}
+		mustUnlock(t, holder)
+		if err := <-served; err != nil {
+			t.Fatal(err)
+		}
+		mustUnlock(t, waiter)
+		<-free
+	})
+}
+
 func TestWaiterGivesUpWhenTheFailureLasts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newFaulty(memqueue.New(lease))

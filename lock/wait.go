@@ -111,7 +111,7 @@ func (m *Mutex) waitForHead(ctx context.Context, h *heartbeat) (err error) {
 	defer func() { unwatch(stop, err) }()
 	p := m.newPacer()
 	p.watched = wake != nil
-	w := watcher{mutex: m, heartbeat: h, pacer: p, ahead: h.ticket.Ahead}
+	w := watcher{mutex: m, heartbeat: h, pacer: p, wake: wake, ahead: h.ticket.Ahead}
 	defer func() { err = w.explain(ctx, err) }()
 
 	timer := time.NewTimer(0) // without a wake-up to rely on, the first look is now
@@ -134,7 +134,11 @@ func (m *Mutex) waitForHead(ctx context.Context, h *heartbeat) (err error) {
 		if head, err := w.look(ctx); head || err != nil {
 			return err
 		}
-		timer.Reset(p.next(w.ahead))
+		pause := p.next(w.ahead)
+		if w.hinted {
+			pause = 0
+		}
+		timer.Reset(pause)
 	}
 }
 
@@ -181,6 +185,8 @@ type watcher struct {
 	mutex        *Mutex
 	heartbeat    *heartbeat
 	pacer        *pacer
+	wake         <-chan queue.Wake
+	hinted       bool      // while it last looked: the answer may be older than the hint
 	ahead        int       // when last looked
 	failingSince time.Time // zero when the last look succeeded
 	failure      error     // of the last look; nil if it succeeded
@@ -205,9 +211,7 @@ func (w *watcher) explain(ctx context.Context, err error) error {
 
 // look asks the queue whether the ticket is the head now.
 func (w *watcher) look(ctx context.Context) (head bool, err error) {
-	ahead, err := detached(ctx, func(ctx context.Context) (int, error) {
-		return queue.Position(ctx, w.mutex.queue, w.heartbeat.ticket)
-	}, nil)
+	ahead, err := w.ask(ctx)
 	if err != nil {
 		return false, w.failed(ctx, err)
 	}
@@ -221,6 +225,40 @@ func (w *watcher) look(ctx context.Context) (head bool, err error) {
 		w.mutex.options.trace.waiting(w.heartbeat.ticket, ahead)
 	}
 	return false, nil
+}
+
+// ask asks the queue how many are in front, and listens while it waits for the
+// answer. A wake-up comes another way: a connection that hangs, of many, must not
+// keep a waiter from a grant that was sent to it, nor from noticing that its
+// ticket is lost.
+func (w *watcher) ask(ctx context.Context) (ahead int, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type answer struct {
+		ahead int
+		err   error
+	}
+	answers := make(chan answer, 1) // nobody may be there to take it
+	go func() {
+		ahead, err := queue.Position(ctx, w.mutex.queue, w.heartbeat.ticket)
+		answers <- answer{ahead, err}
+	}()
+	w.hinted = false
+	for {
+		select {
+		case a := <-answers:
+			return a.ahead, a.err
+		case hint := <-w.wake:
+			if hint == queue.Granted {
+				return 0, nil
+			}
+			w.hinted = true
+		case <-w.heartbeat.lost:
+			return 0, queue.ErrNotQueued
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
 }
 
 // failed decides whether a look that failed ends the waiting. A ticket with a
