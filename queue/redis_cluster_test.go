@@ -239,3 +239,38 @@ func TestRedisWatchFindsTheNewPrimary(t *testing.T) {
 	mustWake(t, wake, queue.Granted)
 	mustRelease(t, far, next)
 }
+
+// Where a Cluster that is down may be read, it is the script's first write that
+// is refused. A release asks again then, too, and not in vain.
+func TestRedisReleaseInAClusterThatCanOnlyBeRead(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, false, 500*time.Millisecond)
+	for _, server := range cluster.Primaries {
+		if err := server.Client().ConfigSet(t.Context(), "cluster-allow-reads-when-down", "yes").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name := redistest.Name(t)
+	q := queue.NewRedis(cluster.Client(), name)
+	held := mustRegister(t, q)
+	elsewhere := cluster.Primaries[(cluster.Place(cluster.Slot("{"+name+"}"))+1)%len(cluster.Primaries)]
+	elsewhere.Kill()
+	cluster.AwaitState("fail")
+	if err := q.Refresh(t.Context(), held); err == nil || !strings.Contains(err.Error(), "cluster is down and readonly") {
+		t.Fatalf("Refresh: %v; want that the Cluster is down and can be read only", err)
+	}
+	released := make(chan error, 1)
+	go func() { released <- q.Release(t.Context(), held) }()
+	select {
+	case err := <-released:
+		t.Errorf("released while the Cluster was down: %v", err)
+		released <- err
+	case <-time.After(50 * time.Millisecond): // it asks again
+	}
+	elsewhere.Start()
+	if err := <-released; err != nil {
+		t.Error(err)
+	}
+	cluster.AwaitState("ok")
+	mustBeEmpty(t, q)
+}

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -102,29 +102,66 @@ func isAnswer(err error) bool {
 		errors.Is(err, ErrNotQueued) || errors.Is(err, redis.ErrClosed)
 }
 
+// raised is what Redis before 7.0 says of an error that a script ran into: the
+// script, the line, and the error, with its code in the middle of the text.
+//
+//	ERR Error running script (call to f_...): @user_script:61: WRONGTYPE Operation against ...
+//	ERR Error running script (call to f_...): @user_script:14: @user_script: 14: -OOM command not ...
+var raised = regexp.MustCompile(`(?s)^ERR Error running script \(call to f_([0-9a-f]+)\): @user_script:([0-9]+): (?:@user_script: [0-9]+: -?)?(.*)$`)
+
+// raisedError is such an error in the words of later servers, which begin with
+// the code.
+type raisedError struct {
+	error // what the server said
+	text  string
+}
+
+var _ redis.Error = (*raisedError)(nil)
+
+func (e *raisedError) Error() string { return e.text }
+func (e *raisedError) Unwrap() error { return e.error }
+func (*raisedError) RedisError()     {}
+
+// scriptError returns err, which a script ended with, with its code in front,
+// where whoever asks for a code looks for it.
+func scriptError(err error) error {
+	if !isReply(err) {
+		return err
+	}
+	m := raised.FindStringSubmatch(err.Error())
+	if m == nil {
+		return err
+	}
+	return &raisedError{err, fmt.Sprintf("%s script: %s, on @user_script:%s.", m[3], m[1], m[2])}
+}
+
+// hasPrefix reports whether err is an error that the server replied with, and
+// begins with one of the texts; an ERR in front of it does not count.
+func hasPrefix(err error, texts []string) bool {
+	return slices.ContainsFunc(texts, func(text string) bool { return redis.HasErrorPrefix(err, text) })
+}
+
 // refusals are what a server says when it executes nothing just now, but may
 // do so later: it runs somebody else's script, has just started, or fails over.
-// Before Redis 7.0 they are somewhere in the text if a script ran into them.
-var refusals = []string{
-	"BUSY ", "LOADING ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "MOVED ", "ASK ",
-	"READONLY ", "NOREPLICAS ", "MISCONF ",
+var refusals = append([]string{
+	"MASTERDOWN ", "CLUSTERDOWN ", "READONLY ", "NOREPLICAS ", "MISCONF ",
 	"max number of clients",
-	"attempted to access a non local key", // in a script, while a slot moves
-}
+	// In a script, where the Cluster may be read while it is down.
+	"Script attempted to execute a write command while the cluster is down",
+	"Lua script attempted to execute a write command while the cluster is down", // before Redis 7.0
+}, passing...)
 
 // isRefusal reports whether err is a refusal of the server, which has done
 // nothing.
-func isRefusal(err error) bool {
-	return isReply(err) && slices.ContainsFunc(refusals, func(text string) bool {
-		return strings.Contains(err.Error(), text)
-	})
-}
+func isRefusal(err error) bool { return hasPrefix(err, refusals) }
 
 // passing are the refusals that pass by themselves: somebody else's script runs,
 // the server has just started, or a slot moves.
 var passing = []string{
-	"BUSY ", "LOADING ",
-	"TRYAGAIN ", "MOVED ", "ASK ", "attempted to access a non local key",
+	"BUSY ", "LOADING ", "TRYAGAIN ", "MOVED ", "ASK ",
+	// In a script, while a slot moves.
+	"Script attempted to access a non local key",
+	"Lua script attempted to access a non local key", // before Redis 7.0
 }
 
 // isPassing reports whether err is a refusal whose end is in sight. The client has
@@ -133,11 +170,7 @@ var passing = []string{
 // While a queue's keys are at two nodes of a Cluster neither of them runs a
 // script (TRYAGAIN). A ticket that is to be made has a key at none, so that this
 // lasts for as long as the whole slot takes to move.
-func isPassing(err error) bool {
-	return isReply(err) && slices.ContainsFunc(passing, func(text string) bool {
-		return strings.Contains(err.Error(), text)
-	})
-}
+func isPassing(err error) bool { return hasPrefix(err, passing) }
 
 // isFinal reports whether asking again would not change err.
 func isFinal(err error) bool { return isAnswer(err) && !isRefusal(err) }
@@ -151,8 +184,9 @@ func (r *Redis) advice(err error) string {
 		"NOPERM":    rights,
 		"READONLY":  "the client is connected to a replica; connect it to the primary",
 		"OOM":       "nobody new can join; who is in line is not affected",
-		// What Redis 7.0 says instead of NOPERM when a script lacks a right.
-		"The user executing the script": rights,
+		// What is said instead of NOPERM when a script lacks a right.
+		"ACL failure in script":         rights,
+		"The user executing the script": rights, // before Redis 7.2
 	} {
 		if redis.HasErrorPrefix(err, prefix) {
 			return " (" + text + ")"

@@ -55,7 +55,7 @@ func runScript(ctx context.Context, client redis.Scripter, script *redis.Script,
 	value, err := cmd.Result()
 	if err != nil {
 		lookAround(ctx, client, err)
-		return reply{}, err
+		return reply{}, scriptError(err)
 	}
 	answer, err := newReply(value)
 	Evicted(ctx, answer.evicted)
