@@ -379,7 +379,7 @@ func TestRedisRights(t *testing.T) {
 		+evalsha +eval +time +exists +get +mget +set +del +pttl +pexpire
 		+zadd +zrem +zremrangebyrank +zscore +zrank +zrange +zrevrange +zrangebyscore
 		+publish +subscribe +ping
-		~{rights}:* &fifolock:*`)...)
+		~{rights}:* resetchannels &fifolock:*`)...)
 	q := queue.NewRedis(client, name)
 	held := mustRegister(t, q)
 	short := queue.NewRedis(client, name, queue.WithStaleTimeout(20*time.Millisecond))

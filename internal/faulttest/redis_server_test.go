@@ -584,13 +584,12 @@ func wantLostBecause(t *testing.T, w *harness.Process) harness.Event {
 
 // A snapshot fails, and the server refuses to write until one succeeds.
 func TestR43Misconfigured(t *testing.T) {
-	server := redistest.StartServer(t, "--enable-protected-configs", "yes", "--save", "3600 1")
+	server := redistest.StartServer(t, "--save", "3600 1", "--dbfilename", "occupied")
 	client := server.Client()
 	m := lock.New(queue.NewRedis(client, "misconfigured"))
 	// A directory cannot be overwritten by a snapshot.
 	dir := do(t, client, "CONFIG GET dir").(map[any]any)["dir"].(string)
 	mustMkdir(t, dir+"/occupied/file")
-	do(t, client, "CONFIG SET dbfilename occupied")
 	do(t, client, "BGSAVE")
 	for !strings.Contains(client.Info(t.Context(), "persistence").Val(), "rdb_last_bgsave_status:err") {
 		time.Sleep(time.Millisecond)

@@ -135,7 +135,8 @@ func TestR24TwoPrimaries(t *testing.T) {
 func TestR24TwoPrimariesWithMinReplicas(t *testing.T) {
 	t.Parallel()
 	s := redistest.StartDividedSentinel(t)
-	do(t, s.Primary.Client(), "CONFIG SET min-replicas-max-lag 1 min-replicas-to-write 1")
+	do(t, s.Primary.Client(), "CONFIG SET min-replicas-max-lag 1")
+	do(t, s.Primary.Client(), "CONFIG SET min-replicas-to-write 1")
 	spec := sentinelQueue(s, 2*time.Second)
 	h := harness.New(t, spec)
 	h.Tolerant = true
