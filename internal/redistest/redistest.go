@@ -4,8 +4,8 @@
 //
 //   - the one at FIFOLOCK_TEST_REDIS=host:port, if that is set; tests share it
 //     by using random names ([Name]);
-//   - else a redis-server of the test binary's own, if the program is in PATH;
-//     it ends with the binary;
+//   - else a redis-server (or, without one, a valkey-server) of the test
+//     binary's own, if the program is in PATH; it ends with the binary;
 //   - else a miniredis inside the process, which is not the real thing: tests
 //     that need it say so with [NeedReal]. With FIFOLOCK_TEST_REDIS=require it
 //     is an error instead.
@@ -51,10 +51,23 @@ func Main(m *testing.M) int {
 func IsReal() bool {
 	switch os.Getenv(variable) {
 	case "", "require":
-		_, err := exec.LookPath("redis-server")
+		_, err := program()
 		return err == nil
 	}
 	return true
+}
+
+// program returns the path of the server's program in PATH. A valkey-server does
+// where there is no redis-server.
+func program() (string, error) {
+	path, err := exec.LookPath("redis-server")
+	if err == nil {
+		return path, nil
+	}
+	if path, err := exec.LookPath("valkey-server"); err == nil {
+		return path, nil
+	}
+	return "", err
 }
 
 // NeedReal skips a test that miniredis cannot run.
@@ -62,7 +75,7 @@ func NeedReal(tb testing.TB) {
 	tb.Helper()
 	if !IsReal() {
 		failIfRequired(tb)
-		tb.Skip("needs a real Redis: install redis-server, or set " + variable + "=host:port")
+		tb.Skip("needs a real Redis: install redis-server or valkey-server, or set " + variable + "=host:port")
 	}
 }
 
@@ -70,7 +83,7 @@ func NeedReal(tb testing.TB) {
 func failIfRequired(tb testing.TB) {
 	tb.Helper()
 	if os.Getenv(variable) == "require" {
-		tb.Fatal("there is no redis-server in PATH, and " + variable + "=require")
+		tb.Fatal("there is no redis-server or valkey-server in PATH, and " + variable + "=require")
 	}
 }
 
@@ -82,7 +95,7 @@ func Addr(tb testing.TB) string {
 	}
 	if !IsReal() {
 		failIfRequired(tb)
-		tb.Log("no redis-server in PATH and " + variable + " is not set: using miniredis")
+		tb.Log("no redis-server or valkey-server in PATH and " + variable + " is not set: using miniredis")
 		return Miniredis(tb)
 	}
 	shared.Lock()

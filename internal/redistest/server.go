@@ -43,9 +43,9 @@ type Server struct {
 // first argument may be the path of a configuration.
 func StartServer(tb testing.TB, args ...string) *Server {
 	tb.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
+	if _, err := program(); err != nil {
 		failIfRequired(tb)
-		tb.Skip("needs redis-server in PATH")
+		tb.Skip("needs redis-server or valkey-server in PATH")
 	}
 	defaults := []string{"--save", "", "--appendonly", "no"}
 	at := 0
@@ -157,7 +157,11 @@ func start(dir, addr string, args ...string) (*process, error) {
 		return nil, err
 	}
 	args = append(slices.Clone(args), "--bind", host, "--port", port, "--dir", dir)
-	cmd := exec.Command("redis-server", args...)
+	path, err := program()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(path, args...)
 	cmd.SysProcAttr = dieWithUs()
 	log, err := os.Create(filepath.Join(dir, "redis-"+port+".log"))
 	if err != nil {
@@ -173,7 +177,7 @@ func start(dir, addr string, args ...string) (*process, error) {
 	if err := answers(p); err != nil {
 		p.kill()
 		said, _ := os.ReadFile(log.Name())
-		return nil, fmt.Errorf("redis-server at %s: %w\n%s", addr, err, said)
+		return nil, fmt.Errorf("%s at %s: %w\n%s", path, addr, err, said)
 	}
 	return p, nil
 }
