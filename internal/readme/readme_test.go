@@ -190,6 +190,9 @@ func TestACL(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, entry := range denied {
+		if command, _, _ := strings.Cut(entry.Object, "|"); command == "client" {
+			continue // go-redis tells about itself where it can, as the README says
+		}
 		t.Errorf("the README's rights leave out %s %q", entry.Reason, entry.Object)
 	}
 }
