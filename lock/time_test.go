@@ -450,6 +450,51 @@ func TestGrantWhileALookHangs(t *testing.T) {
 	})
 }
 
+// hinting is a queue that gives hints when the test says so, and no grants.
+type hinting struct {
+	*faulty
+	wake chan queue.Wake
+}
+
+func (h hinting) Watch(context.Context, queue.Ticket) (<-chan queue.Wake, func(), error) {
+	return h.wake, func() {}, nil
+}
+
+// A hint that comes while the answer to a look is under way may be newer than
+// the answer.
+func TestHintWhileALookIsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := hinting{newFaulty(memqueue.New(0)), make(chan queue.Wake, 1)}
+		holder := lock.New(q)
+		waiter := lock.New(q, lock.WithBackOff(func() backoff.BackOff { return backoff.NewConstantBackOff(time.Hour) }))
+		mustLock(t, holder)
+		began := time.Now()
+		served := make(chan time.Time, 1)
+		go func() {
+			mustLock(t, waiter)
+			served <- time.Now()
+		}()
+		synctest.Wait()
+		answered := make(chan struct{})
+		q.failAfter(func(_ context.Context, method string) error {
+			if method == "Position" {
+				<-answered
+			}
+			return nil
+		})
+		q.wake <- queue.Look
+		synctest.Wait()
+		mustUnlock(t, holder)
+		q.wake <- queue.Look
+		synctest.Wait()
+		close(answered)
+		if took := (<-served).Sub(began); took > 0 {
+			t.Errorf("served after %v, by its own look", took)
+		}
+		mustUnlock(t, waiter)
+	})
+}
+
 // A waiter whose look hangs notices that its ticket is lost, and takes a new one.
 func TestEvictedWhileALookHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

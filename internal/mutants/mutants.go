@@ -19,8 +19,22 @@ var mutants = []mutant{
 	{
 		name:  "lock: every wake-up is taken for a grant",
 		file:  "lock/wait.go",
-		old:   "if hint == queue.Granted {",
-		new:   "if _ = hint; true {",
+		old:   "		case hint := <-wake:\n			if hint == queue.Granted {",
+		new:   "		case hint := <-wake:\n			if _ = hint; true {",
+		tests: lockTests,
+	},
+	{
+		name:  "lock: every wake-up is taken for a grant while it looks",
+		file:  "lock/wait.go",
+		old:   "		case hint := <-w.wake:\n			if hint == queue.Granted {",
+		new:   "		case hint := <-w.wake:\n			if _ = hint; true {",
+		tests: lockTests,
+	},
+	{
+		name:  "lock: a hint that comes while it looks is dropped",
+		file:  "lock/wait.go",
+		old:   "			w.hinted = true\n",
+		new:   "",
 		tests: lockTests,
 	},
 	{
@@ -491,6 +505,13 @@ var mutants = []mutant{
 		file:  "queue/scripts/leave.lua",
 		old:   "  local last = cleanup and line and not line.head and not line.more",
 		new:   "  local last = cleanup and line",
+		tests: redisTests,
+	},
+	{
+		name:  "redis: the head behind a full thousand of dead is not told",
+		file:  "queue/scripts/prelude.lua",
+		old:   "    if #line.dead == LIMIT then\n      line.more = true\n      return true\n    end\n    line.dead[#line.dead + 1] = member\n",
+		new:   "    line.dead[#line.dead + 1] = member\n    line.more = #line.dead == LIMIT\n    return line.more\n",
 		tests: redisTests,
 	},
 	{
