@@ -584,7 +584,7 @@ func wantLostBecause(t *testing.T, w *harness.Process) harness.Event {
 
 // A snapshot fails, and the server refuses to write until one succeeds.
 func TestR43Misconfigured(t *testing.T) {
-	server := redistest.StartServer(t, "--save", "3600 1", "--dbfilename", "occupied")
+	server := redistest.StartServer(t, "--save", "3600", "1", "--dbfilename", "occupied")
 	client := server.Client()
 	m := lock.New(queue.NewRedis(client, "misconfigured"))
 	// A directory cannot be overwritten by a snapshot.
