@@ -54,6 +54,39 @@ func TestRedisSubscriptionOfClosedClient(t *testing.T) {
 	stop()
 }
 
+// stuck is a client whose pool has a connection that hangs.
+type stuck struct {
+	*redis.Client
+	free chan struct{}
+}
+
+func (c stuck) Ping(ctx context.Context) *redis.StatusCmd {
+	<-c.free
+	return c.Client.Ping(ctx)
+}
+
+// Messages come over a connection of their own, whatever the pool does.
+func TestRedisSubscriptionBesideAStuckPool(t *testing.T) {
+	client := redistest.Client(t)
+	free := make(chan struct{})
+	defer close(free)
+	h := newHub(stuck{client, free})
+	token := h.newToken()
+	h.open(token, "proof")
+	<-h.mailboxes[token].wake // there is no subscription
+	wake, stop := h.watch(token)
+	defer stop()
+	if got := <-wake; got != Look { // now there is
+		t.Errorf("woken by %v; want Look", got)
+	}
+	if err := client.Publish(t.Context(), h.channel(), "1:"+token+":1 proof").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-wake; got != Granted {
+		t.Errorf("woken by %v; want Granted", got)
+	}
+}
+
 // The subscription ends, because nobody has watched for a while, between Register
 // and Watch: what is published until there is another is missed.
 func TestRedisSubscriptionEndsBeforeWatch(t *testing.T) {

@@ -87,9 +87,7 @@ func (s *subscription) listen() error {
 		switch {
 		case err == nil:
 			asked = false
-			if err := s.handle(message); err != nil {
-				return err
-			}
+			s.handle(message)
 		case !isTimeout(err):
 			return err
 		case asked:
@@ -103,27 +101,27 @@ func (s *subscription) listen() error {
 	}
 }
 
-func (s *subscription) handle(message any) error {
+func (s *subscription) handle(message any) {
 	switch m := message.(type) {
 	case *redis.Message:
 		s.hub.deliver(m.Payload)
 	case *redis.Subscription:
 		s.hub.up(s)
-		return s.closed()
+		go s.endIfClosed()
 	}
-	return nil
 }
 
-// closed returns redis.ErrClosed if the client was closed. Closing it breaks the
-// connections that it knows of, but it does not know of one that was being
-// made at that moment: that one would last.
-func (s *subscription) closed() error {
+// endIfClosed ends the subscription if the client was closed. Closing it breaks
+// the connections that it knows of, but it does not know of one that was being
+// made at that moment: that one would last. It asks through the pool, where a
+// connection may hang for longer than any ctx says, so it must not keep messages
+// waiting.
+func (s *subscription) endIfClosed() {
 	ctx, cancel := context.WithTimeout(s.ctx, closedTimeout)
 	defer cancel()
-	if err := s.hub.client.Ping(ctx).Err(); errors.Is(err, redis.ErrClosed) {
-		return err
+	if errors.Is(s.hub.client.Ping(ctx).Err(), redis.ErrClosed) {
+		s.cancel()
 	}
-	return nil
 }
 
 func isTimeout(err error) bool {
