@@ -8,7 +8,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// defaultReleaseTimeout is longer than a go-redis read timeout (3 s) and the
+// defaultReleaseTimeout is longer than a go-redis read timeout (5 s) and the
 // retry after it, so that one lost reply does not make an Unlock fail.
 const defaultReleaseTimeout = 10 * time.Second
 
