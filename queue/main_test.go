@@ -5,8 +5,11 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/fifolock/fifolock/internal/redistest"
 )
 
 // TestMain is that of the tests, or of one of the processes they start: those
@@ -20,5 +23,17 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "no such role:", role)
 		os.Exit(2)
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(suite{m})
+}
+
+// suite ends the redis-server that the tests may have started, and waits for
+// those who notice only now and then that their client was closed.
+type suite struct{ m *testing.M }
+
+func (s suite) Run() int {
+	const patience = 10 * time.Second
+	code := redistest.Main(s.m)
+	for began := time.Now(); goleak.Find() != nil && time.Since(began) < patience; {
+	}
+	return code
 }

@@ -175,6 +175,8 @@ func isPassing(err error) bool { return hasPrefix(err, passing) }
 // isFinal reports whether asking again would not change err.
 func isFinal(err error) bool { return isAnswer(err) && !isRefusal(err) }
 
+const password = "the server wants another user name and password from the client"
+
 const rights = "the user needs the commands, keys and channels that the documentation of queue.Redis lists"
 
 // advice says what to do about an answer of the server.
@@ -184,6 +186,10 @@ func (r *Redis) advice(err error) string {
 		"NOPERM":    rights,
 		"READONLY":  "the client is connected to a replica; connect it to the primary",
 		"OOM":       "nobody new can join; who is in line is not affected",
+		"NOAUTH":    password,
+		"WRONGPASS": password,
+		// What is said instead of NOAUTH to a command that is as long as a script.
+		"Protocol error: unauthenticated": password,
 		// What is said instead of NOPERM when a script lacks a right.
 		"ACL failure in script":         rights,
 		"The user executing the script": rights, // before Redis 7.2

@@ -49,6 +49,9 @@ func TestRedisErrors(t *testing.T) {
 		{"NOPERM User c has no permissions to run the 'evalsha' command", "NOPERM", false, false, "documentation"},
 		{"ERR ACL failure in script: User a has no permissions to run the 'zadd' command script: " + sha + ", on @user_script:15.", "ACL", false, false, "documentation"},
 		{"ERR ACL failure in script: No permissions to access a key script: " + sha + ", on @user_script:1.", "ACL", false, false, "documentation"},
+		{"NOAUTH Authentication required.", "NOAUTH", false, false, "password"},
+		{"ERR Protocol error: unauthenticated multibulk length", "Protocol", false, false, "password"},
+		{"WRONGPASS invalid username-password pair or user is disabled.", "WRONGPASS", false, false, "password"},
 		// What is in the middle of a text, such as the name of a user, is no code.
 		{"NOPERM User BUSY has no permissions to run the 'evalsha' command", "NOPERM", false, false, "documentation"},
 

@@ -11,17 +11,22 @@ import (
 type Verdict struct {
 	Problems []string
 
-	Grants    int // holds
-	LostHolds int // of them, lost before Unlock; only where there is a lease
-	Failures  int // calls that returned the backend's error
-	Stale     int // writes that the resource refused
-	Killed    int // workers
-	Evicted   int // waiting calls that had to take another ticket
+	Grants    int    // holds
+	LostHolds int    // of them, lost before Unlock; only where there is a lease
+	Failures  int    // calls that returned the backend's error
+	Failure   string // one of them
+	Stale     int    // writes that the resource refused
+	Killed    int    // workers
+	Evicted   int    // waiting calls that had to take another ticket
 }
 
 func (v Verdict) String() string {
-	return fmt.Sprintf("%d grants, %d lost, %d workers killed, %d waiters evicted, %d calls failed, %d stale writes refused, %d problems",
+	s := fmt.Sprintf("%d grants, %d lost, %d workers killed, %d waiters evicted, %d calls failed, %d stale writes refused, %d problems",
 		v.Grants, v.LostHolds, v.Killed, v.Evicted, v.Failures, v.Stale, len(v.Problems))
+	if v.Failure != "" {
+		s += "; one failed with: " + v.Failure
+	}
+	return s
 }
 
 // mostProblems is how many are printed: where there is one, there are many.
@@ -90,6 +95,7 @@ func (v *Verdict) count(attempts []*attempt, tolerant bool) {
 		for _, e := range []Event{a.failure, a.released} {
 			if e.Cause == OtherCause || e.Cause == NotQueued || e.Cause == NotLocked {
 				v.Failures++
+				v.Failure = e.Error
 				if !tolerant {
 					v.problem("worker %d, call %d: %s", a.worker, a.call, e.Error)
 				}

@@ -93,7 +93,7 @@ func TestCodeCompiles(t *testing.T) {
 // server's, or go-redis's.
 var foreign = []string{
 	"context deadline exceeded", "dial tcp", "connection refused", "no such host", "missing port", "i/o timeout", "tls: ", "failed to verify",
-	"NOPERM", "ACL failure in script", "The user executing the script", "WRONGTYPE", "READONLY", "OOM", "permission denied", "too many open files",
+	"NOAUTH", "WRONGPASS", "NOPERM", "ACL failure in script", "The user executing the script", "WRONGTYPE", "READONLY", "OOM", "permission denied", "too many open files",
 }
 
 func isForeign(text string) bool {
