@@ -17,7 +17,8 @@ const (
 	perPlace  = 100 * time.Millisecond // for each place in line, one who will be woken waits that long
 	longest   = 5 * time.Second        // but no longer than that; with a lease, than from one heartbeat to the next
 
-	// noPlace is for who is not in line: the backoff alone counts.
+	// noPlace is for who is not in line, and any place that far back: the backoff
+	// alone counts.
 	noPlace = 1000
 )
 
@@ -83,13 +84,16 @@ func (p *pacer) next(ahead int) time.Duration {
 	case p.custom:
 		return max(d, firstPoll) // not a busy loop
 	case !p.watched:
-		return min(d, time.Duration(max(ahead, 1))*firstLine)
+		return min(d, places(ahead)*firstLine)
 	case ahead <= 1:
 		return firstLine
 	}
-	far := min(p.longest, time.Duration(min(ahead, 1000))*perPlace)
+	far := min(p.longest, places(ahead)*perPlace)
 	return max(min(d, p.longest), far-rand.N(far/4)) // not all of a burst at once
 }
+
+// places is ahead as a factor: a queue of somebody else's may say anything.
+func places(ahead int) time.Duration { return time.Duration(min(max(ahead, 1), noPlace)) }
 
 // reset starts the backoff anew, because the line has moved.
 func (p *pacer) reset() { p.backoff.Reset() }

@@ -152,7 +152,7 @@ var mutants = []mutant{
 	{
 		name:  "lock: the first in line backs off like everybody else",
 		file:  "lock/pacer.go",
-		old:   "		return min(d, time.Duration(max(ahead, 1))*firstLine)",
+		old:   "		return min(d, places(ahead)*firstLine)",
 		new:   "		return d",
 		tests: lockTests,
 	},
@@ -419,8 +419,8 @@ var mutants = []mutant{
 	{
 		name:  "lock: one behind many dead looks once for each of them",
 		file:  "lock/pacer.go",
-		old:   "	far := min(p.longest, time",
-		new:   "	far := max(0, time",
+		old:   "	far := min(p.longest, places",
+		new:   "	far := max(0, places",
 		tests: lockTests,
 	},
 	{
