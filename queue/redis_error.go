@@ -162,6 +162,7 @@ var passing = []string{
 	// In a script, while a slot moves.
 	"Script attempted to access a non local key",
 	"Lua script attempted to access a non local key", // before Redis 7.0
+	"Unable to execute command",                      // since Redis 7.2, of keys found by the script
 }
 
 // isPassing reports whether err is a refusal whose end is in sight. The client has

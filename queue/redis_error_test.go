@@ -44,6 +44,7 @@ func TestRedisErrors(t *testing.T) {
 		{"MOVED 1584 127.0.0.1:20426", "MOVED", true, true, ""},
 		{"ERR max number of clients reached", "max", true, false, ""},
 		{"ERR Script attempted to access a non local key in a cluster node script: " + sha + ", on @user_script:1.", "Script", true, true, ""},
+		{"ERR Unable to execute command 'exists' in script because undeclared keys were accessed during rehashing of the slot script: " + sha + ", on @user_script:77.", "Unable", true, true, ""},
 		{"ERR Script attempted to execute a write command while the cluster is down and readonly script: " + sha + ", on @user_script:14.", "Script", true, false, ""},
 		{"NOPERM No permissions to access a key", "NOPERM", false, false, "documentation"},
 		{"NOPERM User c has no permissions to run the 'evalsha' command", "NOPERM", false, false, "documentation"},
