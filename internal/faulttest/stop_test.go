@@ -66,6 +66,35 @@ func TestX07StoppedHolderOnRedis(t *testing.T) {
 	h.CheckNothingIsLeft()
 }
 
+// A holder that was stopped past its lease is killed, and never gets to know that
+// it has lost the lock.
+func TestX07StoppedHolderIsKilled(t *testing.T) {
+	t.Parallel()
+	withTimeout := file(t)
+	withTimeout.Stale = time.Second
+	for name, spec := range map[string]harness.Spec{
+		"file with a stale timeout": withTimeout,
+		"redis":                     redisQueue(t, time.Second),
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := harness.New(t, spec)
+			a, b := h.Start(), h.Start()
+			first := a.Lock().Granted()
+			call := b.Lock()
+			call.Registered()
+			a.Stop()
+			second := call.Granted()
+			a.Kill()
+			if second.Ticket <= first.Ticket {
+				t.Errorf("token %d comes after %d", second.Ticket, first.Ticket)
+			}
+			b.MustUnlock()
+			h.Check()
+			h.CheckNothingIsLeft()
+		})
+	}
+}
+
 // The one whose turn it is, is stopped. On a file queue the line waits for it.
 func TestX08StoppedWaiterOnFile(t *testing.T) {
 	h := harness.New(t, file(t))

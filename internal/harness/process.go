@@ -28,9 +28,10 @@ type Process struct {
 	calls int64
 
 	// Guarded by h.mu.
-	events []Event
-	killed int64 // just before the signal was sent; 0 if it was not
-	over   bool
+	events  []Event
+	killed  int64 // just before the signal was sent; 0 if it was not
+	stopped int64 // since when it stands; 0 if it does not
+	over    bool
 }
 
 // firstCall is above the numbers that a worker gives to its own calls in Run.
@@ -252,6 +253,10 @@ func (p *Process) Kill() {
 	p.h.mu.Lock()
 	if p.killed == 0 && !p.over {
 		p.killed = Now()
+		if p.stopped != 0 && p.h.Spec.Leased() {
+			// Its lease may have run out since, and it had no chance to say so.
+			p.killed = p.stopped
+		}
 	}
 	p.h.mu.Unlock()
 	if p.cmd.SysProcAttr.Setpgid {
@@ -261,7 +266,8 @@ func (p *Process) Kill() {
 	<-p.ended
 }
 
-// KilledAt is the time just before the worker was killed.
+// KilledAt is the time just before the worker was killed, or since when it stood
+// if it was killed while it did, and leases run out.
 func (p *Process) KilledAt() Event {
 	p.h.mu.Lock()
 	defer p.h.mu.Unlock()
@@ -290,6 +296,13 @@ func (p *Process) Stop() {
 	for !p.stands() {
 		time.Sleep(time.Millisecond)
 	}
+	p.standsSince(Now())
+}
+
+func (p *Process) standsSince(at int64) {
+	p.h.mu.Lock()
+	defer p.h.mu.Unlock()
+	p.stopped = at
 }
 
 // stands reports whether all threads are stopped, or the process is gone.
@@ -316,6 +329,7 @@ func (p *Process) stands() bool {
 // Continue is kill -CONT.
 func (p *Process) Continue() {
 	p.h.tb.Helper()
+	p.standsSince(0)
 	p.Signal(syscall.SIGCONT)
 }
 
