@@ -114,10 +114,15 @@ func TestRedisSlotHalfMoved(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, false, neverDown)
 	client := cluster.Client()
+	taken := make(map[int]bool) // slots: each is moved once
 	for moved := range 1 << 4 {
+		name := redistest.Name(t)
+		for taken[cluster.Slot("{"+name+"}")] {
+			name = redistest.Name(t)
+		}
+		taken[cluster.Slot("{"+name+"}")] = true
 		t.Run(fmt.Sprintf("%04b", moved), func(t *testing.T) {
 			t.Parallel()
-			name := redistest.Name(t)
 			q := queue.NewRedis(client, name)
 			first, second := mustRegister(t, q), mustRegister(t, q)
 			slot := openSlotOf(t, cluster, name)
