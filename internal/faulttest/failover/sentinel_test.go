@@ -1,0 +1,130 @@
+//go:build linux
+
+package failover
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fifolock/fifolock/internal/faulttest"
+	"github.com/fifolock/fifolock/internal/harness"
+	"github.com/fifolock/fifolock/internal/redistest"
+)
+
+func sentinelQueue(s *redistest.Sentinel, lease time.Duration) harness.Spec {
+	return harness.Sentinel(s.Addrs, redistest.SentinelName, "sentinel", lease)
+}
+
+// The primary fails, and what the replica does not know is lost: the holder
+// loses the lock, those who wait line up again, and tokens ascend.
+func TestR23SentinelFailover(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartSentinel(t)
+	redistest.HoldReplication(t, s.Primary)
+	l := faulttest.NewLine(t, sentinelQueue(s, 2*faulttest.LongLease), 4)
+	l.Workers[0].Write()
+	s.Primary.Kill()
+	faulttest.WantLost(t, l.Workers[0])
+	l.Drain(t, 1)
+	if v := l.Check(); v.Failures != 0 || v.Evicted != 3 {
+		t.Errorf("%v; want that the three who waited took new tickets, and no more", v)
+	}
+	l.CheckNothingIsLeft()
+}
+
+// What the replica knows is not lost.
+func TestR23SentinelFailoverWithAllData(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartSentinel(t)
+	l := faulttest.NewLine(t, sentinelQueue(s, 2*faulttest.LongLease), 4)
+	redistest.AwaitReplica(t, s.Primary, s.Replica)
+	s.Primary.Kill()
+	s.AwaitFailover()
+	l.Workers[0].Write()
+	l.Workers[0].MustUnlock()
+	l.Drain(t, 1)
+	if v := l.Check(); v.Failures != 0 || v.LostHolds != 0 || v.Evicted != 0 {
+		t.Errorf("%v; want nothing lost", v)
+	}
+	l.CheckNothingIsLeft()
+}
+
+// The primary fails while workers contend, and the replica lags.
+func TestR23SentinelFailoverUnderLoad(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartSentinel(t)
+	faulttest.UnderLoad(t, sentinelQueue(s, 2*time.Second), func(passing func(sections int)) {
+		redistest.HoldReplication(t, s.Primary)
+		passing(50)
+		s.Primary.Kill()
+		s.AwaitFailover()
+	})
+}
+
+// Two primaries for a while: the one that was replaced is still reachable by a
+// holder, which goes on owning the lock there, beside the one who got it from the
+// new one. The resource accepts only what comes from the later of the two. When
+// the old primary hears that it is none, its holder loses the lock.
+func TestR24TwoPrimaries(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartDividedSentinel(t)
+	spec := sentinelQueue(s, 2*time.Second)
+	h := harness.New(t, spec)
+	h.Tolerant = true
+	here := harness.Redis(s.Primary.Addr, spec.Name, spec.Stale)
+	a, b := h.Start(harness.With(here)), h.Start()
+	first := a.Lock().Granted()
+	a.Write()
+	heal := s.Network.BlackHole()
+	defer heal()
+	s.AwaitFailover()
+	second := b.Lock().Granted()
+	if second.Ticket <= first.Ticket {
+		t.Errorf("token %d comes after %d", second.Ticket, first.Ticket)
+	}
+	if e := b.Write(); e.Stale {
+		t.Error("the resource has refused the later of two owners")
+	}
+	if a.Count(harness.Lost) > 0 {
+		t.Error("the holder has lost the lock, though the primary it knows is there")
+	}
+	if e := a.Write(); !e.Stale {
+		t.Error("the resource has accepted a write of the earlier of two owners")
+	}
+	heal()
+	faulttest.WantLost(t, a)
+	b.MustUnlock()
+	if v := h.Check(); v.Stale == 0 || v.LostHolds != 1 {
+		t.Errorf("%v; want one hold lost, and its write refused", v)
+	}
+	h.CheckNothingIsLeft()
+}
+
+// A primary that must not write without a replica makes the holder on its side
+// lose the lock, without hearing from the other.
+func TestR24TwoPrimariesWithMinReplicas(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartDividedSentinel(t)
+	faulttest.Do(t, s.Primary.Client(), "CONFIG SET min-replicas-max-lag 1")
+	faulttest.Do(t, s.Primary.Client(), "CONFIG SET min-replicas-to-write 1")
+	spec := sentinelQueue(s, 2*time.Second)
+	h := harness.New(t, spec)
+	h.Tolerant = true
+	here := harness.Redis(s.Primary.Addr, spec.Name, spec.Stale)
+	a, b := h.Start(harness.With(here)), h.Start()
+	a.Lock().Granted()
+	a.Write()
+	heal := s.Network.BlackHole()
+	defer heal()
+	if _, u := faulttest.WantLost(t, a); !strings.Contains(u.Error, "NOREPLICAS") {
+		t.Errorf("Unlock returned %q, want that it names NOREPLICAS", u.Error)
+	}
+	s.AwaitFailover()
+	b.Lock().Granted()
+	b.Write()
+	b.MustUnlock()
+	heal()
+	h.Check()
+	h.CheckNothingIsLeft()
+}

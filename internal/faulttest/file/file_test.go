@@ -1,0 +1,668 @@
+//go:build linux
+
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fifolock/fifolock/internal/faulttest"
+	"github.com/fifolock/fifolock/internal/harness"
+	"github.com/fifolock/fifolock/lock"
+	"github.com/fifolock/fifolock/queue"
+)
+
+// A process dies at every system call of its way, while others contend.
+func TestX06KilledAtEverySystemCall(t *testing.T) {
+	h := harness.New(t, faulttest.File(t))
+	h.Section = 200 * time.Microsecond
+	others := h.StartAll(2)
+	for _, w := range others {
+		w.Run(1, 0)
+	}
+	deaths := 0
+	for _, call := range []string{"openat", "flock", "pwrite64", "write", "unlinkat", "getdents64", "newfstatat", "mkdirat", "close", "fcntl"} {
+		for _, when := range []int{1, 2, 3, 5, 8} {
+			inject := fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, when)
+			// What has the directory as an argument, or a file in it.
+			victim := h.Start(underStrace(t, "-P", h.Spec.Dir, "-P", h.Spec.Dir+"/seq", "-e", "trace="+call, "-e", inject))
+			victim.Run(1, 5)
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				victim.Ends()
+			}()
+			for done := false; !done; {
+				select {
+				case <-ended:
+					deaths++
+					done = true
+				case <-time.After(time.Millisecond):
+					if victim.Count(harness.Done) > 0 { // it does not make that many
+						victim.Kill()
+						<-ended
+						done = true
+					}
+				}
+			}
+		}
+	}
+	for _, w := range others {
+		w.Finish()
+	}
+	for _, w := range others {
+		w.Finished()
+	}
+	t.Logf("killed at %d system calls", deaths)
+	if deaths == 0 {
+		t.Error("no worker died at a system call")
+	}
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
+// A process is stopped at every system call of its way, for a while: with the
+// lock on seq, between its number and its ticket, between its ticket and the
+// flock on it, in the middle of judging, or of cleaning up. The others wait, or
+// go on without it; nobody is in the section beside it, and nobody is evicted.
+func TestX06StoppedAtEverySystemCall(t *testing.T) {
+	h := harness.New(t, faulttest.File(t))
+	h.Section = 200 * time.Microsecond
+	others := h.StartAll(2)
+	for _, w := range others {
+		w.Run(1, 0)
+	}
+	stops := 0
+	for _, call := range []string{"openat", "flock", "pwrite64", "unlinkat", "getdents64", "newfstatat", "fstat", "mkdirat", "close"} {
+		inject := fmt.Sprintf("inject=%s:signal=STOP:when=1+2", call)
+		told := filepath.Join(t.TempDir(), call)
+		victim := h.Start(underStrace(t, "-o", told, "-P", h.Spec.Dir, "-P", h.Spec.Dir+"/seq", "-e", "trace="+call, "-e", inject))
+		victim.Run(1, 5)
+		for victim.Count(harness.Done) == 0 {
+			time.Sleep(5 * time.Millisecond) // as long as it stands at most
+			if err := syscall.Kill(-victim.PID, syscall.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+		}
+		victim.Kill()
+		text, err := os.ReadFile(told)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stops += strings.Count(string(text), "--- stopped by SIGSTOP")
+	}
+	for _, w := range others {
+		w.Finish()
+	}
+	for _, w := range others {
+		w.Finished()
+	}
+	t.Logf("stopped %d times", stops)
+	if stops == 0 {
+		t.Error("no worker was stopped at a system call")
+	}
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
+// A system call fails, once or for a while, at every place where it is made:
+// the call of Lock or Unlock that it meets fails or survives it, and nothing is
+// broken or left behind.
+func TestF38SystemCallsFail(t *testing.T) {
+	for _, c := range []struct{ call, errno string }{
+		{"openat", "EINTR"}, {"openat", "EIO"}, {"openat", "EMFILE"}, {"openat", "ENOSPC"},
+		{"flock", "EINTR"}, {"flock", "EIO"}, {"flock", "ENOLCK"},
+		{"pwrite64", "EINTR"}, {"pwrite64", "EIO"}, {"pwrite64", "ENOSPC"},
+		{"unlinkat", "EIO"}, {"unlinkat", "EINTR"},
+		{"getdents64", "EIO"}, {"newfstatat", "EIO"}, {"fstat", "EIO"}, {"close", "EIO"},
+	} {
+		t.Run(c.call+" "+c.errno, func(t *testing.T) {
+			h := harness.New(t, faulttest.File(t))
+			h.Section = 100 * time.Microsecond
+			h.Tolerant = true // the call that meets the error may return it
+			h.Losses = true   // and a descriptor that seems closed is a lost ticket
+			// Every 7th, so that it is another one each time around.
+			inject := fmt.Sprintf("inject=%s:error=%s:when=4+7", c.call, c.errno)
+			victim := h.Start(underStrace(t, "-P", h.Spec.Dir, "-P", h.Spec.Dir+"/seq", "-e", "trace="+c.call, "-e", inject))
+			other := h.Start()
+			victim.Run(1, 20)
+			other.Run(1, 40)
+			victim.Finished()
+			other.Finished()
+			v := h.Check()
+			if c.errno == "EINTR" && v.Failures > 0 {
+				t.Errorf("EINTR has surfaced: %v", v)
+			}
+			victim.Kill()
+			h.CheckNothingIsLeft()
+		})
+	}
+}
+
+// Processes that see none of each other, each number 1 of its own pid
+// namespace, as in containers.
+func TestF35PIDNamespaces(t *testing.T) {
+	needRoot(t)
+	h := harness.New(t, faulttest.File(t))
+	a, b, c := h.Start(harness.OwnPIDNamespace), h.Start(harness.OwnPIDNamespace), h.Start()
+	a.Lock().Granted()
+	second := b.Lock()
+	second.Registered()
+	third := c.Lock()
+	third.Registered()
+	second.StaysBlocked(3 * faulttest.Moment) // a lives, though nobody sees its pid
+	third.StaysBlocked(faulttest.Moment)
+	b.Kill()
+	third.StaysBlocked(faulttest.Moment)
+	a.Kill()
+	third.Granted()
+	c.MustUnlock()
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
+// The main test, through pid namespaces, with kills.
+func TestF35PIDNamespacesContend(t *testing.T) {
+	needRoot(t)
+	h := harness.New(t, faulttest.File(t))
+	h.Section = 200 * time.Microsecond
+	workers := h.StartAll(4, harness.OwnPIDNamespace)
+	for _, w := range workers {
+		w.Run(1, 0)
+	}
+	h.AwaitCount(harness.Wrote, 300)
+	workers[0].Kill()
+	workers[1].Kill()
+	h.AwaitCount(harness.Wrote, 600)
+	for _, w := range workers[2:] {
+		w.Finish()
+		w.Finished()
+	}
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
+// Two users share a queue that lets them, whatever their umasks.
+func TestF21TwoUsers(t *testing.T) {
+	needRoot(t)
+	h := harness.New(t, faulttest.File(t))
+	// Both must get to the queue's directory.
+	for dir := filepath.Dir(h.Spec.Dir); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.Spec.Mode = 0o666
+	h.Section = 200 * time.Microsecond
+	users := []*harness.Process{h.Start(harness.As(1, 1)), h.Start(harness.As(2, 2))}
+	for _, w := range users {
+		w.Run(1, 100)
+	}
+	for _, w := range users {
+		w.Finished()
+	}
+	if v := h.Check(); v.Failures != 0 {
+		t.Errorf("%v; want that both can use it", v)
+	}
+	h.CheckNothingIsLeft()
+}
+
+// Wherever a process is killed, seq is a whole number or not there.
+func TestF18SeqIsWhole(t *testing.T) {
+	const kills = 60
+	h := harness.New(t, faulttest.File(t))
+	whole := regexp.MustCompile(`^\d{20}\n?$`)
+	keeper, keep := faulttest.Mutex(t, h.Spec)
+	_ = keeper
+	held, err := keep.Register(t.Context()) // so that the queue is not cleaned up
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := harness.Random(t)
+	next := h.Start(harness.Environment("GOMAXPROCS=1"))
+	for range kills {
+		victim := next
+		victim.Tell("churn")
+		next = h.Start(harness.Environment("GOMAXPROCS=1"))
+		time.Sleep(time.Duration(random.Int64N(int64(2 * time.Millisecond))))
+		victim.Kill()
+		seq, err := os.ReadFile(filepath.Join(h.Spec.Dir, "seq"))
+		if err != nil || !whole.Match(seq) {
+			t.Fatalf("seq is %q, %v", seq, err)
+		}
+	}
+	if err := keep.Remove(t.Context(), held); err != nil {
+		t.Fatal(err)
+	}
+	next.Kill()
+	h.CheckNothingIsLeft()
+}
+
+// Somebody who may write where the queue's directory is swaps its files for
+// links to one of theirs. Whatever happens to the lock, that file is not touched.
+func TestF08SwappedForLinks(t *testing.T) {
+	dir := t.TempDir()
+	victim := filepath.Join(dir, "victim")
+	const precious = "precious"
+	if err := os.WriteFile(victim, []byte(precious), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(victim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := harness.New(t, harness.File(filepath.Join(dir, "queue")))
+	h.Tolerant, h.Losses = true, true
+	stop := make(chan struct{})
+	var attack sync.WaitGroup
+	attack.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			entries, _ := os.ReadDir(h.Spec.Dir)
+			for _, e := range entries {
+				path := filepath.Join(h.Spec.Dir, e.Name())
+				if os.Remove(path) == nil {
+					_ = os.Symlink(victim, path)
+				}
+			}
+			_ = os.Symlink(victim, filepath.Join(h.Spec.Dir, "seq"))
+			time.Sleep(500 * time.Microsecond)
+			entries, _ = os.ReadDir(h.Spec.Dir)
+			for _, e := range entries {
+				if e.Type()&os.ModeSymlink != 0 {
+					_ = os.Remove(filepath.Join(h.Spec.Dir, e.Name()))
+				}
+			}
+			time.Sleep(500 * time.Microsecond)
+		}
+	})
+	workers := h.StartAll(4)
+	for _, w := range workers {
+		w.Run(1, 0)
+	}
+	h.AwaitCount(harness.Called, 400)
+	for _, w := range workers {
+		w.Kill() // one may wait for what was swapped away
+	}
+	close(stop)
+	attack.Wait()
+	after, err := os.Stat(victim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(victim)
+	if err != nil || string(content) != precious || !after.ModTime().Equal(before.ModTime()) || after.Mode() != before.Mode() {
+		t.Errorf("the victim is %q, %v, modified %v, was %q, modified %v", content, err, after.ModTime(), precious, before.ModTime())
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) > 2 {
+		t.Errorf("something was written outside of the queue: %v, %v", entries, err)
+	}
+}
+
+// The queue's directory is removed under the holder and the waiters: they line
+// up in a new one, and the holder learns of it at Unlock at the latest. Everybody
+// is stopped meanwhile, because files are removed one by one: a waiter whose
+// ticket is the last one left would have its turn, and lose it again.
+func TestF14DirectoryRemoved(t *testing.T) {
+	h := harness.New(t, faulttest.File(t))
+	h.Losses = true
+	a, b, c := h.Start(), h.Start(), h.Start()
+	held := a.Lock().Granted()
+	second, third := b.Lock(), (*harness.Call)(nil)
+	second.Registered()
+	third = c.Lock()
+	third.Registered()
+	for _, w := range []*harness.Process{a, b, c} {
+		w.Stop()
+	}
+	if err := os.RemoveAll(h.Spec.Dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range []*harness.Process{a, b, c} {
+		w.Continue()
+	}
+	first, next := b, c
+	e := firstGranted(second, third)
+	if e.Worker == c.Number {
+		first, next = c, b
+	}
+	if e.Ticket <= held.Ticket {
+		t.Errorf("token %d comes after %d", e.Ticket, held.Ticket)
+	}
+	if u := a.Unlock(); u.Cause != harness.CauseLost {
+		t.Errorf("Unlock returned %q, want ErrLost", u.Error)
+	}
+	first.MustUnlock()
+	next.AwaitKind(0, harness.Granted)
+	next.MustUnlock()
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
+// firstGranted waits for the one of the calls that is granted first.
+func firstGranted(calls ...*harness.Call) harness.Event {
+	first := make(chan harness.Event, len(calls))
+	for _, c := range calls {
+		go func() { first <- c.Granted() }()
+	}
+	return <-first
+}
+
+// No more files can be opened: what is new fails, and what is held stays held
+// and can be released.
+func TestF20NoDescriptorsLeft(t *testing.T) {
+	h := harness.New(t, faulttest.File(t))
+	h.Tolerant = true
+	a, b := h.Start(), h.Start()
+	a.Lock().Granted()
+	call := b.Lock()
+	call.Registered()
+	a.Do("limit", 0)
+	for range 10 {
+		if e := a.Lock().Cancelled(); !strings.Contains(e.Error, "too many open files") {
+			t.Errorf("Lock returned %q, want EMFILE", e.Error)
+		}
+	}
+	call.StaysBlocked(faulttest.Moment)
+	a.MustUnlock()
+	call.Granted()
+	b.MustUnlock()
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
+// The queue works on each kind of local file system.
+func TestF24FileSystems(t *testing.T) {
+	for _, kind := range []string{"tmpfs", "ext4", "xfs", "btrfs", "overlay"} {
+		t.Run(kind, func(t *testing.T) {
+			h := harness.New(t, harness.File(filepath.Join(mount(t, kind, ""), "queue")))
+			h.Section = 100 * time.Microsecond
+			workers := h.StartAll(4)
+			for _, w := range workers {
+				w.Run(1, 50)
+			}
+			for _, w := range workers {
+				w.Finished()
+			}
+			// And the dead are recognised.
+			workers[0].Lock().Granted()
+			call := workers[1].Lock()
+			call.Registered()
+			workers[0].Kill()
+			call.Granted()
+			workers[1].MustUnlock()
+			h.Check()
+			h.CheckNothingIsLeft()
+		})
+	}
+}
+
+// Without inotify (used up, or not there at all) polling does.
+func TestF26NoInotify(t *testing.T) {
+	for _, errno := range []string{"EMFILE", "F28 ENOSYS"} {
+		t.Run(errno, func(t *testing.T) {
+			h := harness.New(t, faulttest.File(t))
+			h.Section = 100 * time.Microsecond
+			deaf := underStrace(t, "--seccomp-bpf", "-e", "trace=inotify_init1",
+				"-e", "inject=inotify_init1:error="+strings.TrimPrefix(errno, "F28 "))
+			workers := h.StartAll(4, deaf)
+			for _, w := range workers {
+				w.Run(1, 4)
+			}
+			for _, w := range workers {
+				w.Finished()
+			}
+			if v := h.Check(); v.Failures != 0 {
+				t.Errorf("%v; want that nobody notices", v)
+			}
+			h.CheckNothingIsLeft()
+		})
+	}
+}
+
+// No more directories can be watched: the watch fails, polling does.
+func TestF26NoWatches(t *testing.T) {
+	h := harness.New(t, faulttest.File(t))
+	deaf := underStrace(t, "--seccomp-bpf", "-e", "trace=inotify_add_watch", "-e", "inject=inotify_add_watch:error=ENOSPC")
+	workers := h.StartAll(3, deaf)
+	for _, w := range workers {
+		w.Run(1, 4)
+	}
+	for _, w := range workers {
+		w.Finished()
+	}
+	if v := h.Check(); v.Failures != 0 {
+		t.Errorf("%v; want that nobody notices", v)
+	}
+	h.CheckNothingIsLeft()
+}
+
+// seq is replaced by an older copy of itself, as when a backup is restored.
+func TestF32SeqFromABackup(t *testing.T) {
+	spec := faulttest.File(t)
+	m, q := faulttest.Mutex(t, spec)
+	other, _ := faulttest.Mutex(t, spec)
+	faulttest.MustLock(t, m)
+	seq := filepath.Join(spec.Dir, "seq")
+	old, err := os.ReadFile(seq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting, err := q.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	restore := func() {
+		t.Helper()
+		if err := os.WriteFile(seq, old, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	restore()
+	next, err := q.Register(t.Context())
+	if err != nil || next.Number <= waiting.Number {
+		t.Errorf("ticket %d after %d: %v", next.Number, waiting.Number, err)
+	}
+	for _, ticket := range []queue.Ticket{waiting, next} {
+		if err := q.Remove(t.Context(), ticket); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := m.Token()
+	faulttest.MustUnlock(t, m)
+	mustMkdir(t, spec.Dir)
+	if err := os.Chmod(spec.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	restore() // with nobody in line
+	faulttest.MustLock(t, other)
+	if token := other.Token(); token <= max(last, next.Number) {
+		t.Errorf("token %d after %d", token, max(last, next.Number))
+	}
+	faulttest.MustUnlock(t, other)
+}
+
+// One directory by many paths is one queue.
+func TestF33OneDirectoryManyPaths(t *testing.T) {
+	dir := t.TempDir()
+	real := filepath.Join(dir, "real")
+	mustMkdir(t, filepath.Join(real, "sub"))
+	if err := os.Chmod(real, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(real, link); err != nil {
+		t.Fatal(err)
+	}
+	paths := []string{
+		filepath.Join(real, "queue"),
+		filepath.Join(link, "queue"),
+		real + "/sub/../queue",
+		real + "/queue/",
+	}
+	if os.Geteuid() == 0 {
+		bound := filepath.Join(dir, "bound")
+		mustMkdir(t, bound)
+		if err := syscall.Mount(real, bound, "", syscall.MS_BIND, ""); err == nil {
+			t.Cleanup(func() { _ = syscall.Unmount(bound, syscall.MNT_DETACH) })
+			paths = append(paths, filepath.Join(bound, "queue"))
+		}
+	}
+	h := harness.New(t, harness.File(paths[0]))
+	h.Section = 100 * time.Microsecond
+	var workers []*harness.Process
+	for _, path := range paths {
+		workers = append(workers, h.Start(harness.With(harness.File(path))))
+	}
+	for _, w := range workers {
+		w.Run(1, 60)
+	}
+	for _, w := range workers {
+		w.Finished()
+	}
+	h.Check()
+	h.CheckNothingIsLeft()
+
+	// And inside one process.
+	inside := 0
+	var all sync.WaitGroup
+	for _, path := range paths {
+		m := lock.New(queue.NewFile(path))
+		all.Go(func() {
+			for range 50 {
+				if err := m.Lock(context.Background()); err != nil {
+					t.Error(err)
+					return
+				}
+				inside++ // the race detector sees it when two paths are two locks
+				if err := m.Unlock(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if want := 50 * len(paths); inside != want {
+		t.Errorf("counted %d, want %d", inside, want)
+	}
+}
+
+// Nothing can be removed from the directory. Unlock says so; who has unlocked is
+// out of the line all the same, and is passed over.
+func TestF37TicketsCannotBeRemoved(t *testing.T) {
+	needRoot(t)
+	spec := harness.File(filepath.Join(mount(t, "ext4", ""), "queue"))
+	h := harness.New(t, spec)
+	h.Tolerant = true
+	workers := h.StartAll(3)
+	var calls []*harness.Call
+	for _, w := range workers {
+		c := w.Lock()
+		c.Registered()
+		calls = append(calls, c)
+	}
+	setAppendOnly(t, spec.Dir, true)
+	defer setAppendOnly(t, spec.Dir, false)
+	for i, w := range workers {
+		calls[i].Granted()
+		if e := w.Unlock(); e.Cause != harness.OtherCause {
+			t.Errorf("Unlock returned %q, and the ticket is still there", e.Error)
+		}
+	}
+	setAppendOnly(t, spec.Dir, false)
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
+// setAppendOnly makes a directory one to which can be added, but from which
+// nothing can be removed.
+func setAppendOnly(t *testing.T, path string, on bool) {
+	t.Helper()
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) && !on {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const appendOnly = 0x20 // FS_APPEND_FL
+	flags, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+	if on {
+		flags |= appendOnly
+	} else {
+		flags &^= appendOnly
+	}
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags)
+	}
+	if err != nil {
+		t.Skipf("no directory to be made append-only here: %v", err)
+	}
+}
+
+// A ticket that seems to be of a process that lives is dead if nobody holds it:
+// a pid proves nothing.
+func TestF36PIDReuse(t *testing.T) {
+	spec := faulttest.File(t)
+	m, _ := faulttest.Mutex(t, spec)
+	if err := os.Mkdir(spec.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	planted := filepath.Join(spec.Dir, fmt.Sprintf("%020d.%d.%032x", 1, os.Getpid(), 1))
+	if err := os.WriteFile(planted, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	faulttest.MustLock(t, m)
+	if _, err := os.Stat(planted); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the ticket of the dead is there: %v", err)
+	}
+	faulttest.MustUnlock(t, m)
+}
+
+// Two Mutex values, and two goroutines of each, in one process.
+func TestF40TwoValuesInOneProcess(t *testing.T) {
+	faulttest.OnBoth(t, faulttest.LongLease, func(t *testing.T, spec harness.Spec) {
+		first, q := faulttest.Mutex(t, spec)
+		second, _ := faulttest.Mutex(t, spec)
+		inside := make(chan struct{}, 1)
+		var all sync.WaitGroup
+		for _, m := range []*lock.Mutex{first, first, second, second} {
+			all.Go(func() {
+				for range 100 {
+					if err := m.Lock(context.Background()); err != nil {
+						t.Error(err)
+						return
+					}
+					select {
+					case inside <- struct{}{}:
+						<-inside
+					default:
+						t.Error("somebody else is inside")
+					}
+					if err := m.Unlock(); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		faulttest.AwaitEmpty(t, q)
+	})
+}

@@ -1,0 +1,87 @@
+//go:build linux
+
+package file
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/fifolock/fifolock/internal/harness"
+	"github.com/fifolock/fifolock/internal/tools"
+)
+
+func mustMkdir(t *testing.T, path string) {
+	t.Helper()
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: run with sudo go test")
+	}
+}
+
+// underStrace starts a worker under strace with these arguments. It skips the
+// test where strace may not trace.
+func underStrace(t *testing.T, args ...string) harness.Change {
+	t.Helper()
+	tools.Need(t, "strace")
+	if err := exec.Command("strace", "-f", "-o", "/dev/null", "true").Run(); err != nil {
+		t.Skipf("needs the right to trace: %v", err)
+	}
+	return harness.Under("strace", append([]string{"-f", "-q", "-o", "/dev/null"}, args...)...)
+}
+
+// mount mounts a new file system of the kind for the test and returns where.
+func mount(t *testing.T, kind, options string) string {
+	t.Helper()
+	needRoot(t)
+	dir := t.TempDir()
+	target := filepath.Join(dir, "mounted")
+	mustMkdir(t, target)
+	run := func(name string, args ...string) {
+		t.Helper()
+		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+			t.Skipf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
+		}
+	}
+	switch kind {
+	case "tmpfs":
+		run("mount", "-t", "tmpfs", "-o", "mode=755"+options, "none", target)
+	case "overlay":
+		for _, part := range []string{"lower", "upper", "work"} {
+			mustMkdir(t, filepath.Join(dir, part))
+		}
+		// An overlay cannot be laid over another one, as a container's root may be.
+		below := mount(t, "tmpfs", "")
+		for _, part := range []string{"lower", "upper", "work"} {
+			mustMkdir(t, filepath.Join(below, part))
+		}
+		run("mount", "-t", "overlay", "-o",
+			"lowerdir="+below+"/lower,upperdir="+below+"/upper,workdir="+below+"/work", "none", target)
+	default:
+		image := filepath.Join(dir, "image")
+		if err := os.WriteFile(image, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(image, 320<<20); err != nil { // as much as XFS needs
+			t.Fatal(err)
+		}
+		tools.Need(t, "mkfs."+kind)
+		run("mkfs."+kind, "-q", image)
+		run("mount", "-o", "loop", image, target)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(target, syscall.MNT_DETACH); err != nil {
+			t.Errorf("unmount %s: %v", target, err)
+		}
+	})
+	return target
+}

@@ -1,0 +1,75 @@
+//go:build linux
+
+package faulttest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/fifolock/fifolock/internal/harness"
+)
+
+// Disturb does something to the server again and again while workers contend,
+// and checks that each of them got through all of its sections.
+func Disturb(t *testing.T, spec harness.Spec, sections int, every time.Duration, disturbance func(ctx context.Context) error) harness.Verdict {
+	t.Helper()
+	const workers = 4
+	h := harness.New(t, spec)
+	h.Tolerant = true
+	h.Section = 200 * time.Microsecond
+	all := h.StartAll(workers)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan int)
+	go func() {
+		n := 0
+		for tick := time.NewTicker(every); ctx.Err() == nil; n++ {
+			if err := disturbance(ctx); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+			<-tick.C
+		}
+		ended <- n
+	}()
+	for _, w := range all {
+		w.Run(1, sections)
+	}
+	for _, w := range all {
+		w.Finished()
+	}
+	cancel()
+	t.Logf("disturbed %d times", <-ended)
+	v := h.Check()
+	h.CheckNothingIsLeft()
+	return v
+}
+
+// UnderLoad has workers contend while fail makes something fail, and checks that
+// they go on contending after that. fail can wait until so many sections more
+// have been passed.
+func UnderLoad(t *testing.T, spec harness.Spec, fail func(passing func(sections int))) harness.Verdict {
+	t.Helper()
+	h := harness.New(t, spec)
+	h.Tolerant = true
+	h.Section = 2 * time.Millisecond
+	workers := h.StartAll(4)
+	for _, w := range workers {
+		w.Run(2, 0)
+	}
+	passing := func(n int) { h.AwaitCount(harness.Released, h.Count(harness.Released)+n) }
+	passing(50)
+	fail(passing)
+	for _, w := range workers {
+		for mark, n := w.Mark(), 0; n < 5; n++ {
+			w.Await(mark, "being served", func(e harness.Event) bool { return e.Kind == harness.Released && e.Cause == harness.None })
+			mark = w.Mark()
+		}
+		w.Finish()
+	}
+	for _, w := range workers {
+		w.Finished()
+	}
+	v := h.Check()
+	h.CheckNothingIsLeft()
+	return v
+}

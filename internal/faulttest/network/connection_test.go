@@ -1,0 +1,181 @@
+//go:build linux
+
+package network
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fifolock/fifolock/internal/faulttest"
+	"github.com/fifolock/fifolock/internal/harness"
+	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/lock"
+	"github.com/fifolock/fifolock/queue"
+)
+
+func TestR07ConnectionsKilled(t *testing.T) {
+	server := redistest.StartServer(t)
+	client := server.Client()
+	v := faulttest.Disturb(t, harness.Redis(server.Addr, "connections", faulttest.LongLease), 150, 20*time.Millisecond, func(ctx context.Context) error {
+		return client.Do(ctx, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err()
+	})
+	if v.LostHolds != 0 || v.Evicted != 0 {
+		t.Errorf("%v; want nothing lost", v)
+	}
+}
+
+// Without the connection that wakes them up, waiters are served all the same,
+// and a connection that breaks does not leave anything behind.
+func TestR08SubscriptionsKilled(t *testing.T) {
+	server := redistest.StartServer(t)
+	client := server.Client()
+	v := faulttest.Disturb(t, harness.Redis(server.Addr, "subscriptions", faulttest.LongLease), 12, 50*time.Millisecond, func(ctx context.Context) error {
+		return client.Do(ctx, "CLIENT", "KILL", "TYPE", "pubsub").Err()
+	})
+	if v.Failures != 0 || v.LostHolds != 0 {
+		t.Errorf("%v; want that nobody notices", v)
+	}
+}
+
+// The server is silent for three leases. The holder knows by its own clock that
+// it has lost the lock, before the next can have it.
+func TestR09ServerSilent(t *testing.T) {
+	const lease = time.Second
+	for name, silence := range map[string]func(t *testing.T, s *redistest.Server){
+		"CLIENT PAUSE ALL":   func(t *testing.T, s *redistest.Server) { faulttest.Do(t, s.Client(), "CLIENT PAUSE 3000 ALL") },
+		"CLIENT PAUSE WRITE": func(t *testing.T, s *redistest.Server) { faulttest.Do(t, s.Client(), "CLIENT PAUSE 3000 WRITE") },
+		"R10 stopped": func(t *testing.T, s *redistest.Server) {
+			s.Pause()
+			time.AfterFunc(3*lease, s.Resume)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := redistest.StartServer(t)
+			l := faulttest.NewLine(t, harness.Redis(server.Addr, "silent", lease), 3)
+			silence(t, server)
+			lost, _ := faulttest.WantLost(t, l.Workers[0])
+			grants := l.Drain(t, 1)
+			if early := faulttest.Since(lost, grants[0]); early < 0 {
+				t.Errorf("the next was granted %v before the holder knew", -early)
+			}
+			l.Check()
+			l.CheckNothingIsLeft()
+		})
+	}
+}
+
+// The network from the holder alone swallows everything: it knows by its own
+// clock that it has lost the lock, before the next gets it.
+func TestR16HalfOpen(t *testing.T) {
+	t.Parallel()
+	proxy := redistest.NewProxy(t, redistest.Addr(t))
+	spec := faulttest.Redis(t, 2*time.Second)
+	far := spec
+	far.Addr = proxy.Addr
+	h := harness.New(t, spec)
+	h.Tolerant = true
+	a, b := h.Start(harness.With(far)), h.Start()
+	a.Lock().Granted()
+	call := b.Lock()
+	call.Registered()
+	heal := proxy.BlackHole()
+	defer heal()
+	lost, granted := a.AwaitKind(0, harness.Lost), call.Granted()
+	if early := faulttest.Since(lost, granted); early < 0 {
+		t.Errorf("the next was granted %v before the holder knew", -early)
+	} else {
+		t.Logf("the holder knew %v before the next was granted", early)
+	}
+	b.MustUnlock()
+	if e := a.Unlock(); e.Cause != harness.CauseLost {
+		t.Errorf("Unlock returned %q, want ErrLost", e.Error)
+	}
+	heal()
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
+// The server has no connections left for others. What is
+// connected goes on.
+func TestR39NoConnectionsLeft(t *testing.T) {
+	t.Parallel()
+	const lease = time.Second
+	server := redistest.StartServer(t)
+	l := faulttest.NewLine(t, harness.Redis(server.Addr, "crowded", lease), 2)
+	faulttest.Do(t, server.Client(), "CONFIG SET maxclients 1")
+	newcomer := l.Start()
+	newcomer.Lock().Cancelled() // the server hangs up; what it says before gets lost now and then
+	l.Calls[1].StaysBlocked(3 * lease)
+	l.Workers[0].MustUnlock()
+	l.Drain(t, 1)
+	if v := l.Check(); v.LostHolds != 0 || v.Evicted != 0 {
+		t.Errorf("%v; want nothing lost", v)
+	}
+}
+
+// The only connection of the client's pool is kept by a command of the user's.
+// That may cost the lock, as any silence, but not without its owner's knowledge.
+func TestR39PoolUsedUp(t *testing.T) {
+	t.Parallel()
+	const lease = time.Second
+	redistest.NeedReal(t)
+	client := redistest.Client(t, func(o *redis.Options) { o.PoolSize, o.ReadTimeout = 1, 10*time.Second })
+	name := redistest.Name(t)
+	m := lock.New(queue.NewRedis(client, name, queue.WithStaleTimeout(lease)))
+	next := lock.New(queue.NewRedis(redistest.Client(t), name, queue.WithStaleTimeout(lease)))
+	faulttest.MustLock(t, m)
+	lost := m.Lost()
+	blocking := make(chan error, 1)
+	go func() { blocking <- client.BLPop(t.Context(), 4*lease, name+"-other").Err() }()
+	faulttest.MustLock(t, next)
+	select {
+	case <-lost:
+	default:
+		t.Error("somebody else owns the lock, and the owner does not know")
+	}
+	<-blocking
+	if err := m.Unlock(); !errors.Is(err, lock.ErrLost) {
+		t.Errorf("Unlock returned %v, want ErrLost", err)
+	}
+	faulttest.MustUnlock(t, next)
+}
+
+// The server is away for longer than the lease, while the holder works.
+func TestR44UnlockWhileTheServerIsAway(t *testing.T) {
+	t.Parallel()
+	const lease = time.Second
+	server := redistest.StartServer(t, "--appendonly", "yes")
+	spec := harness.Redis(server.Addr, "away", lease)
+	spec.Release = 500 * time.Millisecond
+	h := harness.New(t, spec)
+	h.Tolerant = true
+	workers := h.StartAll(3)
+	workers[0].Lock().Granted()
+	server.Kill()
+	began := harness.Event{At: harness.Now()}
+	if e := workers[0].Unlock(); e.Cause == harness.None {
+		t.Error("Unlock returned nil, without a server")
+	} else if took := faulttest.Since(began, e); took > spec.Release+faulttest.Soon {
+		t.Errorf("Unlock took %v with a release timeout of %v: %s", took, spec.Release, e.Error)
+	}
+	server.Start()
+	workers[1].Lock().Granted() // the ticket that stayed behind lapses
+	server.Kill()
+	workers[1].AwaitKind(0, harness.Lost)
+	server.Start()
+	workers[2].Lock().Granted()
+	if e := workers[1].Unlock(); e.Cause != harness.CauseLost {
+		t.Errorf("Unlock returned %q, want ErrLost", e.Error)
+	}
+	if _, ok := workers[0].TryLock(); ok {
+		t.Error("a late Unlock has released the lock of another")
+	}
+	workers[2].MustUnlock()
+	h.Check()
+	h.CheckNothingIsLeft()
+}

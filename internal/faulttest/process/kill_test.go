@@ -1,0 +1,139 @@
+//go:build linux
+
+package process
+
+import (
+	"testing"
+	"time"
+
+	"github.com/fifolock/fifolock/internal/faulttest"
+	"github.com/fifolock/fifolock/internal/harness"
+)
+
+func TestX03KillHolder(t *testing.T) {
+	t.Run("file", func(t *testing.T) {
+		const kills = 100
+		h := harness.New(t, faulttest.File(t))
+		var gaps []time.Duration
+		holder := h.Start()
+		holder.Lock().Granted()
+		for range kills {
+			next := h.Start()
+			call := next.Lock()
+			call.Registered()
+			holder.Kill()
+			gaps = append(gaps, faulttest.Since(holder.KilledAt(), call.Granted()))
+			holder = next
+		}
+		holder.MustUnlock()
+		h.Check()
+		h.CheckNothingIsLeft()
+		p50, p99 := faulttest.Quantiles(gaps)
+		t.Logf("from kill -9 of the holder to the next grant: p50 %v, p99 %v", p50, p99)
+		if p50 > faulttest.Soon {
+			t.Errorf("half of the kills took more than %v", p50)
+		}
+	})
+	t.Run("redis", func(t *testing.T) {
+		const lease = 500 * time.Millisecond
+		h := harness.New(t, faulttest.Redis(t, lease))
+		workers := h.StartAll(3)
+		workers[0].Lock().Granted()
+		second, third := workers[1].Lock(), (*harness.Call)(nil)
+		second.Registered()
+		third = workers[2].Lock()
+		third.Registered()
+		workers[0].Kill()
+		gap := faulttest.Since(workers[0].KilledAt(), second.Granted())
+		t.Logf("from kill -9 of the holder to the next grant: %v, with a lease of %v", gap, lease)
+		if gap > lease+faulttest.Soon {
+			t.Errorf("the next owns %v after the kill", gap)
+		}
+		workers[1].MustUnlock()
+		third.Granted()
+		workers[2].MustUnlock()
+		h.Check()
+		h.CheckNothingIsLeft()
+	})
+}
+
+// One who waits in the middle dies; and one who dies just before it is its turn.
+func TestX04KillWaiter(t *testing.T) {
+	faulttest.OnBoth(t, time.Second, func(t *testing.T, spec harness.Spec) {
+		h := harness.New(t, spec)
+		workers := h.StartAll(5)
+		var calls []*harness.Call
+		for _, w := range workers {
+			c := w.Lock()
+			c.Registered()
+			calls = append(calls, c)
+		}
+		calls[0].Granted()
+		workers[2].Kill()
+		workers[3].Kill()
+		workers[0].MustUnlock()
+		calls[1].Granted()
+		released := workers[1].MustUnlock()
+		if gap := faulttest.Since(released, calls[4].Granted()); gap > spec.Stale+faulttest.Soon {
+			t.Errorf("two dead waiters have cost %v", gap)
+		}
+		workers[4].MustUnlock()
+		h.Check()
+		h.CheckNothingIsLeft()
+	})
+}
+
+// 200 dead waiters cost one lease, not 200; on a file queue nothing.
+func TestX05ManyDeadWaiters(t *testing.T) {
+	faulttest.OnBoth(t, time.Second, func(t *testing.T, spec harness.Spec) {
+		const dying, each = 10, 20
+		h := harness.New(t, spec)
+		holder := h.Start()
+		holder.Lock().Granted()
+		workers := h.StartAll(dying)
+		for _, w := range workers {
+			for range each {
+				w.Lock().Registered()
+			}
+		}
+		last := h.Start()
+		call := last.Lock()
+		call.Registered()
+		for _, w := range workers {
+			w.Kill()
+		}
+		killed := workers[dying-1].KilledAt()
+		holder.MustUnlock()
+		gap := faulttest.Since(killed, call.Granted())
+		t.Logf("%d dead waiters have cost %v", dying*each, gap)
+		if gap > spec.Stale+faulttest.Soon {
+			t.Errorf("%d dead waiters have cost %v", dying*each, gap)
+		}
+		last.MustUnlock()
+		h.Check()
+		h.CheckNothingIsLeft()
+	})
+}
+
+// All the ways in which a process can end while it holds the lock.
+func TestX14WaysToEnd(t *testing.T) {
+	faulttest.OnBoth(t, 500*time.Millisecond, func(t *testing.T, spec harness.Spec) {
+		h := harness.New(t, spec)
+		watcher := h.Start()
+		for _, way := range []string{"exit 0", "exit 1", "fatal", "panic", "signal 15", "signal 1", "signal 2", "signal 6"} {
+			holder := h.Start()
+			holder.Lock().Granted()
+			call := watcher.Lock()
+			call.Registered()
+			began := harness.Event{At: harness.Now()}
+			holder.Tell("end", way)
+			state := holder.Ends()
+			if gap := faulttest.Since(began, call.Granted()); gap > spec.Stale+faulttest.Soon {
+				t.Errorf("after %s (%v) the next owns after %v", way, state, gap)
+			}
+			watcher.MustUnlock()
+		}
+		h.Check()
+		h.CheckNothingIsLeft()
+	})
+}

@@ -1,0 +1,177 @@
+//go:build linux
+
+package process
+
+import (
+	"testing"
+	"time"
+
+	"github.com/fifolock/fifolock/internal/faulttest"
+	"github.com/fifolock/fifolock/internal/harness"
+)
+
+// A stopped holder keeps the lock of a file queue for as long as it is stopped.
+func TestX07StoppedHolderOnFile(t *testing.T) {
+	h := harness.New(t, faulttest.File(t))
+	a, b, c := h.Start(), h.Start(), h.Start()
+	a.Lock().Granted()
+	call := b.Lock()
+	call.Registered()
+	a.Stop()
+	call.StaysBlocked(3 * faulttest.Moment)
+	if e, ok := c.TryLock(); ok {
+		t.Errorf("TryLock got the lock of a stopped holder: %+v", e)
+	}
+	a.Continue()
+	if e := a.Write(); e.Stale {
+		t.Error("the resource refuses the token of a holder that was stopped")
+	}
+	a.MustUnlock()
+	call.Granted()
+	b.Write()
+	b.MustUnlock()
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
+// On Redis a holder that is stopped past its lease loses the lock, and learns of
+// it; what it does then touches nobody.
+func TestX07StoppedHolderOnRedis(t *testing.T) {
+	t.Parallel()
+	h := harness.New(t, faulttest.Redis(t, time.Second))
+	a, b, c := h.Start(), h.Start(), h.Start()
+	first := a.Lock().Granted()
+	call := b.Lock()
+	call.Registered()
+	a.Stop()
+	second := call.Granted()
+	if second.Ticket <= first.Ticket {
+		t.Errorf("token %d comes after %d", second.Ticket, first.Ticket)
+	}
+	b.Write()
+	a.Continue()
+	a.AwaitKind(0, harness.Lost)
+	if e := a.Write(); !e.Stale {
+		t.Error("the resource takes the token of a holder that was evicted")
+	}
+	if e := a.Unlock(); e.Cause != harness.CauseLost {
+		t.Errorf("Unlock of the one that was stopped returned %q, want ErrLost", e.Error)
+	}
+	if _, ok := c.TryLock(); ok {
+		t.Error("the late Unlock has released the lock of another")
+	}
+	b.MustUnlock()
+	if v := h.Check(); v.LostHolds != 1 || v.Stale == 0 {
+		t.Errorf("%d lost and %d stale writes, want 1 and at least 1", v.LostHolds, v.Stale)
+	}
+	h.CheckNothingIsLeft()
+}
+
+// A holder that was stopped past its lease is killed, and never gets to know that
+// it has lost the lock.
+func TestX07StoppedHolderIsKilled(t *testing.T) {
+	t.Parallel()
+	withTimeout := faulttest.File(t)
+	withTimeout.Stale = time.Second
+	for name, spec := range map[string]harness.Spec{
+		"file with a stale timeout": withTimeout,
+		"redis":                     faulttest.Redis(t, time.Second),
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := harness.New(t, spec)
+			a, b := h.Start(), h.Start()
+			first := a.Lock().Granted()
+			call := b.Lock()
+			call.Registered()
+			a.Stop()
+			second := call.Granted()
+			a.Kill()
+			if second.Ticket <= first.Ticket {
+				t.Errorf("token %d comes after %d", second.Ticket, first.Ticket)
+			}
+			b.MustUnlock()
+			h.Check()
+			h.CheckNothingIsLeft()
+		})
+	}
+}
+
+// The one whose turn it is, is stopped. On a file queue the line waits for it.
+func TestX08StoppedWaiterOnFile(t *testing.T) {
+	h := harness.New(t, faulttest.File(t))
+	a, b, c := h.Start(), h.Start(), h.Start()
+	a.Lock().Granted()
+	second := b.Lock()
+	second.Registered()
+	third := c.Lock()
+	third.Registered()
+	b.Stop()
+	a.MustUnlock()
+	third.StaysBlocked(3 * faulttest.Moment)
+	b.Continue()
+	second.Granted()
+	third.StaysBlocked(faulttest.Moment)
+	b.MustUnlock()
+	third.Granted()
+	c.MustUnlock()
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
+// On Redis, and on a file queue with a stale timeout, it is evicted, and takes a
+// new ticket at the end of the line when it wakes up.
+func TestX08StoppedWaiterIsEvicted(t *testing.T) {
+	t.Parallel()
+	const lease = time.Second
+	withTimeout := faulttest.File(t)
+	withTimeout.Stale = lease
+	for name, spec := range map[string]harness.Spec{"redis": faulttest.Redis(t, lease), "file with a stale timeout": withTimeout} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := harness.New(t, spec)
+			a, b, c := h.Start(), h.Start(), h.Start()
+			a.Lock().Granted()
+			second := b.Lock()
+			old := second.Registered()
+			third := c.Lock()
+			third.Registered()
+			b.Stop()
+			a.MustUnlock()
+			third.Granted()
+			b.Continue()
+			// It must not take the lock with the ticket it had.
+			again := b.Await(0, "another ticket", func(e harness.Event) bool {
+				return e.Kind == harness.Registered && e.Ticket != old.Ticket
+			})
+			second.StaysBlocked(faulttest.Moment)
+			c.MustUnlock()
+			if e := second.Granted(); e.Ticket != again.Ticket {
+				t.Errorf("it was granted ticket %d, want %d, the one it took after %d was evicted", e.Ticket, again.Ticket, old.Ticket)
+			}
+			b.MustUnlock()
+			h.Check()
+			h.CheckNothingIsLeft()
+		})
+	}
+}
+
+// A waiter that lives keeps its place however long it waits.
+func TestX09PatientWaiter(t *testing.T) {
+	t.Parallel()
+	const lease = 500 * time.Millisecond
+	h := harness.New(t, faulttest.Redis(t, lease))
+	a, b := h.Start(), h.Start()
+	a.Lock().Granted()
+	call := b.Lock()
+	ticket := call.Registered().Ticket
+	call.StaysBlocked(20 * lease)
+	a.MustUnlock()
+	if e := call.Granted(); e.Ticket != ticket {
+		t.Errorf("granted with ticket %d, want %d", e.Ticket, ticket)
+	}
+	b.MustUnlock()
+	if v := h.Check(); v.Evicted != 0 || v.LostHolds != 0 {
+		t.Errorf("%v; want nobody evicted", v)
+	}
+	h.CheckNothingIsLeft()
+}

@@ -1,0 +1,136 @@
+//go:build linux
+
+package server
+
+import (
+	"encoding/binary"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/fifolock/fifolock/internal/faulttest"
+	"github.com/fifolock/fifolock/internal/harness"
+	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/tools"
+	"github.com/fifolock/fifolock/lock"
+	"github.com/fifolock/fifolock/queue"
+)
+
+// clock is the wall clock of a server.
+type clock struct {
+	t    *testing.T
+	file *os.File // see testdata/clock.c
+}
+
+// startWithClock starts a server whose wall clock can be set.
+func startWithClock(t *testing.T) (*redistest.Server, clock) {
+	t.Helper()
+	redistest.NeedReal(t)
+	tools.Need(t, "gcc")
+	dir := t.TempDir()
+	library := filepath.Join(dir, "clock.so")
+	if out, err := exec.Command("gcc", "-O2", "-shared", "-fPIC", "-o", library, "testdata/clock.c").CombinedOutput(); err != nil {
+		t.Fatalf("gcc: %v\n%s", err, out)
+	}
+	file, err := os.Create(filepath.Join(dir, "clock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	c := clock{t, file}
+	c.set(0)
+	t.Setenv("CLOCK_FILE", file.Name())
+	t.Setenv("LD_PRELOAD", library) // workers are not linked to anything that it would change
+	return redistest.StartServer(t), c
+}
+
+// set sets the clock so much ahead of the machine's.
+func (c clock) set(ahead time.Duration) {
+	c.t.Helper()
+	seconds := binary.NativeEndian.AppendUint64(nil, uint64(int64(ahead/time.Second)))
+	if _, err := c.file.WriteAt(seconds, 0); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// The server's clock is set forward: every lease has run out. The holder is told,
+// the others line up again, and tokens ascend also when the clock is set right.
+func TestR37ClockSetForward(t *testing.T) {
+	server, clock := startWithClock(t)
+	l := faulttest.NewLine(t, harness.Redis(server.Addr, "clock", 2*time.Second), 4)
+	clock.set(time.Hour)
+	faulttest.WantLost(t, l.Workers[0])
+	l.Calls[0] = l.Workers[0].Lock()
+	l.Drain(t, 0)
+	l.Check()
+	l.CheckNothingIsLeft()
+}
+
+// It is set right after an hour in which it was ahead, while the lock is in use:
+// nobody loses anything, and tokens go on from where they were.
+func TestR37ClockSetBack(t *testing.T) {
+	server, clock := startWithClock(t)
+	clock.set(time.Hour)
+	l := faulttest.NewLine(t, harness.Redis(server.Addr, "clock", 2*time.Second), 4)
+	clock.set(0)
+	l.Workers[0].Write()
+	l.Workers[0].MustUnlock()
+	l.Calls[0] = l.Workers[0].Lock()
+	l.Calls[0].Registered()
+	l.Calls = append(l.Calls[1:], l.Calls[0])
+	l.Workers = append(l.Workers[1:], l.Workers[0])
+	l.Drain(t, 0)
+	if v := l.Check(); v.LostHolds+v.Evicted != 0 {
+		t.Errorf("%v; want that nobody loses the lock", v)
+	}
+	l.CheckNothingIsLeft()
+}
+
+// It is set back when a holder and a waiter have died: by the server's clock
+// their leases have an hour to go, but no lease is longer than it was made.
+func TestR37ClockSetBackForTheDead(t *testing.T) {
+	const lease = 2 * time.Second
+	server, clock := startWithClock(t)
+	clock.set(time.Hour)
+	l := faulttest.NewLine(t, harness.Redis(server.Addr, "clock", lease), 3)
+	l.Workers[0].Kill()
+	l.Workers[1].Kill()
+	died := harness.Event{At: harness.Now()}
+	clock.set(0)
+	if gap := faulttest.Since(died, l.Calls[2].Granted()); gap > 2*lease+faulttest.Soon {
+		t.Errorf("the next owns after %v, with leases of %v", gap, lease)
+	}
+	l.Workers[2].MustUnlock()
+	l.Check()
+	l.CheckNothingIsLeft()
+}
+
+// The same where nobody waits, and somebody comes by from time to time to see
+// whether it can have the lock.
+func TestR37ClockSetBackForThoseWhoTry(t *testing.T) {
+	const lease = 2 * time.Second
+	server, clock := startWithClock(t)
+	clock.set(time.Hour)
+	l := faulttest.NewLine(t, harness.Redis(server.Addr, "clock", lease), 1)
+	l.Workers[0].Kill()
+	clock.set(0)
+	m := lock.New(queue.NewRedis(server.Client(), "clock"))
+	for died := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		ok, err := m.TryLock(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok {
+			break
+		}
+		if time.Since(died) > lease+faulttest.Soon {
+			t.Fatalf("not to be had %v after the holder died, with a lease of %v", time.Since(died), lease)
+		}
+	}
+	if err := m.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	l.CheckNothingIsLeft()
+}
