@@ -423,6 +423,7 @@ func TestRedisScriptFlush(t *testing.T) {
 
 // Connections that break at any moment neither double nor lose a ticket.
 func TestRedisConnectionsBreak(t *testing.T) {
+	t.Parallel()
 	redistest.NeedReal(t)
 	proxy := redistest.NewProxy(t, redistest.Addr(t))
 	direct, name := redistest.Client(t), redistest.Name(t)
