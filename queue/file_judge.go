@@ -15,7 +15,7 @@ import (
 // held. It lists the directory only if somebody else has joined since.
 func (l *seqLock) learn() error {
 	d := l.d
-	if l.valid && l.number == d.seen && d.seen > 0 {
+	if l.known {
 		return nil
 	}
 	// An empty seq in a directory that we have created is one that nobody has
@@ -31,7 +31,8 @@ func (l *seqLock) learn() error {
 	defer d.mu.Unlock()
 	d.merge(names)
 	d.created.Store(false)
-	d.seen = l.number
+	d.seen, d.seenAt = l.number, l.changed
+	l.known = true
 	return nil
 }
 
