@@ -150,9 +150,14 @@ func (d *directory) createSeq(s *fileSettings) error {
 	return nil
 }
 
-// create creates a file in the directory, with its mode whatever the umask.
+// create creates a file in the directory, with its mode whatever the umask. A
+// ticket that others may use has the mode unfinished until then.
 func (d *directory) create(name string, s *fileSettings) (*os.File, error) {
-	f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|openFlags, s.fileMode())
+	mode := s.fileMode()
+	if s.mode != 0 && name != seqName {
+		mode = unfinished
+	}
+	f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|openFlags, mode)
 	if err != nil || s.mode == 0 {
 		return f, err
 	}
