@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 var (
@@ -57,9 +58,12 @@ type directory struct {
 	line line
 	own  map[string]*ownTicket
 
-	// seen is the number that seq had when the line was known in full. As long
-	// as it has that number, nobody else has joined.
-	seen int64
+	// seen is the number that seq had when the line was known in full, and
+	// seenAt a time after which it was not changed. As long as it has that
+	// number, nobody else has joined: unless somebody has put an older copy of
+	// seq in its place, and that has changed it.
+	seen   int64
+	seenAt time.Time // guarded by the seq lock
 
 	// highest is the highest number that is known of a ticket, also of one that
 	// has left: a seq that was damaged does not tell it any more.

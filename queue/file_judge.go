@@ -15,7 +15,7 @@ import (
 // held. It lists the directory only if somebody else has joined since.
 func (l *seqLock) learn() error {
 	d := l.d
-	if l.valid && l.number == d.seen && d.seen > 0 {
+	if l.known {
 		return nil
 	}
 	// An empty seq in a directory that we have created is one that nobody has
@@ -31,7 +31,8 @@ func (l *seqLock) learn() error {
 	defer d.mu.Unlock()
 	d.merge(names)
 	d.created.Store(false)
-	d.seen = l.number
+	d.seen, d.seenAt = l.number, l.changed
+	l.known = true
 	return nil
 }
 
@@ -79,7 +80,7 @@ func (l *seqLock) evict(e *lineEntry) (gone bool, err error) {
 	if e.own == nil {
 		probe, verdict, err := l.probe(e)
 		if verdict == dead {
-			err = l.bury(e, probe)
+			err = l.bury(e, probe, dead)
 		}
 		if err != nil || verdict != alive {
 			return verdict != alive, err
@@ -89,7 +90,7 @@ func (l *seqLock) evict(e *lineEntry) (gone bool, err error) {
 	if err != nil || !old {
 		return false, err
 	}
-	return true, l.bury(e, nil)
+	return true, l.bury(e, nil, alive)
 }
 
 // verdict is what was found out about a ticket's owner.
@@ -97,12 +98,13 @@ type verdict int
 
 const (
 	alive  verdict = iota
-	dead           // proven: its flock could be taken
+	dead           // proven: its flock could be taken, or it never had its mode
 	absent         // the ticket is not there, or is not a ticket
 )
 
 // probe tries to take the flock of another process's ticket. If the owner is
-// dead, the flock is held when it returns, and the caller releases it.
+// dead, the flock, if there is one, is held when it returns, and the caller
+// releases it.
 func (l *seqLock) probe(e *lineEntry) (*flock.Flock, verdict, error) {
 	lock := flock.New(l.d.join(e.name), flock.SetFlag(os.O_RDWR|openFlags))
 	locked, err := tryFlock(lock)
@@ -133,15 +135,26 @@ func (l *seqLock) probeError(e *lineEntry, err error) (*flock.Flock, verdict, er
 		return nil, absent, nil
 	case isGone(err) && !l.d.current():
 		return nil, alive, errDirectoryGone
+	case errors.Is(err, fs.ErrPermission) && l.unfinished(e.name):
+		return nil, dead, nil
 	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
 		return nil, alive, nil // not for us to judge
 	}
 	return nil, alive, fmt.Errorf("examining %s: %w", e.name, err)
 }
 
-// bury removes the file of a ticket whose owner is gone. probe is the flock
-// that proves it; nil if it is the ticket's age.
-func (l *seqLock) bury(e *lineEntry, probe *flock.Flock) error {
+// unfinished reports whether the ticket was created for others to use and has
+// not got its mode. Its owner gives it the mode with the seq lock held; that is
+// ours now, so the owner is gone. It may be of another user, whose file nobody
+// else can open to ask for its flock.
+func (l *seqLock) unfinished(name string) bool {
+	info, err := l.d.root.Lstat(name)
+	return err == nil && info.Mode() == unfinished
+}
+
+// bury removes the file of a ticket whose owner is gone: dead, with the flock
+// that proves it if there is one, or alive and too old.
+func (l *seqLock) bury(e *lineEntry, probe *flock.Flock, owner verdict) error {
 	if probe != nil {
 		if closeBeforeRemove {
 			dropFlock(probe)
@@ -155,7 +168,7 @@ func (l *seqLock) bury(e *lineEntry, probe *flock.Flock) error {
 		name, _ := parseTicketName(e.name)
 		l.evicted = append(l.evicted, Ticket{Number: name.number, Member: e.name})
 	case isGone(err): // it has just left by itself
-	case probe == nil:
+	case owner != dead:
 		return fmt.Errorf("removing the stale ticket %s: %w", e.name, err)
 	default:
 		// Dead it is and dead it stays. It does not stand in line, and whoever

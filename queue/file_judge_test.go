@@ -44,7 +44,7 @@ func TestFileRefreshBehindAJudge(t *testing.T) {
 		time.Sleep(timeout / 10)
 	}
 	refreshed := q.Refresh(ctx, ticket)
-	if err := l.bury(e, nil); err != nil {
+	if err := l.bury(e, nil, alive); err != nil {
 		t.Fatal(err)
 	}
 	l.unlock()

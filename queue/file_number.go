@@ -35,6 +35,9 @@ func (l *seqLock) writeSeq(number int64) error {
 		return fmt.Errorf("writing %s: %w", seqName, err)
 	}
 	l.number, l.valid, l.size = number, true, contentOffset+seqSize
+	if l.known {
+		l.d.seenAt = time.Now() // the clock of a local file system is not ahead of it
+	}
 	return nil
 }
 

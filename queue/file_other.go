@@ -15,6 +15,10 @@ const (
 	// first one, unreadable through every other handle.
 	contentOffset = 1
 
+	// unfinished is the mode that a shared ticket is created with. There is no
+	// umask to take anything away from it.
+	unfinished fs.FileMode = 0o600
+
 	// closeBeforeRemove says that an open file cannot be removed. Between the
 	// close and the removal a ticket looks dead; both are done under the seq
 	// lock, without which nobody judges.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -389,4 +390,30 @@ func wokenWorker(q *queue.File) error {
 		}
 	}
 	return nil
+}
+
+// Somebody puts an older copy of seq in its place: the one of when this process
+// last joined. It must not conclude that nobody has joined since.
+func TestFileSeqRestored(t *testing.T) {
+	f := newFileFixture(t)
+	held := f.register()
+	old := f.readSeq()
+	info, err := os.Stat(f.path("seq"))
+	f.must("Stat", err)
+	between := f.hold()
+	f.writeSeq(old)
+	if runtime.GOOS == "linux" { // with its time stamp, as cp -p does
+		f.must("Chtimes", os.Chtimes(f.path("seq"), info.ModTime(), info.ModTime()))
+	}
+	last := f.register()
+	if last.Ahead != 2 {
+		t.Errorf("%d are ahead of ticket %d, want 2", last.Ahead, last.Number)
+	}
+	f.release(held)
+	between.expect("head")
+	f.wantHead(last, false)
+	between.release()
+	f.awaitPosition(last, 0)
+	f.release(last)
+	f.wantNoDirectory()
 }

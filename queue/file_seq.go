@@ -19,9 +19,11 @@ type seqLock struct {
 	d    *directory
 	lock *flock.Flock
 
-	size   int64 // of seq
-	number int64 // what seq has
-	valid  bool  // whether that is a number at all
+	size    int64     // of seq
+	changed time.Time // when seq was last changed before it was locked
+	number  int64     // what seq has
+	valid   bool      // whether that is a number at all
+	known   bool      // whether the line is known in full
 
 	ctx     context.Context // of the call that holds it
 	evicted []Ticket        // by this call; told when the lock is released
@@ -52,6 +54,7 @@ func (d *directory) lockSeq(ctx context.Context, s *fileSettings, patience time.
 		l, err := d.tryLockSeq(s)
 		if err == nil {
 			l.number, l.valid = readSeq(d.seq, l.size)
+			l.known = l.valid && l.number == d.seen && d.seen > 0 && !l.changed.After(d.seenAt)
 			l.ctx = caller
 			return l, nil
 		}
@@ -124,7 +127,7 @@ func (d *directory) tryLockSeq(s *fileSettings) (*seqLock, error) {
 		dropFlock(lock)
 		return nil, err
 	}
-	return &seqLock{d: d, lock: lock, size: info.Size()}, nil
+	return &seqLock{d: d, lock: lock, size: info.Size(), changed: changeTime(info)}, nil
 }
 
 // createSeq creates seq unless somebody is faster.
@@ -147,9 +150,14 @@ func (d *directory) createSeq(s *fileSettings) error {
 	return nil
 }
 
-// create creates a file in the directory, with its mode whatever the umask.
+// create creates a file in the directory, with its mode whatever the umask. A
+// ticket that others may use has the mode unfinished until then.
 func (d *directory) create(name string, s *fileSettings) (*os.File, error) {
-	f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|openFlags, s.fileMode())
+	mode := s.fileMode()
+	if s.mode != 0 && name != seqName {
+		mode = unfinished
+	}
+	f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|openFlags, mode)
 	if err != nil || s.mode == 0 {
 		return f, err
 	}

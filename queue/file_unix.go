@@ -18,6 +18,10 @@ const (
 	// contentOffset is where the content of seq and of ticket files begins.
 	contentOffset = 0
 
+	// unfinished is the mode of a shared ticket that its owner has not given
+	// its mode yet. No other ticket has it.
+	unfinished fs.FileMode = 0
+
 	// closeBeforeRemove says that an open file cannot be removed.
 	closeBeforeRemove = false
 )

@@ -195,15 +195,7 @@ func TestF35PIDNamespacesContend(t *testing.T) {
 
 // Two users share a queue that lets them, whatever their umasks.
 func TestF21TwoUsers(t *testing.T) {
-	needRoot(t)
-	h := harness.New(t, faulttest.File(t))
-	// Both must get to the queue's directory.
-	for dir := filepath.Dir(h.Spec.Dir); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o777); err != nil {
-			t.Fatal(err)
-		}
-	}
-	h.Spec.Mode = 0o666
+	h := harness.New(t, twoUsers(t))
 	h.Section = 200 * time.Microsecond
 	users := []*harness.Process{h.Start(harness.As(1, 1)), h.Start(harness.As(2, 2))}
 	for _, w := range users {
@@ -216,6 +208,39 @@ func TestF21TwoUsers(t *testing.T) {
 		t.Errorf("%v; want that both can use it", v)
 	}
 	h.CheckNothingIsLeft()
+}
+
+// A user's process is killed when it has created its ticket's file and has not
+// given it the mode yet. The other user cannot open that file, and goes on.
+func TestF21KilledBeforeTheMode(t *testing.T) {
+	h := harness.New(t, twoUsers(t))
+	holder := h.Start(harness.As(2, 2))
+	holder.Lock().Granted() // there is a directory and a seq
+	victim := h.Start(harness.As(1, 1), underStrace(t, "-e", "trace=fchmod", "-e", "inject=fchmod:signal=KILL:when=1"))
+	victim.Lock()
+	victim.Ends()
+	waiter := h.Start(harness.As(2, 2))
+	call := waiter.Lock()
+	call.Registered()
+	holder.MustUnlock()
+	call.Granted()
+	waiter.MustUnlock()
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
+// twoUsers is a file queue that the users 1 and 2 can get at and share.
+func twoUsers(t *testing.T) harness.Spec {
+	t.Helper()
+	needRoot(t)
+	spec := faulttest.File(t)
+	for dir := filepath.Dir(spec.Dir); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	spec.Mode = 0o666
+	return spec
 }
 
 // Wherever a process is killed, seq is a whole number or not there.
