@@ -42,7 +42,7 @@ func WithStaleTimeout(d time.Duration) Option {
 // right to search for everyone who may read.
 //
 // Without it files are for their owner alone (0600, the directory 0700), and a
-// directory that belongs to another user (but root) or that others may write
+// directory that belongs to another user (but root) or that everybody may write
 // to is refused: whoever can write to it can take the lock away, or plant a
 // link.
 func WithFileMode(mode fs.FileMode) Option {
