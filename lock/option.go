@@ -42,10 +42,11 @@ func newOptions(opts []Option) (options, error) {
 //
 // Without it a waiter polls after 1 ms, then after twice as long each time, up to
 // 25 ms for each place in line and to 1 s. One who is told by the queue when its
-// turn comes polls every 25 ms if it is the first in line, and otherwise every
-// 100 ms for each place, up to 5 s, or with a lease a third of that. With it,
-// polls come as it says, whatever the place in line; a time below 1 ms is taken
-// for 1 ms. If newBackOff returns nil, that wait is as without it.
+// turn comes polls every 25 ms if only the holder is before it, and otherwise
+// every 100 ms for each place, up to 5 s or, where tickets have a lease, up to a
+// third of the lease. With it, polls come as it says, whatever the place in line;
+// a time below 1 ms is taken for 1 ms. If newBackOff returns nil, that wait is as
+// without it.
 func WithBackOff(newBackOff func() backoff.BackOff) Option {
 	return func(o *options) error {
 		if newBackOff == nil {

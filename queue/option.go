@@ -39,10 +39,13 @@ func WithStaleTimeout(d time.Duration) Option {
 
 // WithFileMode lets other users share a [File] queue: its files get these
 // permission bits, whatever the umask, and its directory the same with the
-// right to search for everyone who may read.
+// right to search for everyone who may read. Their group is the primary one of
+// the process that makes them, which the users of a mode like 0660 must have in
+// common. Below a directory with the sticky bit, only the user who has made the
+// queue's directory can remove it, so that it may stay, empty.
 //
 // Without it files are for their owner alone (0600, the directory 0700), and a
-// directory that belongs to another user (but root) or that others may write
+// directory that belongs to another user (but root) or that everybody may write
 // to is refused: whoever can write to it can take the lock away, or plant a
 // link.
 func WithFileMode(mode fs.FileMode) Option {

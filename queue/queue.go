@@ -57,7 +57,11 @@ type Ticket struct {
 //
 // All methods may be called concurrently. They obey ctx as far as the backend
 // can be interrupted, and return an error for which errors.Is(err, ctx.Err())
-// holds when ctx ended the call.
+// holds when ctx ended the call. With a ctx that has ended before, they fail like
+// that too, even where there is nothing to wait for; Remove alone may work.
+//
+// A queue with a String method is called what that returns in the errors of
+// package lock, others by their type.
 type TicketQueue interface {
 	// Register takes the next number and stands in line, in one step. If it
 	// returns an error, no ticket is left in line, or (when the backend could

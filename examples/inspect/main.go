@@ -104,7 +104,7 @@ func (s settings) check(surplus []string) error {
 	case len(surplus) > 0:
 		return fmt.Errorf("unexpected argument %q", surplus[0])
 	case (s.file == "") == (s.redis == ""):
-		return errors.New("say where the lock is, with -file or with -redis")
+		return errors.New("say where the lock is, with either -file or -redis")
 	case s.redis != "" && s.name == "":
 		return errors.New("say which lock it is with -name")
 	case s.file != "" && s.name != "":

@@ -247,8 +247,8 @@ func TestErrors(t *testing.T) {
 		words string
 		args  []string
 	}{
-		{"-file or with -redis", nil},
-		{"-file or with -redis", []string{"-file", "x", "-redis", "x:1", "-name", "x"}},
+		{"either -file or -redis", nil},
+		{"either -file or -redis", []string{"-file", "x", "-redis", "x:1", "-name", "x"}},
 		{"which lock", []string{"-redis", "x:1"}},
 		{"named by its directory", []string{"-file", "x", "-name", "x"}},
 		{"above 0", []string{"-file", "x", "-watch", "-1s"}},

@@ -74,7 +74,7 @@ type settings struct {
 func parse(args []string) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
-	flags.IntVar(&s.procs, "procs", 4, "how many `processes` to start, at least 2")
+	flags.IntVar(&s.procs, "procs", 4, "how many `processes` to start, from 2 to 100")
 	flags.IntVar(&s.rounds, "rounds", 120, "how many times each process takes the lock, at least 2")
 	flags.StringVar(&s.dir, "dir", os.TempDir(), "make the directory for the run in this `directory`")
 	flags.StringVar(&s.redis, "redis", "", "keep the queue in the Redis server at this `host:port`, or unix socket")
@@ -83,6 +83,9 @@ func parse(args []string) (settings, error) {
 	}
 	if flags.NArg() > 0 {
 		return s, fmt.Errorf("unexpected argument %q: see -help", flags.Arg(0))
+	}
+	if s.procs > 100 {
+		return s, errors.New("-procs must be from 2 to 100: a machine has no room for many more")
 	}
 	if s.procs < 2 || s.rounds < 2 {
 		return s, errors.New("-procs and -rounds must be at least 2: somebody must be left when one is killed")

@@ -109,6 +109,7 @@ func TestRejectsWhatMakesNoSense(t *testing.T) {
 	program := build(t)
 	for _, args := range [][]string{
 		{"-procs", "1"},
+		{"-procs", "101"},
 		{"-rounds", "1"},
 		{"-dir", filepath.Join(t.TempDir(), "missing")},
 		{"-redis", "127.0.0.1:1"}, // nobody listens there

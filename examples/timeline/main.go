@@ -12,7 +12,9 @@
 //
 // The picture is readable in light and in dark; a browser tells more about a bar
 // that is pointed at. The exit code is 1 if two were seen to hold the fair lock
-// at a time, or one to overtake another.
+// at a time, or one to overtake another. When it is interrupted, places in line
+// are left in Redis, under a name that nobody else uses; they lapse within a
+// minute.
 //
 // The files: main.go is the parent, worker.go the program that uses the lock,
 // picture.go draws.

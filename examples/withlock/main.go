@@ -15,8 +15,9 @@
 //
 // If the lock is lost, which on Redis happens when the server cannot be reached
 // for the length of a lease, the command gets SIGTERM, and SIGKILL after the
-// time of -grace. On Linux it is killed, too, when withlock itself is: nobody
-// runs without the lock.
+// time of -grace. On Linux it is killed, too, when withlock itself is. What the
+// command has started in turn gets none of these signals: it is the command's to
+// end, and runs on without the lock otherwise.
 //
 // Exit codes:
 //
@@ -130,7 +131,7 @@ func parse(args []string) (settings, error) {
 func (s settings) check() error {
 	switch {
 	case (s.file == "") == (s.redis == ""):
-		return errors.New("say where the lock is, with -file or with -redis")
+		return errors.New("say where the lock is, with either -file or -redis")
 	case s.redis != "" && s.name == "":
 		return errors.New("say which lock it is with -name")
 	case s.file != "" && s.name != "":
@@ -164,10 +165,10 @@ func (s settings) openQueue() (q queue.TicketQueue, closeQueue func(), err error
 
 func findCommand(name string) (int, error) {
 	_, err := exec.LookPath(name)
-	if errors.Is(err, fs.ErrPermission) {
-		return exitCannotRun, err
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		return exitNotFound, err
 	}
-	return exitNotFound, err
+	return exitCannotRun, err // if err is not nil: a directory, or not executable
 }
 
 // catchSignals catches what is passed on, but not what was ignored when this

@@ -386,8 +386,8 @@ func TestErrors(t *testing.T) {
 		words string
 		args  []string
 	}{
-		{exitUsage, "-file or with -redis", []string{"--", "true"}},
-		{exitUsage, "-file or with -redis", []string{"-file", directory, "-redis", "x:1", "-name", "x", "--", "true"}},
+		{exitUsage, "either -file or -redis", []string{"--", "true"}},
+		{exitUsage, "either -file or -redis", []string{"-file", directory, "-redis", "x:1", "-name", "x", "--", "true"}},
 		{exitUsage, "which lock", []string{"-redis", "x:1", "--", "true"}},
 		{exitUsage, "invalid port", []string{"-redis", "redis://x:y:z", "-name", "x", "--", os.Args[0]}},
 		{exitUsage, "named by its directory", []string{"-file", directory, "-name", "x", "--", "true"}},
@@ -400,6 +400,7 @@ func TestErrors(t *testing.T) {
 		{exitNotFound, "no-such-command", []string{"-file", directory, "--", "no-such-command"}},
 		{exitNotFound, "no such file", []string{"-file", directory, "--", "./no-such-command"}},
 		{exitCannotRun, "permission denied", []string{"-file", directory, "--", plain}},
+		{exitCannotRun, "is a directory", []string{"-file", directory, "--", filepath.Dir(plain)}},
 		{0, "usage: withlock", []string{"-help"}},
 	} {
 		if runtime.GOOS == "windows" && test.code != exitUsage {
