@@ -38,6 +38,8 @@
 // that it is the head; otherwise fsnotify, listening to the one file before it,
 // tells it. When that one becomes the head itself, it touches its file, so that
 // the next knows that it is the first in line and looks often from then on.
+// Nothing tells that a process has died. So the first of each process who waits is
+// woken now and then to look; see setAlarm.
 //
 // Everything in the directory is done through an os.Root, on regular files with
 // one name, and nothing is ever truncated when it is opened. gofrs/flock opens
@@ -212,6 +214,10 @@ func (q *File) Lease() time.Duration { return q.settings.stale }
 
 // Watch implements [Watcher]. It is for tickets that this process has taken.
 // Granted comes only from a ticket of this process; another process gives hints.
+//
+// The first of this process who waits gets a Look every 40 ms while all the tickets
+// in front, more than one, are of one process, which may die with all of them, and
+// after 100 ms for each process if they are of several, up to 5 s.
 func (q *File) Watch(ctx context.Context, t Ticket) (wake <-chan Wake, stop func(), err error) {
 	stop = func() {}
 	err = q.within(ctx, false, func(d *directory) error {

@@ -69,6 +69,10 @@ type directory struct {
 	// has left: a seq that was damaged does not tell it any more.
 	highest int64
 
+	// alarm wakes the first of this process who waits, now and then; see setAlarm.
+	// nil if it is not set.
+	alarm *time.Timer
+
 	// undead has the tickets whose owners are gone but whose files could not
 	// be removed. They are not in line.
 	undead map[string]struct{}

@@ -15,3 +15,13 @@ func SkipOnWindows(t *testing.T, why string) {
 		t.Skip("on Windows " + why)
 	}
 }
+
+// AlarmIsSet reports whether the first of this process who waits in q's directory
+// will be woken to look.
+func AlarmIsSet(q *File) bool {
+	d := useDirectory(q.settings.path)
+	defer d.done()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.alarm != nil
+}

@@ -125,6 +125,7 @@ func (d *directory) forget(i int) {
 // held, and the caller has a use of its own.
 func (d *directory) drop(t *ownTicket) {
 	delete(d.own, t.name)
+	d.setAlarm()
 	d.listen(t, nil)
 	t.bell.ring(Look) // it shall find out
 	t.close()

@@ -173,7 +173,10 @@ func (d *directory) judge(ctx context.Context, s *fileSettings, suspects []*line
 		}
 		gone = gone || out
 	}
-	return gone, nil
+	if gone {
+		err = l.evictHeads() // who dies often has others with it
+	}
+	return gone, err
 }
 
 // foreignPosition is position for a ticket that another process took, of which

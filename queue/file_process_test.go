@@ -361,6 +361,21 @@ func TestFileCleanupRacesRegisterInProcess(t *testing.T) {
 	f.wantNoDirectory()
 }
 
+// crowdWorker takes FIFOLOCK_ROUNDS tickets and keeps them until it is killed.
+func crowdWorker(q *queue.File) error {
+	tickets, err := strconv.Atoi(os.Getenv("FIFOLOCK_ROUNDS"))
+	if err != nil {
+		return err
+	}
+	for range tickets {
+		if _, err := q.Register(context.Background()); err != nil {
+			return err
+		}
+	}
+	say("registered")
+	select {}
+}
+
 // wokenWorker enters the section FIFOLOCK_ROUNDS times, and looks whether it is
 // its turn only when it is told to.
 func wokenWorker(q *queue.File) error {
@@ -415,5 +430,46 @@ func TestFileSeqRestored(t *testing.T) {
 	between.release()
 	f.awaitPosition(last, 0)
 	f.release(last)
+	f.wantNoDirectory()
+}
+
+// A process dies with all its tickets, the holder's and those behind it: who comes
+// next hears of it without having looked by itself.
+func TestFileWatchBehindDeadProcess(t *testing.T) {
+	f := newFileFixture(t)
+	const tickets = 200
+	dead := f.start("crowd", []string{fmt.Sprint("FIFOLOCK_ROUNDS=", tickets)})
+	dead.expect("registered")
+	next := f.register()
+	if next.Ahead != tickets {
+		t.Fatalf("%d are ahead, want %d", next.Ahead, tickets)
+	}
+	wake := f.watch(next)
+	behind := f.register()
+	wakeBehind := f.watch(behind)
+	dead.kill()
+	f.awaitWoken(next, wake, 0)
+	f.release(next)
+	f.awaitWoken(behind, wakeBehind, 0)
+	f.release(behind)
+	f.wantNoDirectory()
+}
+
+// The one whose turn comes before it is of another process that dies later, when
+// the first of this process has left.
+func TestFileWatchBehindProcessThatDiesLater(t *testing.T) {
+	f := newFileFixture(t)
+	first := f.register()
+	dead := f.start("crowd", []string{"FIFOLOCK_ROUNDS=3"})
+	dead.expect("registered")
+	next := f.register()
+	wake := f.watch(next)
+	for queue.AlarmIsSet(f.q) { // the first holds, and so need not be woken
+		time.Sleep(time.Millisecond)
+	}
+	f.release(first)
+	dead.kill()
+	f.awaitWoken(next, wake, 0)
+	f.release(next)
 	f.wantNoDirectory()
 }

@@ -9,6 +9,7 @@ var fileRoles = map[string]func(*queue.File) error{
 	"file-hold":      holdWorker,
 	"file-count":     countWorker,
 	"file-churn":     churnWorker,
+	"file-crowd":     crowdWorker,
 	"file-woken":     wokenWorker,
 	"file-starving":  starvingWorker,
 	"file-deaf":      deafWorker,

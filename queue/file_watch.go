@@ -26,6 +26,7 @@ func (d *directory) watch(t Ticket) (wake <-chan Wake, stop func(), err error) {
 	if ahead != t.Ahead {
 		put(listener, Look) // the line has moved since the caller has seen it
 	}
+	d.setAlarm()
 	d.retain()
 	return listener, sync.OnceFunc(func() { d.unwatch(own, listener) }), nil
 }

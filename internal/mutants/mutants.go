@@ -284,6 +284,27 @@ var mutants = []mutant{
 		tests: fileTests,
 	},
 	{
+		name:  "file: nobody looks whether a process has died with all its tickets",
+		file:  "queue/file_alarm.go",
+		old:   "		own.bell.ring(Look)\n",
+		new:   "		_ = own\n",
+		tests: fileTests,
+	},
+	{
+		name:  "file: the next of this process is not looked after when the first has left",
+		file:  "queue/file_line.go",
+		old:   "	d.setAlarm()\n",
+		new:   "",
+		tests: fileTests,
+	},
+	{
+		name:  "file: an older seq that was put back is believed",
+		file:  "queue/file_seq.go",
+		old:   " && !l.changed.After(d.seenAt)",
+		new:   "",
+		tests: fileTests,
+	},
+	{
 		name:  "file: the new head does not tell the next in line",
 		file:  "queue/file_position.go",
 		old:   "	if d.foreignNext() {\n",

@@ -34,6 +34,30 @@ func TestX03KillHolder(t *testing.T) {
 			t.Errorf("half of the kills took more than %v", p50)
 		}
 	})
+	t.Run("file, and those behind it with it", func(t *testing.T) {
+		const kills, waiters = 10, 100
+		h := harness.New(t, faulttest.File(t))
+		var gaps []time.Duration
+		for range kills {
+			holder, next := h.Start(), h.Start()
+			holder.Lock().Granted()
+			for range waiters {
+				holder.Lock().Registered()
+			}
+			call := next.Lock()
+			call.Registered()
+			holder.Kill()
+			gaps = append(gaps, faulttest.Since(holder.KilledAt(), call.Granted()))
+			next.MustUnlock()
+		}
+		h.Check()
+		h.CheckNothingIsLeft()
+		p50, p99 := faulttest.Quantiles(gaps)
+		t.Logf("from kill -9 of the holder and %d behind it to the next grant: p50 %v, p99 %v", waiters, p50, p99)
+		if p50 > faulttest.Soon {
+			t.Errorf("half of the kills took more than %v", p50)
+		}
+	})
 	t.Run("redis", func(t *testing.T) {
 		const lease = 500 * time.Millisecond
 		h := harness.New(t, faulttest.Redis(t, lease))
