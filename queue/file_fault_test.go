@@ -644,6 +644,25 @@ func TestFileMode(t *testing.T) {
 	}
 }
 
+// A directory below one with the setgid bit gets that bit, and its files their
+// group by it, also where the umask is made up for.
+func TestFileModeBelowSetgid(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o022))
+	f := newFileFixture(t, queue.WithFileMode(0o660))
+	f.must("Chmod", os.Chmod(filepath.Dir(f.dir), 0o755|fs.ModeSetgid))
+	other := filepath.Join(filepath.Dir(f.dir), "other")
+	f.must("Mkdir", os.Mkdir(other, 0o770))
+	want, err := os.Stat(other)
+	f.must("Stat", err)
+	ticket := f.register()
+	got, err := os.Stat(f.dir)
+	f.must("Stat", err)
+	if got.Mode()&fs.ModeSetgid != want.Mode()&fs.ModeSetgid || got.Mode().Perm() != 0o770 {
+		t.Errorf("the mode is %v, want 0770 and the setgid bit of %v", got.Mode(), want.Mode())
+	}
+	f.release(ticket)
+}
+
 // When nothing is in use, nothing is open.
 func TestFileLeavesNothingOpen(t *testing.T) {
 	if _, err := os.ReadDir("/proc/self/fd"); err != nil {

@@ -84,7 +84,8 @@ func rootInfo(root *os.Root, s *fileSettings, created bool) (fs.FileInfo, error)
 		return nil, err
 	}
 	defer f.Close()
-	if err := f.Chmod(s.directoryMode()); err != nil {
+	// With the bit that it may have from above, which gives its files its group.
+	if err := f.Chmod(s.directoryMode() | info.Mode()&fs.ModeSetgid); err != nil {
 		return nil, err
 	}
 	return f.Stat()

@@ -40,9 +40,10 @@ func WithStaleTimeout(d time.Duration) Option {
 // WithFileMode lets other users share a [File] queue: its files get these
 // permission bits, whatever the umask, and its directory the same with the
 // right to search for everyone who may read. Their group is the primary one of
-// the process that makes them, which the users of a mode like 0660 must have in
-// common. Below a directory with the sticky bit, only the user who has made the
-// queue's directory can remove it, so that it may stay, empty.
+// the process that makes them, or that of the directory above if it has the
+// setgid bit; the users of a mode like 0660 must have it in common. Below a
+// directory with the sticky bit, only the user who has made the queue's directory
+// can remove it, so that it may stay, empty.
 //
 // Without it files are for their owner alone (0600, the directory 0700), and a
 // directory that belongs to another user (but root) or that everybody may write
