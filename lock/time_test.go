@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -277,6 +278,10 @@ func TestCallsReturnWhenTheContextEndsAndTheBackendHangs(t *testing.T) {
 				}
 				if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took >= time.Second+100*time.Millisecond {
 					t.Errorf("returned %v after %v", err, took)
+				}
+				never := strings.HasSuffix(method, "Register") // stood in line
+				if never != strings.Contains(err.Error(), "before the queue answered") {
+					t.Errorf("returned %q, and whether it stood in line is not what that says", err)
 				}
 				close(free) // the backend is back
 				synctest.Wait()

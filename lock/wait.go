@@ -18,7 +18,7 @@ func (m *Mutex) register(ctx context.Context) (*heartbeat, error) {
 		}
 	})
 	if err != nil {
-		return nil, err
+		return nil, unanswered(ctx, err)
 	}
 	return m.startHeartbeat(t, sent), nil
 }
@@ -40,9 +40,18 @@ func (m *Mutex) tryRegister(ctx context.Context) (*heartbeat, error) {
 		}
 	})
 	if !r.ok || err != nil {
-		return nil, err
+		return nil, unanswered(ctx, err)
 	}
 	return m.startHeartbeat(r.ticket, sent), nil
+}
+
+// unanswered says of a call that ended with ctx, before it had a ticket, what it
+// had waited for.
+func unanswered(ctx context.Context, err error) error {
+	if err == nil || err != ctx.Err() {
+		return err
+	}
+	return fmt.Errorf("%w before the queue answered", err)
 }
 
 // await waits until h's ticket owns the lock, and returns nil then. Otherwise

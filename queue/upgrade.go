@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -193,10 +194,10 @@ type Lister interface {
 // Members lists who is in line, the head first. Without [Lister] it returns
 // an error for which errors.Is(err, errors.ErrUnsupported) holds.
 func Members(ctx context.Context, q TicketQueue) ([]Member, error) {
-	if q, ok := q.(Lister); ok {
-		return q.Members(ctx)
+	if l, ok := q.(Lister); ok {
+		return l.Members(ctx)
 	}
-	return nil, errors.ErrUnsupported
+	return nil, fmt.Errorf("list the members of %T, which is no queue.Lister: %w", q, errors.ErrUnsupported)
 }
 
 // Member is somebody in line, as [Members] shows them to people. Only Ticket
