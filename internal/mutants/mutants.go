@@ -258,8 +258,8 @@ var mutants = []mutant{
 	{
 		name:  "file: nobody is ever evicted",
 		file:  "queue/file_judge.go",
-		old:   "		if verdict == dead {\n			err = l.bury(e, probe)\n		}\n",
-		new:   "		if verdict == dead {\n			probe.Unlock()\n			verdict = alive\n		}\n",
+		old:   "		if verdict == dead {\n			err = l.bury(e, probe, dead)\n		}\n",
+		new:   "		if verdict == dead {\n			if probe != nil {\n				probe.Unlock()\n			}\n			verdict = alive\n		}\n",
 		tests: fileTests,
 	},
 	{
@@ -303,6 +303,13 @@ var mutants = []mutant{
 		old:   " && !l.changed.After(d.seenAt)",
 		new:   "",
 		tests: fileTests,
+	},
+	{
+		name:  "file: a shared ticket that never got its mode counts as alive",
+		file:  "queue/file_judge.go",
+		old:   "	return err == nil && info.Mode() == unfinished",
+		new:   "	return err == nil && info.Mode() == unfinished && false",
+		tests: []string{"-run", "F21", "./internal/faulttest/file"},
 	},
 	{
 		name:  "file: the new head does not tell the next in line",
