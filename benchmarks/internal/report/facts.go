@@ -28,6 +28,14 @@ type Facts struct {
 	Modules     map[string]string // the versions of the peers' modules
 }
 
+// repetitions is how often each case was run, in words.
+func (f Facts) repetitions() string {
+	if f.Repetitions == 1 {
+		return "1 repetition"
+	}
+	return fmt.Sprintf("%d repetitions", f.Repetitions)
+}
+
 // GatherFacts asks this machine.
 func GatherFacts(modules []string) Facts {
 	f := Facts{

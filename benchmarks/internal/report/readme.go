@@ -48,13 +48,13 @@ func percent(v float64) string {
 func (r *Results) WriteFigures(w io.Writer) error {
 	var b strings.Builder
 	f := r.Facts
-	fmt.Fprintf(&b, "Measured on %s with fifolock %s, %s, on %d cores of %s; medians of %d repetition(s) in which the locks took turns. ",
-		f.Date, f.Revision, f.Go, f.Cores, f.CPU, f.Repetitions)
+	fmt.Fprintf(&b, "Measured on %s with fifolock %s, %s, on %d cores of %s; medians of %s, in which the locks took turns. ",
+		f.Date, f.Revision, f.Go, f.Cores, f.CPU, f.repetitions())
 	if f.Quick {
 		b.WriteString("**A quick run: the figures are rough.** ")
 	}
-	b.WriteString("Of fifolock the table has what was measured, of the others how many times that it was: ")
-	b.WriteString("16 goroutines that hold the lock for 5 ms each, 64 that do nothing with it, and one that is alone. Less is better, but of acquisitions.\n\n")
+	b.WriteString("The rows of fifolock have what was measured, those below each the multiple of it: ")
+	b.WriteString("16 goroutines that hold the lock for 5 ms each, 64 that do nothing with it, and one that is alone. Less is better, except for acquisitions.\n\n")
 	headings := []string{""}
 	for _, c := range shownFigures {
 		headings = append(headings, c.heading)

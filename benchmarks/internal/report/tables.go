@@ -34,7 +34,7 @@ func (r *Results) writeFacts(b *strings.Builder) {
 		b.WriteString("**A quick run: the figures are rough.**\n\n")
 	}
 	fmt.Fprintf(b, "%s, %d cores, %.0f GiB, %s. ", f.CPU, f.Cores, f.MemoryGiB, f.Kernel)
-	fmt.Fprintf(b, "Figures are medians of %d repetition(s) in which the peers took turns; a maximum is that of all of them, overtakes are counted over all of them. A ratio is the median of the ratios of each repetition.\n\n", f.Repetitions)
+	fmt.Fprintf(b, "Figures are medians of %s, in which the peers took turns; a maximum is that of all of them, overtakes are counted over all of them. A ratio is the median of the ratios of each repetition.\n\n", f.repetitions())
 	for _, s := range slices.Sorted(maps.Keys(f.Servers)) {
 		fmt.Fprintf(b, "* %s: %s\n", s, f.Servers[s])
 	}
