@@ -6,9 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fifolock/fifolock/internal/memqueue"
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
+	"github.com/fifolock/fifolock/queue/memqueue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 // same makes every value of a line the same one.
@@ -31,7 +33,7 @@ func TestSixMethods(t *testing.T) {
 func TestFile(t *testing.T) {
 	runSuite(t, func(t *testing.T) func() queue.TicketQueue {
 		dir := filepath.Join(t.TempDir(), "queue")
-		return func() queue.TicketQueue { return queue.NewFile(dir) }
+		return func() queue.TicketQueue { return filequeue.New(dir) }
 	})
 }
 
@@ -41,21 +43,21 @@ func TestFileWithStaleTimeout(t *testing.T) {
 	}
 	runSuite(t, func(t *testing.T) func() queue.TicketQueue {
 		dir := filepath.Join(t.TempDir(), "queue")
-		return func() queue.TicketQueue { return queue.NewFile(dir, queue.WithStaleTimeout(10*time.Second)) }
+		return func() queue.TicketQueue { return filequeue.New(dir, filequeue.WithStaleTimeout(10*time.Second)) }
 	})
 }
 
 func TestFileWithSixMethods(t *testing.T) {
 	runSuite(t, func(t *testing.T) func() queue.TicketQueue {
 		dir := filepath.Join(t.TempDir(), "queue")
-		return func() queue.TicketQueue { return memqueue.Six(queue.NewFile(dir)) }
+		return func() queue.TicketQueue { return memqueue.Six(filequeue.New(dir)) }
 	})
 }
 
 func TestRedis(t *testing.T) {
 	runSuite(t, func(t *testing.T) func() queue.TicketQueue {
 		client, name := redistest.Client(t), redistest.Name(t)
-		return func() queue.TicketQueue { return queue.NewRedis(client, name) }
+		return func() queue.TicketQueue { return redisqueue.New(client, name) }
 	})
 }
 
@@ -63,20 +65,20 @@ func TestRedis(t *testing.T) {
 func TestRedisClients(t *testing.T) {
 	runSuite(t, func(t *testing.T) func() queue.TicketQueue {
 		name := redistest.Name(t)
-		return func() queue.TicketQueue { return queue.NewRedis(redistest.Client(t), name) }
+		return func() queue.TicketQueue { return redisqueue.New(redistest.Client(t), name) }
 	})
 }
 
 func TestRedisWithSixMethods(t *testing.T) {
 	runSuite(t, func(t *testing.T) func() queue.TicketQueue {
 		client, name := redistest.Client(t), redistest.Name(t)
-		return func() queue.TicketQueue { return memqueue.Six(queue.NewRedis(client, name)) }
+		return func() queue.TicketQueue { return memqueue.Six(redisqueue.New(client, name)) }
 	})
 }
 
 func TestMiniredis(t *testing.T) {
 	runSuite(t, func(t *testing.T) func() queue.TicketQueue {
 		client, name := redistest.ClientOf(t, redistest.Miniredis(t)), redistest.Name(t)
-		return func() queue.TicketQueue { return queue.NewRedis(client, name) }
+		return func() queue.TicketQueue { return redisqueue.New(client, name) }
 	})
 }

@@ -1,8 +1,8 @@
 // Package lock makes a fair mutex of a ticket queue: whoever came first is
 // served first, between goroutines, processes and machines.
 //
-//	m := lock.New(queue.NewFile("/var/lock/report")) // between processes, no server
-//	m := lock.New(queue.NewRedis(client, "report"))  // between machines
+//	m := lock.New(filequeue.New("/var/lock/report")) // between processes, no server
+//	m := lock.New(redisqueue.New(client, "report"))  // between machines
 //
 //	if err := m.Lock(ctx); err != nil {
 //		return err
@@ -20,8 +20,8 @@
 //
 // # What is promised
 //
-//   - At most one holder at a time. On a [queue.File] without a stale timeout:
-//     unconditionally, as long as the holder lives. On a [queue.Redis]: as long
+//   - At most one holder at a time. On a [filequeue.Queue] without a stale timeout:
+//     unconditionally, as long as the holder lives. On a [redisqueue.Queue]: as long
 //     as the holder's lease is renewed; when it cannot be, [Mutex.Lost] is
 //     closed before the lease ends, by the holder's own monotonic clock.
 //   - Grants in the order of tickets. If one Lock has returned from

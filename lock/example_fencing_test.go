@@ -7,7 +7,7 @@ import (
 	"log"
 
 	"github.com/fifolock/fifolock/lock"
-	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
 )
 
 // storage refuses a token that is lower than the highest it has seen. In SQL it
@@ -35,14 +35,14 @@ func ExampleMutex_Token() {
 	ctx := context.Background()
 	var s storage
 
-	slow := lock.New(queue.NewFile(dir))
+	slow := lock.New(filequeue.New(dir))
 	if err := slow.Lock(ctx); err != nil {
 		log.Fatal(err)
 	}
 	token := slow.Token()
 	slow.Unlock() // stands for a lease that ran out while the machine slept
 
-	next := lock.New(queue.NewFile(dir))
+	next := lock.New(filequeue.New(dir))
 	if err := next.Lock(ctx); err != nil {
 		log.Fatal(err)
 	}

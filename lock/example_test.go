@@ -11,10 +11,13 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+	"github.com/redis/go-redis/v9"
+
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
 	"github.com/fifolock/fifolock/queue/queuetest"
-	"github.com/redis/go-redis/v9"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 // temporaryDirectory makes a directory for an example.
@@ -32,7 +35,7 @@ func Example() {
 	dir, remove := temporaryDirectory() // /var/lock/report, say
 	defer remove()
 
-	m := lock.New(queue.NewFile(dir))
+	m := lock.New(filequeue.New(dir))
 	if err := m.Lock(context.Background()); err != nil {
 		log.Fatal(err)
 	}
@@ -47,7 +50,7 @@ func Example_redis() {
 	client := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
 	defer client.Close()
 
-	m := lock.New(queue.NewRedis(client, "report"))
+	m := lock.New(redisqueue.New(client, "report"))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := m.Lock(ctx); err != nil {
@@ -61,7 +64,7 @@ func Example_redis() {
 
 // Mistakes in the arguments are told by the first call.
 func ExampleNew() {
-	m := lock.New(queue.NewFile(""))
+	m := lock.New(filequeue.New(""))
 	fmt.Println(m.Lock(context.Background()) != nil)
 	// Output: true
 }
@@ -71,7 +74,7 @@ func ExampleMutex() {
 	dir, remove := temporaryDirectory()
 	defer remove()
 
-	m := lock.New(queue.NewFile(dir))
+	m := lock.New(filequeue.New(dir))
 	count := 0
 	var group sync.WaitGroup
 	for range 10 {
@@ -94,13 +97,13 @@ func ExampleMutex_Lock_deadline() {
 	dir, remove := temporaryDirectory()
 	defer remove()
 
-	holder := lock.New(queue.NewFile(dir))
+	holder := lock.New(filequeue.New(dir))
 	if err := holder.Lock(context.Background()); err != nil {
 		log.Fatal(err)
 	}
 	defer holder.Unlock()
 
-	m := lock.New(queue.NewFile(dir))
+	m := lock.New(filequeue.New(dir))
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
 	err := m.Lock(ctx)
@@ -114,7 +117,7 @@ func ExampleMutex_TryLock() {
 	defer remove()
 
 	for _, host := range []string{"first host", "second host"} {
-		m := lock.New(queue.NewFile(dir))
+		m := lock.New(filequeue.New(dir))
 		ok, err := m.TryLock(context.Background())
 		if err != nil {
 			log.Fatal(err)
@@ -136,7 +139,7 @@ func ExampleMutex_Unlock() {
 	dir, remove := temporaryDirectory()
 	defer remove()
 
-	m := lock.New(queue.NewFile(dir))
+	m := lock.New(filequeue.New(dir))
 	if err := m.Lock(context.Background()); err != nil {
 		log.Fatal(err)
 	}
@@ -163,7 +166,7 @@ func ExampleMutex_Do() {
 	dir, remove := temporaryDirectory()
 	defer remove()
 
-	m := lock.New(queue.NewFile(dir))
+	m := lock.New(filequeue.New(dir))
 	err := m.Do(context.Background(), func(ctx context.Context) error {
 		fmt.Println("working")
 		return errors.New("out of paper")
@@ -180,7 +183,7 @@ func ExampleMutex_Do_lost() {
 	dir, remove := temporaryDirectory()
 	defer remove()
 
-	m := lock.New(queue.NewFile(dir, queue.WithStaleTimeout(time.Second)))
+	m := lock.New(filequeue.New(dir, filequeue.WithStaleTimeout(time.Second)))
 	err := m.Do(context.Background(), func(ctx context.Context) error {
 		remove() // as good as a Redis server that has lost its data
 		<-ctx.Done()
@@ -198,7 +201,7 @@ func ExampleMutex_Lost() {
 	dir, remove := temporaryDirectory()
 	defer remove()
 
-	m := lock.New(queue.NewFile(dir, queue.WithStaleTimeout(time.Second)))
+	m := lock.New(filequeue.New(dir, filequeue.WithStaleTimeout(time.Second)))
 	if err := m.Lock(context.Background()); err != nil {
 		log.Fatal(err)
 	}
@@ -224,7 +227,7 @@ func ExampleMutex_Locker() {
 	dir, remove := temporaryDirectory()
 	defer remove()
 
-	changed := sync.NewCond(lock.New(queue.NewFile(dir)).Locker())
+	changed := sync.NewCond(lock.New(filequeue.New(dir)).Locker())
 	var jobs []string
 	done := make(chan struct{})
 	go func() {
@@ -262,7 +265,7 @@ func ExampleTrace() {
 		Released:        func(t queue.Ticket, held time.Duration) { fmt.Println("released") },
 		Evicted:         func(t queue.Ticket) { fmt.Println("somebody in line has died") },
 	}
-	m := lock.New(queue.NewFile(dir), lock.WithTrace(trace))
+	m := lock.New(filequeue.New(dir), lock.WithTrace(trace))
 	if err := m.Lock(context.Background()); err != nil {
 		log.Fatal(err)
 	}
@@ -281,7 +284,7 @@ func ExampleWithTrace() {
 	defer remove()
 
 	held := 0
-	m := lock.New(queue.NewFile(dir), lock.WithTrace(&lock.Trace{
+	m := lock.New(filequeue.New(dir), lock.WithTrace(&lock.Trace{
 		Released: func(queue.Ticket, time.Duration) { held++ },
 	}))
 	for range 3 {
@@ -299,7 +302,7 @@ func ExampleWithBackOff() {
 	dir, remove := temporaryDirectory()
 	defer remove()
 
-	m := lock.New(queue.NewFile(dir), lock.WithBackOff(func() backoff.BackOff {
+	m := lock.New(filequeue.New(dir), lock.WithBackOff(func() backoff.BackOff {
 		return backoff.NewConstantBackOff(50 * time.Millisecond)
 	}))
 	fmt.Println(m.Do(context.Background(), func(context.Context) error { return nil }))
@@ -311,7 +314,7 @@ func ExampleWithReleaseTimeout() {
 	dir, remove := temporaryDirectory()
 	defer remove()
 
-	m := lock.New(queue.NewFile(dir), lock.WithReleaseTimeout(2*time.Second))
+	m := lock.New(filequeue.New(dir), lock.WithReleaseTimeout(2*time.Second))
 	fmt.Println(m.Do(context.Background(), func(context.Context) error { return nil }))
 	// Output: <nil>
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"sync"
 
-	"github.com/fifolock/fifolock/internal/memqueue"
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/memqueue"
 )
 
 // faulty is a queue in memory whose calls a test can make fail, in both ways:
@@ -77,9 +77,9 @@ func (f *faulty) TryRegister(ctx context.Context) (t queue.Ticket, ok bool, err 
 	return t, ok, err
 }
 
-func (f *faulty) Position(ctx context.Context, t queue.Ticket) (ahead int, err error) {
-	err = f.around(ctx, "Position", func() error { ahead, err = f.Queue.Position(ctx, t); return err })
-	return ahead, err
+func (f *faulty) Position(ctx context.Context, t queue.Ticket) (place queue.Place, err error) {
+	err = f.around(ctx, "Position", func() error { place, err = f.Queue.Position(ctx, t); return err })
+	return place, err
 }
 
 // Watch has its stop around too, as the method "stop".

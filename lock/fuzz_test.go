@@ -17,6 +17,8 @@ import (
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 // hostileBackOff gives the times that it was made of, over and over.
@@ -80,13 +82,15 @@ func FuzzOptions(f *testing.F) {
 	client := redistest.Client(f)
 	f.Fuzz(func(t *testing.T, flags byte, staleTimeout int64, fileMode uint32, releaseTimeout int64, program []byte) {
 		var calls atomic.Int64
-		var queueOptions []queue.Option
+		var fileOptions []filequeue.Option
+		var redisOptions []redisqueue.Option
 		var lockOptions []lock.Option
 		if flags&stale != 0 {
-			queueOptions = append(queueOptions, queue.WithStaleTimeout(time.Duration(staleTimeout)))
+			fileOptions = append(fileOptions, filequeue.WithStaleTimeout(time.Duration(staleTimeout)))
+			redisOptions = append(redisOptions, redisqueue.WithLease(time.Duration(staleTimeout)))
 		}
 		if flags&mode != 0 {
-			queueOptions = append(queueOptions, queue.WithFileMode(fs.FileMode(fileMode)))
+			fileOptions = append(fileOptions, filequeue.WithFileMode(fs.FileMode(fileMode)))
 		}
 		if flags&release != 0 {
 			lockOptions = append(lockOptions, lock.WithReleaseTimeout(time.Duration(releaseTimeout)))
@@ -99,15 +103,16 @@ func FuzzOptions(f *testing.F) {
 				return &hostileBackOff{times: hostileTimes(program), calls: &calls}
 			}))
 		}
-		make := func() queue.TicketQueue { return queue.NewFile(filepath.Join(busyDir(t), "queue"), queueOptions...) }
+		make := func() queue.TicketQueue { return filequeue.New(filepath.Join(busyDir(t), "queue"), fileOptions...) }
 		if flags&onRedis != 0 {
-			make = func() queue.TicketQueue { return queue.NewRedis(client, redistest.Name(t), queueOptions...) }
+			make = func() queue.TicketQueue { return redisqueue.New(client, redistest.Name(t), redisOptions...) }
 		}
 		o := optionsTest{T: t, client: client, calls: &calls, q: make(), opts: lockOptions}
 		// What may end a hold, or leave a ticket behind, although everything
 		// works: a lease that a slow machine does not keep, and no time to release.
 		o.hasty = flags&release != 0 && time.Duration(releaseTimeout) < time.Minute
 		o.frail = flags&stale != 0 && time.Duration(staleTimeout) < time.Minute || o.hasty
+		o.leased = flags&(onRedis|stale) != 0
 		o.check()
 	})
 }
@@ -135,6 +140,7 @@ type optionsTest struct {
 	opts   []lock.Option
 	frail  bool // a hold may end by itself, and an Unlock fail
 	hasty  bool // an Unlock may fail
+	leased bool // a ticket ends by itself
 }
 
 func (o *optionsTest) check() {
@@ -164,7 +170,7 @@ func (o *optionsTest) check() {
 	}
 
 	// One who waits until it is its turn gets it.
-	if o.hasty && queue.Lease(o.q) > 0 {
+	if o.hasty && o.leased {
 		_ = o.unlock(m)
 		return // a ticket for whose removal there was no time lasts as long as its lease
 	}

@@ -67,7 +67,7 @@ func (m *Mutex) startHeartbeat(t queue.Ticket, sent time.Time) *heartbeat {
 		q:      m.queue,
 		trace:  &m.options.trace,
 		ticket: t,
-		lease:  queue.Lease(m.queue),
+		lease:  t.Lease,
 		lost:   make(chan struct{}),
 	}
 	h.mu.Lock()

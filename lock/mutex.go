@@ -134,7 +134,7 @@ func (m *Mutex) lock(ctx context.Context, began time.Time) error {
 		}
 		// Evicted. A queue that evicts everybody at once must not be a busy loop.
 		if again == nil {
-			again = m.newPacer()
+			again = m.newPacer(h.ticket.Lease)
 		}
 		if err := sleep(ctx, again.next(noPlace)); err != nil {
 			return err

@@ -12,9 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/fifolock/fifolock/internal/memqueue"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
+	"github.com/fifolock/fifolock/queue/memqueue"
 )
 
 func TestMisuseIsReportedByTheFirstCall(t *testing.T) {
@@ -71,7 +72,7 @@ func TestErrorsNameTheOperationAndTheLock(t *testing.T) {
 // The errors of a queue may name it, as those of the queues here do.
 func TestErrorsNameTheLockOnce(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "queue")
-	q := queue.NewFile(dir)
+	q := filequeue.New(dir)
 	m := lock.New(q)
 	mustLock(t, m)
 	if err := os.RemoveAll(dir); err != nil {

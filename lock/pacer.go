@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-
-	"github.com/fifolock/fifolock/queue"
 )
 
 const (
@@ -43,14 +41,14 @@ type pacer struct {
 	longest time.Duration // how long one who will be woken waits at most
 }
 
-func (m *Mutex) newPacer() *pacer {
+func (m *Mutex) newPacer(lease time.Duration) *pacer {
 	if m.options.newBackOff != nil {
 		if b := m.options.newBackOff(); b != nil {
 			return &pacer{backoff: b, custom: true}
 		}
 	}
 	p := &pacer{backoff: newBackOff(), longest: longest}
-	if lease := queue.Lease(m.queue); lease > 0 {
+	if lease > 0 {
 		p.longest = lease / beatsPerLease
 	}
 	return p

@@ -12,9 +12,9 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
-	"github.com/fifolock/fifolock/internal/memqueue"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/memqueue"
 )
 
 const lease = 30 * time.Second
@@ -487,10 +487,10 @@ func TestHintWhileALookIsUnderWay(t *testing.T) {
 			}
 			return nil
 		})
-		q.wake <- queue.Look
+		q.wake <- queue.WakeHint
 		synctest.Wait()
 		mustUnlock(t, holder)
-		q.wake <- queue.Look
+		q.wake <- queue.WakeHint
 		synctest.Wait()
 		close(answered)
 		if took := (<-served).Sub(began); took > 0 {
@@ -793,7 +793,7 @@ func TestAWakeUpIsAHint(t *testing.T) {
 		served := make(chan error, 1)
 		go func() { served <- waiter.Lock(t.Context()) }()
 		for range 1000 {
-			q.wakes <- queue.Look
+			q.wakes <- queue.WakeHint
 		}
 		synctest.Wait()
 		select {
@@ -828,7 +828,7 @@ func TestGrantedIsNotBelievedAfterTheLease(t *testing.T) {
 			}
 			return nil
 		})
-		q.wakes <- queue.Look // the waiter hangs in Position from here on
+		q.wakes <- queue.WakeHint // the waiter hangs in Position from here on
 		time.Sleep(2 * lease)
 		if err := holder.Unlock(); !errors.Is(err, lock.ErrLost) {
 			t.Errorf("Unlock returned %v, want ErrLost", err)

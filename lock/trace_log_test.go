@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/fifolock/fifolock/internal/memqueue"
 	"github.com/fifolock/fifolock/lock"
+	"github.com/fifolock/fifolock/queue/memqueue"
 )
 
 func ExampleLogTrace() {

@@ -118,7 +118,7 @@ func (m *Mutex) own(h *heartbeat, began time.Time) (before *hold, err error) {
 func (m *Mutex) waitForHead(ctx context.Context, h *heartbeat) (err error) {
 	wake, stop := m.watch(ctx, h.ticket)
 	defer func() { unwatch(stop, err) }()
-	p := m.newPacer()
+	p := m.newPacer(h.ticket.Lease)
 	p.watched = wake != nil
 	w := watcher{mutex: m, heartbeat: h, pacer: p, wake: wake, ahead: h.ticket.Ahead}
 	defer func() { err = w.explain(ctx, err) }()
@@ -131,7 +131,7 @@ func (m *Mutex) waitForHead(ctx context.Context, h *heartbeat) (err error) {
 	for {
 		select {
 		case hint := <-wake:
-			if hint == queue.Granted {
+			if hint == queue.WakeOwner {
 				return nil
 			}
 		case <-timer.C:
@@ -249,8 +249,8 @@ func (w *watcher) ask(ctx context.Context) (ahead int, err error) {
 	}
 	answers := make(chan answer, 1) // nobody may be there to take it
 	go func() {
-		ahead, err := queue.Position(ctx, w.mutex.queue, w.heartbeat.ticket)
-		answers <- answer{ahead, err}
+		place, err := queue.Position(ctx, w.mutex.queue, w.heartbeat.ticket)
+		answers <- answer{place.Ahead, err}
 	}()
 	w.hinted = false
 	for {
@@ -258,7 +258,7 @@ func (w *watcher) ask(ctx context.Context) (ahead int, err error) {
 		case a := <-answers:
 			return a.ahead, a.err
 		case hint := <-w.wake:
-			if hint == queue.Granted {
+			if hint == queue.WakeOwner {
 				return 0, nil
 			}
 			w.hinted = true

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
-	"github.com/redis/go-redis/v9"
+	"github.com/fifolock/fifolock/queue/filequeue"
 )
 
 // exampleDirectory makes a directory for an example.
@@ -35,7 +35,7 @@ func Example() {
 	dir, remove := exampleDirectory()
 	defer remove()
 	ctx := context.Background()
-	q := queue.NewFile(dir)
+	q := filequeue.New(dir)
 
 	first, err := q.Register(ctx)
 	if err != nil {
@@ -68,7 +68,7 @@ func Example() {
 func ExampleTicket() {
 	dir, remove := exampleDirectory()
 	defer remove()
-	q := queue.NewFile(dir)
+	q := filequeue.New(dir)
 
 	first, second := register(q), register(q)
 	fmt.Println("the later number is the greater:", second.Number > first.Number)
@@ -84,7 +84,7 @@ func ExampleTicketQueue() {
 	dir, remove := exampleDirectory()
 	defer remove()
 	ctx := context.Background()
-	var q queue.TicketQueue = queue.NewFile(dir)
+	var q queue.TicketQueue = filequeue.New(dir)
 
 	t := register(q)
 	fmt.Println(q.Remove(ctx, t))
@@ -100,70 +100,12 @@ func ExampleTicketQueue() {
 	// true <nil>
 }
 
-// A queue in a directory is there while somebody is in line.
-func ExampleNewFile() {
-	dir, remove := exampleDirectory()
-	defer remove()
-
-	q := queue.NewFile(dir) // no I/O yet
-	t := register(q)
-	fmt.Println(queue.Release(context.Background(), q, t))
-	_, err := os.Stat(dir)
-	fmt.Println("nothing is left:", os.IsNotExist(err))
-	// Output:
-	// <nil>
-	// nothing is left: true
-}
-
-// Any client of go-redis will do: of one server, of Sentinel, of a Cluster.
-func ExampleNewRedis() {
-	client := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
-	defer client.Close()
-
-	q := queue.NewRedis(client, "report")
-	t := register(q)
-	fmt.Println("ticket", t.Number)
-	if err := queue.Release(context.Background(), q, t); err != nil {
-		log.Fatal(err)
-	}
-}
-
-// A master that Sentinel looks after.
-func ExampleNewRedis_sentinel() {
-	client := redis.NewFailoverClient(&redis.FailoverOptions{
-		MasterName:    "main",
-		SentinelAddrs: []string{"sentinel1:26379", "sentinel2:26379", "sentinel3:26379"},
-	})
-	defer client.Close()
-
-	t := register(queue.NewRedis(client, "report"))
-	fmt.Println("ticket", t.Number)
-}
-
-// On Redis it is the lease of a ticket. A short one frees the lock of a dead
-// holder sooner, and is lost sooner by one that is merely cut off.
-func ExampleWithStaleTimeout() {
-	client := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
-	defer client.Close()
-
-	q := queue.NewRedis(client, "report", queue.WithStaleTimeout(10*time.Second))
-	fmt.Println(q.Lease())
-	// Output: 10s
-}
-
-// Other users of the machine may use the queue, too.
-func ExampleWithFileMode() {
-	q := queue.NewFile("/var/lock/report", queue.WithFileMode(0o660)) // all of the group
-	fmt.Println(q.Lease())
-	// Output: 0s
-}
-
 // TryRegister joins an empty line, or none.
 func ExampleTryRegister() {
 	dir, remove := exampleDirectory()
 	defer remove()
 	ctx := context.Background()
-	q := queue.NewFile(dir)
+	q := filequeue.New(dir)
 
 	for range 2 {
 		_, ok, err := queue.TryRegister(ctx, q)
@@ -179,7 +121,7 @@ func ExampleRelease() {
 	dir, remove := exampleDirectory()
 	defer remove()
 	ctx := context.Background()
-	q := queue.NewFile(dir)
+	q := filequeue.New(dir)
 
 	first, second := register(q), register(q)
 	fmt.Println(queue.Release(ctx, q, first))
@@ -197,14 +139,14 @@ func ExampleRefresh() {
 	dir, remove := exampleDirectory()
 	defer remove()
 	ctx := context.Background()
-	q := queue.NewFile(dir, queue.WithStaleTimeout(30*time.Second))
+	q := filequeue.New(dir, filequeue.WithStaleTimeout(30*time.Second))
 
 	t := register(q)
 	done := make(chan struct{})
 	go func() {
 		defer close(done) // the work
 	}()
-	heartbeat := time.NewTicker(queue.Lease(q) / 3)
+	heartbeat := time.NewTicker(t.Lease / 3)
 	defer heartbeat.Stop()
 	for working := true; working; {
 		select {
@@ -225,11 +167,13 @@ func ExamplePosition() {
 	dir, remove := exampleDirectory()
 	defer remove()
 	ctx := context.Background()
-	q := queue.NewFile(dir)
+	q := filequeue.New(dir)
 
 	first, _, third := register(q), register(q), register(q)
-	fmt.Println(queue.Position(ctx, q, first))
-	fmt.Println(queue.Position(ctx, q, third))
+	for _, t := range []queue.Ticket{first, third} {
+		place, err := queue.Position(ctx, q, t)
+		fmt.Println(place.Ahead, err)
+	}
 	// Output:
 	// 0 <nil>
 	// 2 <nil>
@@ -241,7 +185,7 @@ func ExampleWatch() {
 	dir, remove := exampleDirectory()
 	defer remove()
 	ctx := context.Background()
-	q := queue.NewFile(dir)
+	q := filequeue.New(dir)
 
 	first, second := register(q), register(q)
 	go queue.Release(ctx, q, first)
@@ -252,11 +196,11 @@ func ExampleWatch() {
 	}
 	defer stop()
 	for {
-		ahead, err := queue.Position(ctx, q, second)
+		place, err := queue.Position(ctx, q, second)
 		if err != nil {
 			log.Fatal(err)
 		}
-		if ahead == 0 {
+		if place.Ahead == 0 {
 			break
 		}
 		select {
@@ -277,7 +221,7 @@ func ExampleWatch() {
 func ExampleMembers() {
 	dir, remove := exampleDirectory()
 	defer remove()
-	q := queue.NewFile(dir)
+	q := filequeue.New(dir)
 
 	first := register(q)
 	register(q)
@@ -303,7 +247,7 @@ func ExampleOnEvicted() {
 	ctx := queue.OnEvicted(context.Background(), func(tickets []queue.Ticket) {
 		fmt.Println("evicted:", len(tickets))
 	})
-	q := queue.NewFile(dir, queue.WithStaleTimeout(10*time.Millisecond))
+	q := filequeue.New(dir, filequeue.WithStaleTimeout(10*time.Millisecond))
 
 	register(q) // and never heard of again
 	time.Sleep(50 * time.Millisecond)

@@ -5,9 +5,10 @@
 //	arrivals →  [ 17 ] [ 16 ] [ 15 ] [ 14 ]  → leaves the line with Remove
 //	            newest                head: owns the lock
 //
-// [File] keeps its line in a directory, for the processes of one machine;
-// [Redis] keeps it in a Redis server, for many machines. Both promise the
-// same, and package queuetest checks it:
+// Package filequeue keeps its line in a directory, for the processes of one
+// machine; package redisqueue keeps it in a Redis server, for many machines;
+// package memqueue keeps it in memory, for tests. All promise the same, and
+// package queuetest checks it:
 //
 //   - Numbers strictly increase for the life of a name, also when everything
 //     that the queue had stored was lost. So a number is a fencing token: a
@@ -21,20 +22,16 @@
 //
 // [TicketQueue] is all that a queue must be able to do. What some queues do
 // better is in the small interfaces beside it ([TryRegisterer], [Releaser],
-// [Refresher], [Watcher], [Positioner], [Lister]); the function named after
-// each uses it or does without, the way io/fs.ReadDir does.
+// [Refresher], [Watcher], [Positioner], [Lister], [Sharer]); the function named
+// after each uses it or does without, the way io/fs.ReadDir does. They only ever
+// make things faster or add to them: nothing that is safe with one is unsafe
+// without it.
 package queue
 
 import (
 	"context"
-	"errors"
+	"time"
 )
-
-// ErrNotQueued is returned for a ticket that is not in line: it was removed,
-// or its owner was taken for gone and it was evicted, or the queue's storage
-// was lost. The ticket never comes back; whoever still wants to wait takes a
-// new one.
-var ErrNotQueued = errors.New("queue: the ticket is not in line")
 
 // Ticket is a place in a queue. It is a plain value: it may be copied, and
 // compared with ==, and nothing about it changes after Register returned it.
@@ -47,10 +44,16 @@ type Ticket struct {
 	// Member is the entry's name in the queue's storage.
 	Member string
 
-	// Ahead is how many members were in line before it when it was taken. 0
-	// means that it is the head: its owner need not ask IsHead. Members whose
-	// owners were gone may have been counted, unless all were.
+	// Ahead is how many members had to leave before it owned, when it was taken.
+	// 0 means that it owns at once: its owner need not ask IsHead. Members whose
+	// owners were dead may have been counted, unless all were.
 	Ahead int
+
+	// Lease is how long the ticket is believed without a Refresh, counted from
+	// when Register or Refresh was called. 0 means as long as its owner lives. It
+	// is part of the ticket, not of the queue, so that no wrapper can hide it: a
+	// ticket with a lease whose queue offers no [Refresher] must not be held.
+	Lease time.Duration
 }
 
 // TicketQueue is a line whose head owns whatever the line is for.

@@ -34,9 +34,12 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
-	"github.com/redis/go-redis/v9"
+	"github.com/fifolock/fifolock/queue/filequeue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 func main() {
@@ -118,13 +121,13 @@ func parse(args []string) (settings, error) {
 // what closes their connections.
 func (s settings) queues(temporary string) (newQueue func() queue.TicketQueue, closeQueues func()) {
 	if s.redis == "" {
-		return func() queue.TicketQueue { return queue.NewFile(filepath.Join(temporary, "queue")) }, func() {}
+		return func() queue.TicketQueue { return filequeue.New(filepath.Join(temporary, "queue")) }, func() {}
 	}
 	var clients []*redis.Client
 	newQueue = func() queue.TicketQueue {
 		client := redis.NewClient(&redis.Options{Addr: s.redis})
 		clients = append(clients, client)
-		return queue.NewRedis(client, filepath.Base(temporary))
+		return redisqueue.New(client, filepath.Base(temporary))
 	}
 	return newQueue, func() {
 		for _, c := range clients {

@@ -32,9 +32,12 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
-	"github.com/redis/go-redis/v9"
+	"github.com/fifolock/fifolock/queue/filequeue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 const (
@@ -364,7 +367,7 @@ func work() error {
 	if err != nil {
 		return err
 	}
-	q, closeQueue := openQueue(queue.WithStaleTimeout(lease))
+	q, closeQueue := openQueue(lease)
 	defer closeQueue()
 	c.mutex = lock.New(q, lock.WithTrace(&lock.Trace{Registered: c.registered}))
 	c.bank = rpc.NewClient(duplex{os.Stdin, os.Stdout})
@@ -377,12 +380,12 @@ func work() error {
 	return nil
 }
 
-func openQueue(options ...queue.Option) (q queue.TicketQueue, closeQueue func()) {
+func openQueue(lease time.Duration) (q queue.TicketQueue, closeQueue func()) {
 	if os.Getenv(redisVariable) == "" {
-		return queue.NewFile(os.Getenv(directoryVariable), options...), func() {}
+		return filequeue.New(os.Getenv(directoryVariable), filequeue.WithStaleTimeout(lease)), func() {}
 	}
 	r := redis.NewClient(&redis.Options{Addr: os.Getenv(redisVariable)})
-	return queue.NewRedis(r, os.Getenv(nameVariable), options...), func() { r.Close() }
+	return redisqueue.New(r, os.Getenv(nameVariable), redisqueue.WithLease(lease)), func() { r.Close() }
 }
 
 // client is a worker, seen from itself.

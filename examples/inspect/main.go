@@ -34,9 +34,12 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/fifolock/fifolock/queue"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
+
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 // patience is how long the storage may take to answer.
@@ -120,7 +123,7 @@ func (s settings) check(surplus []string) error {
 // openQueue returns the queue, and what closes its connections.
 func (s settings) openQueue() (q queue.TicketQueue, closeQueue func(), err error) {
 	if s.file != "" {
-		return queue.NewFile(s.file), func() {}, nil
+		return filequeue.New(s.file), func() {}, nil
 	}
 	options := &redis.Options{Addr: s.redis}
 	if strings.Contains(s.redis, "://") {
@@ -130,7 +133,7 @@ func (s settings) openQueue() (q queue.TicketQueue, closeQueue func(), err error
 	}
 	logging.Disable() // what it would print on stderr is in the errors, too
 	client := redis.NewClient(options)
-	return queue.NewRedis(client, s.name), func() { client.Close() }, nil
+	return redisqueue.New(client, s.name), func() { client.Close() }, nil
 }
 
 // watch looks again and again until ctx ends. What fails once may work the next

@@ -16,6 +16,8 @@ import (
 
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 // The test binary is the program, and an owner to be killed, too.
@@ -37,7 +39,7 @@ func TestMain(m *testing.M) {
 
 // ownerMain takes a ticket and keeps it.
 func ownerMain(directory string) {
-	t, err := queue.NewFile(directory).Register(context.Background())
+	t, err := filequeue.New(directory).Register(context.Background())
 	fmt.Println(t.Number, err)
 	io.Copy(io.Discard, os.Stdin)
 	os.Exit(0)
@@ -93,8 +95,8 @@ func TestTable(t *testing.T) {
 		q     queue.TicketQueue
 		flags []string
 	}{
-		{"file", queue.NewFile(directory), []string{"-file", directory}},
-		{"redis", queue.NewRedis(redistest.Client(t), name), []string{"-redis", redistest.Addr(t), "-name", name}},
+		{"file", filequeue.New(directory), []string{"-file", directory}},
+		{"redis", redisqueue.New(redistest.Client(t), name), []string{"-redis", redistest.Addr(t), "-name", name}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			output, exitCode := execute(t, test.flags...)
@@ -114,7 +116,7 @@ func TestTable(t *testing.T) {
 
 func TestJSON(t *testing.T) {
 	name := redistest.Name(t)
-	q := queue.NewRedis(redistest.Client(t), name)
+	q := redisqueue.New(redistest.Client(t), name)
 	first, second := register(t, q), register(t, q)
 	output, exitCode := execute(t, "-redis", "redis://"+redistest.Addr(t), "-name", name, "-json")
 	var l line
@@ -203,7 +205,7 @@ func TestWatch(t *testing.T) {
 		t.Skip("there are no signals here")
 	}
 	directory := filepath.Join(t.TempDir(), "queue")
-	q := queue.NewFile(directory)
+	q := filequeue.New(directory)
 	ticket := register(t, q)
 	c := command("-file", directory, "-watch", "1ms", "-json")
 	stdout, err := c.StdoutPipe()

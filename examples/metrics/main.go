@@ -30,9 +30,12 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
-	"github.com/redis/go-redis/v9"
+	"github.com/fifolock/fifolock/queue/filequeue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 func main() {
@@ -116,10 +119,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 
 func (s settings) openQueue(directory string) (q queue.TicketQueue, closeQueue func()) {
 	if s.redis == "" {
-		return queue.NewFile(directory), func() {}
+		return filequeue.New(directory), func() {}
 	}
 	client := redis.NewClient(&redis.Options{Addr: s.redis})
-	return queue.NewRedis(client, s.name, queue.WithStaleTimeout(s.lease)), func() { client.Close() }
+	return redisqueue.New(client, s.name, redisqueue.WithLease(s.lease)), func() { client.Close() }
 }
 
 func (s settings) logger() *slog.Logger {

@@ -9,8 +9,11 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/fifolock/fifolock/queue"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 // redisLease is how long Redis believes a process that has fallen silent. It is
@@ -55,10 +58,10 @@ func (p *place) queueName() string {
 // openQueue returns the queue, and what closes its connections.
 func (p *place) openQueue() (q queue.TicketQueue, closeQueue func()) {
 	if p.Redis == "" {
-		return queue.NewFile(p.queueDir()), func() {}
+		return filequeue.New(p.queueDir()), func() {}
 	}
 	client := redis.NewClient(&redis.Options{Addr: p.Redis})
-	q = queue.NewRedis(client, p.Name, queue.WithStaleTimeout(redisLease))
+	q = redisqueue.New(client, p.Name, redisqueue.WithLease(redisLease))
 	return q, func() { client.Close() }
 }
 

@@ -10,10 +10,13 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/fifolock/fifolock/lock"
-	"github.com/fifolock/fifolock/queue"
 	"github.com/gofrs/flock"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/fifolock/fifolock/lock"
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 // workerVariable makes this program a worker; its value is an order.
@@ -87,11 +90,11 @@ func (o order) locker() (l locker, closeLocker func()) {
 	case o.Kind == pollingLock:
 		return polling{flock.New(o.Path)}, func() {}
 	case o.Redis == "":
-		return newFair(queue.NewFile(o.Path)), func() {}
+		return newFair(filequeue.New(o.Path)), func() {}
 	}
 	client := redis.NewClient(&redis.Options{Addr: o.Redis})
 	name := filepath.Base(filepath.Dir(o.Path)) // nobody else's
-	return newFair(queue.NewRedis(client, name)), func() { client.Close() }
+	return newFair(redisqueue.New(client, name)), func() { client.Close() }
 }
 
 // fair is a fifolock.

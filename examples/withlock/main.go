@@ -45,10 +45,13 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/fifolock/fifolock/lock"
-	"github.com/fifolock/fifolock/queue"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
+
+	"github.com/fifolock/fifolock/lock"
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 const (
@@ -149,7 +152,7 @@ func (s settings) check() error {
 // openQueue returns the queue, and what closes its connections.
 func (s settings) openQueue() (q queue.TicketQueue, closeQueue func(), err error) {
 	if s.file != "" {
-		return queue.NewFile(s.file), func() {}, nil
+		return filequeue.New(s.file), func() {}, nil
 	}
 	options := &redis.Options{Addr: s.redis}
 	if strings.Contains(s.redis, "://") {
@@ -159,7 +162,7 @@ func (s settings) openQueue() (q queue.TicketQueue, closeQueue func(), err error
 	}
 	logging.Disable() // what it would print on stderr is in the errors, too
 	client := redis.NewClient(options)
-	q = queue.NewRedis(client, s.name, queue.WithStaleTimeout(s.lease))
+	q = redisqueue.New(client, s.name, redisqueue.WithLease(s.lease))
 	return q, func() { client.Close() }, nil
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/internal/tools"
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
 )
 
 // The test binary is the program, and the command that it runs, too.
@@ -340,7 +341,7 @@ func TestSignalEndsTheWait(t *testing.T) {
 	waiter.signal(t, os.Interrupt)
 	waiter.wantExit(t, exitSignal+int(syscall.SIGINT), "interrupt")
 
-	members, err := queue.Members(t.Context(), queue.NewFile(directory))
+	members, err := queue.Members(t.Context(), filequeue.New(directory))
 	if err != nil || len(members) != 1 {
 		t.Errorf("%d are in line, want the holder alone: %v", len(members), err)
 	}

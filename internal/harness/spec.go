@@ -10,6 +10,8 @@ import (
 
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 // Spec says which queue a worker uses, and how.
@@ -65,18 +67,22 @@ func (s Spec) isFile() bool { return s.Dir != "" }
 
 // Open returns the queue and a function that closes what it needs.
 func (s Spec) Open() (queue.TicketQueue, func()) {
-	var opts []queue.Option
-	if s.Stale > 0 {
-		opts = append(opts, queue.WithStaleTimeout(s.Stale))
-	}
 	if s.isFile() {
-		if s.Mode != 0 {
-			opts = append(opts, queue.WithFileMode(s.Mode))
+		var opts []filequeue.Option
+		if s.Stale > 0 {
+			opts = append(opts, filequeue.WithStaleTimeout(s.Stale))
 		}
-		return queue.NewFile(s.Dir, opts...), func() {}
+		if s.Mode != 0 {
+			opts = append(opts, filequeue.WithFileMode(s.Mode))
+		}
+		return filequeue.New(s.Dir, opts...), func() {}
+	}
+	var opts []redisqueue.Option
+	if s.Stale > 0 {
+		opts = append(opts, redisqueue.WithLease(s.Stale))
 	}
 	client := s.client()
-	return queue.NewRedis(client, s.Name, opts...), func() { _ = client.Close() }
+	return redisqueue.New(client, s.Name, opts...), func() { _ = client.Close() }
 }
 
 // mutexOptions are the options of the Mutex itself.
@@ -119,12 +125,12 @@ func (r registry) note(ctx context.Context, t queue.Ticket, err error) {
 // noted wraps q so that r is told; what q can do, the result can do too.
 func noted(q queue.TicketQueue, r registry, deaf bool) queue.TicketQueue {
 	switch q := q.(type) {
-	case *queue.File:
+	case *filequeue.Queue:
 		if deaf {
 			return deafFile{notedFile{q, r}}
 		}
 		return notedFile{q, r}
-	case *queue.Redis:
+	case *redisqueue.Queue:
 		if deaf {
 			return deafRedis{notedRedis{q, r}}
 		}
@@ -134,18 +140,18 @@ func noted(q queue.TicketQueue, r registry, deaf bool) queue.TicketQueue {
 }
 
 type notedFile struct {
-	*queue.File
+	*filequeue.Queue
 	registry registry
 }
 
 func (q notedFile) Register(ctx context.Context) (queue.Ticket, error) {
-	t, err := q.File.Register(ctx)
+	t, err := q.Queue.Register(ctx)
 	q.registry.note(ctx, t, err)
 	return t, err
 }
 
 func (q notedFile) TryRegister(ctx context.Context) (queue.Ticket, bool, error) {
-	t, ok, err := q.File.TryRegister(ctx)
+	t, ok, err := q.Queue.TryRegister(ctx)
 	if ok {
 		q.registry.note(ctx, t, err)
 	}
@@ -153,18 +159,18 @@ func (q notedFile) TryRegister(ctx context.Context) (queue.Ticket, bool, error) 
 }
 
 type notedRedis struct {
-	*queue.Redis
+	*redisqueue.Queue
 	registry registry
 }
 
 func (q notedRedis) Register(ctx context.Context) (queue.Ticket, error) {
-	t, err := q.Redis.Register(ctx)
+	t, err := q.Queue.Register(ctx)
 	q.registry.note(ctx, t, err)
 	return t, err
 }
 
 func (q notedRedis) TryRegister(ctx context.Context) (queue.Ticket, bool, error) {
-	t, ok, err := q.Redis.TryRegister(ctx)
+	t, ok, err := q.Queue.TryRegister(ctx)
 	if ok {
 		q.registry.note(ctx, t, err)
 	}

@@ -68,19 +68,31 @@ func TestImports(t *testing.T) {
 			module + "/queue",
 			"github.com/cenkalti/backoff/v4",
 		},
-		module + "/queue": {
-			"github.com/cenkalti/backoff/v4",
+		module + "/queue":                 {},
+		module + "/queue/internal/label":  {},
+		module + "/queue/internal/wakeup": {module + "/queue"},
+		module + "/queue/filequeue": {
+			module + "/queue",
+			module + "/queue/internal/label",
+			module + "/queue/internal/wakeup",
 			"github.com/fsnotify/fsnotify",
 			"github.com/gofrs/flock",
 			"github.com/google/uuid",
-			"github.com/redis/go-redis/v9",
 			"golang.org/x/sys/unix",
 			"golang.org/x/sys/windows",
+		},
+		module + "/queue/redisqueue": {
+			module + "/queue",
+			module + "/queue/internal/label",
+			module + "/queue/internal/wakeup",
+			"github.com/cenkalti/backoff/v4",
+			"github.com/google/uuid",
+			"github.com/redis/go-redis/v9",
 		},
 		module + "/queue/queuetest": {
 			module + "/queue",
 		},
-		module + "/internal/memqueue": {
+		module + "/queue/memqueue": {
 			module + "/queue",
 		},
 	}
@@ -109,12 +121,23 @@ func TestExamplesUseThePublicPackagesOnly(t *testing.T) {
 // TestUsersDownloadNothingForTests: neither package brings a user what only
 // tests and benchmarks need.
 func TestUsersDownloadNothingForTests(t *testing.T) {
-	for _, p := range list(t, module+"/lock", module+"/queue") {
+	for _, p := range list(t, module+"/lock", module+"/queue/filequeue", module+"/queue/redisqueue", module+"/queue/memqueue") {
 		for _, dep := range p.Deps {
 			for _, heavy := range []string{"miniredis", "goleak", "porcupine", "rueidis", "etcd", "testing"} {
 				if slices.Contains(strings.Split(dep, "/"), heavy) {
 					t.Errorf("%s depends on %s", p.ImportPath, dep)
 				}
+			}
+		}
+	}
+}
+
+// TestFileLockHasNoRedis: a program that locks with files links nothing of Redis.
+func TestFileLockHasNoRedis(t *testing.T) {
+	for _, p := range list(t, module+"/lock", module+"/queue/filequeue") {
+		for _, dep := range p.Deps {
+			if strings.Contains(dep, "redis") {
+				t.Errorf("%s depends on %s", p.ImportPath, dep)
 			}
 		}
 	}

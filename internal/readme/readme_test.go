@@ -12,10 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/lock"
-	"github.com/fifolock/fifolock/queue"
-	"github.com/redis/go-redis/v9"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 func readme(t *testing.T) string {
@@ -37,6 +38,8 @@ import (
 
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -44,7 +47,9 @@ var (
 	_ sql.Result
 	_ = errors.New
 	_ lock.Option
-	_ queue.Option
+	_ queue.Ticket
+	_ filequeue.Option
+	_ redisqueue.Option
 	_ redis.Cmdable
 )
 
@@ -104,7 +109,7 @@ func isForeign(text string) bool {
 // the code that makes them.
 func TestTroubleshooting(t *testing.T) {
 	var code strings.Builder
-	for _, pattern := range []string{"../../lock/*.go", "../../queue/*.go"} {
+	for _, pattern := range []string{"../../lock/*.go", "../../queue/*.go", "../../queue/*/*.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -208,9 +213,9 @@ func useEverything(t *testing.T, server *redistest.Server) {
 		}
 	}
 	const lease = 2 * time.Second
-	newQueue := func() *queue.Redis {
+	newQueue := func() *redisqueue.Queue {
 		client := server.Client(func(o *redis.Options) { o.Username, o.Password = "fifolock", "secret" })
-		return queue.NewRedis(client, "report", queue.WithStaleTimeout(lease))
+		return redisqueue.New(client, "report", redisqueue.WithLease(lease))
 	}
 	first, second := newQueue(), newQueue()
 

@@ -284,7 +284,8 @@ func (l *line) wantHead(t queue.Ticket, want bool) {
 
 func (l *line) wantPosition(t queue.Ticket, head bool) {
 	l.Helper()
-	ahead, err := queue.Position(l.Context(), l.q, t)
+	place, err := queue.Position(l.Context(), l.q, t)
+	ahead := place.Ahead
 	if l.ok("Position", err); (ahead == 0) != head {
 		l.Errorf("Position of ticket %d is %d, and whether it is the head is %v", t.Number, ahead, head)
 	}
@@ -406,7 +407,9 @@ func (l *line) becomeHead() (queue.Ticket, bool) {
 		return t, false
 	}
 	for ahead := t.Ahead; ahead > 0; {
-		if ahead, err = queue.Position(l.Context(), l.q, t); err != nil {
+		place, err := queue.Position(l.Context(), l.q, t)
+		ahead = place.Ahead
+		if err != nil {
 			l.Errorf("Position of a waiter: %v", err)
 			return t, false
 		}
@@ -463,11 +466,12 @@ func (l *line) watch(t queue.Ticket) <-chan queue.Wake {
 func (l *line) await(t queue.Ticket, wake <-chan queue.Wake) {
 	l.Helper()
 	for w := range wake {
-		ahead, err := queue.Position(l.Context(), l.q, t)
+		place, err := queue.Position(l.Context(), l.q, t)
+		ahead := place.Ahead
 		if l.ok("Position", err); ahead == 0 {
 			return
 		}
-		if w == queue.Granted {
+		if w == queue.WakeOwner {
 			l.Fatalf("Granted to a ticket with %d ahead", ahead)
 		}
 	}
@@ -489,7 +493,7 @@ func (l *line) checkGranted() {
 	for settled := false; !settled; {
 		select {
 		case w := <-wakeC:
-			if w == queue.Granted {
+			if w == queue.WakeOwner {
 				l.Error("Granted to a ticket behind the head")
 			}
 			l.wantPosition(c, false)

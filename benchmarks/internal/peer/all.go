@@ -31,7 +31,7 @@ const (
 func All() []Peer {
 	return []Peer{
 		{Name: FifolockRedis, Backend: Redis, Fair: true, Processes: true, open: openFifolockRedis,
-			About: "`lock.New(queue.NewRedis(…))`"},
+			About: "`lock.New(redisqueue.New(…))`"},
 		{Name: Redislock1ms, Backend: Redis, Processes: true, open: openRedislock(time.Millisecond),
 			About: "`bsm/redislock`, polling every 1 ms"},
 		{Name: Redislock50ms, Backend: Redis, Processes: true, open: openRedislock(50 * time.Millisecond),
@@ -50,7 +50,7 @@ func All() []Peer {
 			About: "`SET NX PX` and `DEL` through go-redis: the round trips alone"},
 
 		{Name: FifolockFile, Backend: Files, Fair: true, Processes: true, open: openFifolockFile,
-			About: "`lock.New(queue.NewFile(…))`"},
+			About: "`lock.New(filequeue.New(…))`"},
 		{Name: FifolockFileInUse, Backend: Files, Processes: true, AloneOnly: true, open: openFifolockFileInUse,
 			About: "`Register` and `Release` of a file queue that another ticket keeps in use"},
 		{Name: GofrsPolling, Backend: Files, Processes: true, open: openGofrsFlock(time.Millisecond),

@@ -4,40 +4,42 @@ import (
 	"context"
 	"path/filepath"
 
-	"github.com/fifolock/fifolock/internal/memqueue"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
+	"github.com/fifolock/fifolock/queue/memqueue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 // The three queues with one addition: when Register returns, the call that it
 // was for has arrived. All their optional interfaces stay.
 type (
 	fileQueue struct {
-		*queue.File
+		*filequeue.Queue
 		lock *Lock // counts what a waiter asks the queue; a server's clients count themselves
 	}
-	redisQueue  struct{ *queue.Redis }
+	redisQueue  struct{ *redisqueue.Queue }
 	memoryQueue struct{ *memqueue.Queue }
 )
 
 func (q fileQueue) Register(ctx context.Context) (queue.Ticket, error) {
 	defer arrived(ctx)
-	return q.File.Register(ctx)
+	return q.Queue.Register(ctx)
 }
 
-func (q fileQueue) Position(ctx context.Context, t queue.Ticket) (int, error) {
+func (q fileQueue) Position(ctx context.Context, t queue.Ticket) (queue.Place, error) {
 	q.lock.operations.Add(1)
-	return q.File.Position(ctx, t)
+	return q.Queue.Position(ctx, t)
 }
 
 func (q fileQueue) Refresh(ctx context.Context, t queue.Ticket) error {
 	q.lock.operations.Add(1)
-	return q.File.Refresh(ctx, t)
+	return q.Queue.Refresh(ctx, t)
 }
 
 func (q redisQueue) Register(ctx context.Context) (queue.Ticket, error) {
 	defer arrived(ctx)
-	return q.Redis.Register(ctx)
+	return q.Queue.Register(ctx)
 }
 
 func (q memoryQueue) Register(ctx context.Context) (queue.Ticket, error) {
@@ -48,7 +50,7 @@ func (q memoryQueue) Register(ctx context.Context) (queue.Ticket, error) {
 func openFifolockFile(_ context.Context, site Site, o Options) (*Lock, error) {
 	l := &Lock{}
 	return openFifolock(l, o, func(name string) queue.TicketQueue {
-		return fileQueue{queue.NewFile(filepath.Join(site.Dir, name)), l}
+		return fileQueue{filequeue.New(filepath.Join(site.Dir, name)), l}
 	})
 }
 
@@ -56,7 +58,7 @@ func openFifolockRedis(_ context.Context, site Site, o Options) (*Lock, error) {
 	l := &Lock{}
 	client := l.redisClient(site)
 	return openFifolock(l, o, func(name string) queue.TicketQueue {
-		return redisQueue{queue.NewRedis(client, name, queue.WithStaleTimeout(o.Lease))}
+		return redisQueue{redisqueue.New(client, name, redisqueue.WithLease(o.Lease))}
 	})
 }
 

@@ -5,12 +5,13 @@ import (
 	"path/filepath"
 
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
 )
 
 // inUse is one place in a line that others keep in use: taken and given up
 // again, without waiting for the head.
 type inUse struct {
-	queue  *queue.File
+	queue  *filequeue.Queue
 	ticket queue.Ticket
 }
 
@@ -26,7 +27,7 @@ func (u *inUse) Unlock() error { return u.queue.Release(context.Background(), u.
 // openFifolockFileInUse measures a cycle of a file queue without creating and
 // removing the directory, because another ticket is in line all the time.
 func openFifolockFileInUse(ctx context.Context, site Site, o Options) (*Lock, error) {
-	q := queue.NewFile(filepath.Join(site.Dir, o.Name))
+	q := filequeue.New(filepath.Join(site.Dir, o.Name))
 	other, err := q.Register(ctx)
 	if err != nil {
 		return nil, err

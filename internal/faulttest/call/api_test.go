@@ -23,6 +23,8 @@ import (
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 // Whoever tries never stands in the way of those who wait, and leaves nothing.
@@ -121,7 +123,7 @@ func TestA14NothingPilesUp(t *testing.T) {
 func TestA14NothingPilesUpWithoutServer(t *testing.T) {
 	server := redistest.StartServer(t)
 	client := server.Client(func(o *redis.Options) { o.MaxRetries, o.DialerRetries = -1, 1 })
-	m := lock.New(queue.NewRedis(client, "away"))
+	m := lock.New(redisqueue.New(client, "away"))
 	faulttest.MustLock(t, m)
 	faulttest.MustUnlock(t, m)
 	server.Kill()
@@ -159,8 +161,8 @@ func TestA16ManyNames(t *testing.T) {
 	prefix := redistest.Name(t)
 	dir := t.TempDir()
 	for kind, newQueue := range map[string]func(i int) queue.TicketQueue{
-		"redis": func(i int) queue.TicketQueue { return queue.NewRedis(client, fmt.Sprint(prefix, i)) },
-		"file":  func(i int) queue.TicketQueue { return queue.NewFile(filepath.Join(dir, fmt.Sprint(i))) },
+		"redis": func(i int) queue.TicketQueue { return redisqueue.New(client, fmt.Sprint(prefix, i)) },
+		"file":  func(i int) queue.TicketQueue { return filequeue.New(filepath.Join(dir, fmt.Sprint(i))) },
 	} {
 		t.Run(kind, func(t *testing.T) {
 			if kind == "file" && 4*names > fileLimit(t) {
@@ -209,7 +211,7 @@ func allocated() int64 {
 func TestA07UseAfterLoss(t *testing.T) {
 	server := redistest.StartServer(t)
 	client := server.Client()
-	m := lock.New(queue.NewRedis(client, "again", queue.WithStaleTimeout(300*time.Millisecond)))
+	m := lock.New(redisqueue.New(client, "again", redisqueue.WithLease(300*time.Millisecond)))
 	faulttest.MustLock(t, m)
 	token, lost := m.Token(), m.Lost()
 	faulttest.Do(t, client, "FLUSHALL")
@@ -235,7 +237,7 @@ func TestA11LossIsToldOnce(t *testing.T) {
 	var mu sync.Mutex
 	var told []int64
 	client := server.Client()
-	m := lock.New(queue.NewRedis(client, "told", queue.WithStaleTimeout(lease)), lock.WithTrace(&lock.Trace{
+	m := lock.New(redisqueue.New(client, "told", redisqueue.WithLease(lease)), lock.WithTrace(&lock.Trace{
 		Lost: func(t queue.Ticket, _ error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -248,7 +250,7 @@ func TestA11LossIsToldOnce(t *testing.T) {
 	for range waiters {
 		go func() { results <- m.Lock(t.Context()) }()
 	}
-	faulttest.AwaitLine(t, queue.NewRedis(client, "told"), 1+waiters)
+	faulttest.AwaitLine(t, redisqueue.New(client, "told"), 1+waiters)
 	server.Kill()
 	<-m.Lost()
 	if err := m.Unlock(); !errors.Is(err, lock.ErrLost) {
@@ -275,7 +277,7 @@ func TestA13UnlockMeetsLoss(t *testing.T) {
 	const times = 200
 	random := harness.Random(t)
 	client := redistest.Client(t)
-	q := queue.NewRedis(client, redistest.Name(t))
+	q := redisqueue.New(client, redistest.Name(t))
 	m := lock.New(q)
 	released, lost := 0, 0
 	for range times {

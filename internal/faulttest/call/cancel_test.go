@@ -17,6 +17,7 @@ import (
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 // The ctx ends at any moment of Lock's way: it owns the lock and says so, or it
@@ -230,8 +231,8 @@ func lostReplies(t *testing.T, test func(t *testing.T, far, near *lock.Mutex, q 
 			}
 			client := redistest.ClientOf(t, proxy.Addr, func(o *redis.Options) { o.MaxRetries = configured })
 			name := redistest.Name(t)
-			q := queue.NewRedis(redistest.Client(t), name)
-			far, near := lock.New(queue.NewRedis(client, name)), lock.New(q)
+			q := redisqueue.New(redistest.Client(t), name)
+			far, near := lock.New(redisqueue.New(client, name)), lock.New(q)
 			faulttest.MustLock(t, near) // the server knows the scripts from now on
 			faulttest.MustUnlock(t, near)
 			test(t, far, near, q, func(times int) { proxy.LoseReplies("evalsha", times) }, retries)

@@ -21,6 +21,7 @@ import (
 	"github.com/fifolock/fifolock/internal/harness"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
 )
 
 // A process dies at every system call of its way, while others contend.
@@ -568,7 +569,7 @@ func TestF33OneDirectoryManyPaths(t *testing.T) {
 	inside := 0
 	var all sync.WaitGroup
 	for _, path := range paths {
-		m := lock.New(queue.NewFile(path))
+		m := lock.New(filequeue.New(path))
 		all.Go(func() {
 			for range 50 {
 				if err := m.Lock(context.Background()); err != nil {

@@ -22,7 +22,7 @@ import (
 	"github.com/fifolock/fifolock/internal/harness"
 	"github.com/fifolock/fifolock/internal/tools"
 	"github.com/fifolock/fifolock/lock"
-	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
 )
 
 // disk is an ext4 file system whose power can fail.
@@ -271,7 +271,7 @@ func refused(t *testing.T, dir string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	m := lock.New(queue.NewFile(dir))
+	m := lock.New(filequeue.New(dir))
 	switch err := m.Lock(ctx); {
 	case err == nil:
 		t.Error("the lock was to be had without a disk")

@@ -17,6 +17,7 @@ import (
 
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
 )
 
 // FuzzDirectory edits the directory of a queue while tickets are taken and
@@ -81,7 +82,7 @@ func newDirectoryTest(t *testing.T) *directoryTest {
 	d.T = t
 	d.dir = filepath.Join(d.base, "queue")
 	d.canary = filepath.Join(d.base, "canary")
-	d.q = queue.NewFile(d.dir)
+	d.q = filequeue.New(d.dir)
 	d.excused = func(error) bool { return false }
 	d.must(os.MkdirAll(filepath.Join(d.canary, "sub"), 0o750))
 	d.must(os.WriteFile(filepath.Join(d.canary, "victim"), []byte("00000000000000000007\n"), 0o640))
@@ -299,7 +300,7 @@ func (d *directoryTest) step(p *program) {
 
 // finish lets all leave, and checks what is left.
 func (d *directoryTest) finish() {
-	m := lock.New(queue.NewFile(d.dir))
+	m := lock.New(filequeue.New(d.dir))
 	d.wantOrder()
 	d.wantWait(m)
 	d.releaseTampered()

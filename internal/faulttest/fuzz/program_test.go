@@ -220,9 +220,9 @@ func (c *candidates) wantFirst() {
 	if len(in) == 0 || c.q.CleanupStale(c.Context()) != nil {
 		return // where nobody can be judged, all wait
 	}
-	ahead, err := queue.Position(c.Context(), c.q, in[0].Ticket)
-	if err != nil && !c.excused(err) || err == nil && ahead != 0 {
-		c.Errorf("%d are ahead of the first ticket, %v, want 0", ahead, err)
+	place, err := queue.Position(c.Context(), c.q, in[0].Ticket)
+	if err != nil && !c.excused(err) || err == nil && place.Ahead != 0 {
+		c.Errorf("%d are ahead of the first ticket, %v, want 0", place.Ahead, err)
 	}
 }
 

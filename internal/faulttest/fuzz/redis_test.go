@@ -16,6 +16,7 @@ import (
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 // FuzzRedisKeys edits the keys of a queue while tickets are taken and given
@@ -74,7 +75,7 @@ type keysTest struct {
 func newKeysTest(t *testing.T, client *redis.Client) *keysTest {
 	k := &keysTest{client: client, name: redistest.Name(t)}
 	k.T = t
-	k.q = queue.NewRedis(client, k.name)
+	k.q = redisqueue.New(client, k.name)
 	k.excused = k.mayFail
 	t.Cleanup(k.clear)
 	return k
@@ -231,7 +232,7 @@ func (k *keysTest) mayFail(err error) bool {
 
 // finish lets all leave, and checks what is left.
 func (k *keysTest) finish() {
-	m := lock.New(queue.NewRedis(k.client, k.name))
+	m := lock.New(redisqueue.New(k.client, k.name))
 	k.wantOrder()
 	k.wantWait(m)
 	k.releaseTampered()

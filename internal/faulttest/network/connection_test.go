@@ -14,7 +14,7 @@ import (
 	"github.com/fifolock/fifolock/internal/harness"
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/lock"
-	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 func TestR07ConnectionsKilled(t *testing.T) {
@@ -126,8 +126,8 @@ func TestR39PoolUsedUp(t *testing.T) {
 	redistest.NeedReal(t)
 	client := redistest.Client(t, func(o *redis.Options) { o.PoolSize, o.ReadTimeout = 1, 10*time.Second })
 	name := redistest.Name(t)
-	m := lock.New(queue.NewRedis(client, name, queue.WithStaleTimeout(lease)))
-	next := lock.New(queue.NewRedis(redistest.Client(t), name, queue.WithStaleTimeout(lease)))
+	m := lock.New(redisqueue.New(client, name, redisqueue.WithLease(lease)))
+	next := lock.New(redisqueue.New(redistest.Client(t), name, redisqueue.WithLease(lease)))
 	faulttest.MustLock(t, m)
 	lost := m.Lost()
 	blocking := make(chan error, 1)

@@ -32,6 +32,7 @@ import (
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/queuetest"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 // authority makes certificates.
@@ -202,7 +203,7 @@ func TestR32TLSFails(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-			m := lock.New(queue.NewRedis(c.client, name))
+			m := lock.New(redisqueue.New(c.client, name))
 			err := m.Lock(t.Context())
 			switch {
 			case err == nil:
@@ -235,7 +236,7 @@ func TestR32TLS(t *testing.T) {
 	ours := newAuthority(t)
 	server := startTLS(t, ours.issue(t, 2, time.Now().Add(time.Hour)))
 	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
-		return queue.NewRedis(tlsClient(t, server.secure, &tls.Config{RootCAs: ours.pool}), redistest.Name(t))
+		return redisqueue.New(tlsClient(t, server.secure, &tls.Config{RootCAs: ours.pool}), redistest.Name(t))
 	})
 }
 
@@ -243,7 +244,7 @@ func TestR32TLS(t *testing.T) {
 func TestR32TLSCancelled(t *testing.T) {
 	ours := newAuthority(t)
 	server := startTLS(t, ours.issue(t, 2, time.Now().Add(time.Hour)))
-	m := lock.New(queue.NewRedis(tlsClient(t, server.Addr, &tls.Config{RootCAs: ours.pool}), "tls"))
+	m := lock.New(redisqueue.New(tlsClient(t, server.Addr, &tls.Config{RootCAs: ours.pool}), "tls"))
 	ctx, cancel := context.WithTimeout(t.Context(), faulttest.Moment)
 	defer cancel()
 	began := time.Now()
@@ -266,7 +267,7 @@ func TestR32TLSCertificateRefused(t *testing.T) {
 	server := startTLS(t, certificate)
 	mutex := func() *lock.Mutex {
 		client := tlsClient(t, server.secure, &tls.Config{RootCAs: ours.pool})
-		return lock.New(queue.NewRedis(client, name, queue.WithStaleTimeout(lease)))
+		return lock.New(redisqueue.New(client, name, redisqueue.WithLease(lease)))
 	}
 	holder, waiter := mutex(), mutex()
 	faulttest.MustLock(t, holder)
@@ -274,7 +275,7 @@ func TestR32TLSCertificateRefused(t *testing.T) {
 	waited := make(chan error, 1)
 	go func() { waited <- waiter.Lock(t.Context()) }()
 	admin := server.Client()
-	inLine := queue.NewRedis(admin, name)
+	inLine := redisqueue.New(admin, name)
 	for {
 		members, err := inLine.Members(t.Context())
 		if err != nil {
@@ -326,7 +327,7 @@ func TestR32TLSCertificateRotated(t *testing.T) {
 				return nil
 			},
 		})
-		return lock.New(queue.NewRedis(client, name, queue.WithStaleTimeout(lease)))
+		return lock.New(redisqueue.New(client, name, redisqueue.WithLease(lease)))
 	}
 	holder := mutex()
 	if err := holder.Lock(t.Context()); err != nil {
@@ -338,7 +339,7 @@ func TestR32TLSCertificateRotated(t *testing.T) {
 	next := mutex()
 	granted := make(chan error, 1)
 	go func() { granted <- next.Lock(t.Context()) }()
-	inLine := queue.NewRedis(server.Client(), name)
+	inLine := redisqueue.New(server.Client(), name)
 	members := func() []queue.Member {
 		members, err := inLine.Members(t.Context())
 		if err != nil {

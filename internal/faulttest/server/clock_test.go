@@ -15,7 +15,7 @@ import (
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/internal/tools"
 	"github.com/fifolock/fifolock/lock"
-	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 // clock is the wall clock of a server.
@@ -116,7 +116,7 @@ func TestR37ClockSetBackForThoseWhoTry(t *testing.T) {
 	l := faulttest.NewLine(t, harness.Redis(server.Addr, "clock", lease), 1)
 	l.Workers[0].Kill()
 	clock.set(0)
-	m := lock.New(queue.NewRedis(server.Client(), "clock"))
+	m := lock.New(redisqueue.New(server.Client(), "clock"))
 	for died := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		ok, err := m.TryLock(t.Context())
 		if err != nil {

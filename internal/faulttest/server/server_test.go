@@ -18,6 +18,7 @@ import (
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 // The server crashes and has forgotten everything when it is back: the holder
@@ -224,7 +225,7 @@ func TestR19EvictionPolicies(t *testing.T) {
 func TestR21Replica(t *testing.T) {
 	server := redistest.StartServer(t)
 	client := server.Client()
-	m := lock.New(queue.NewRedis(client, "replica"))
+	m := lock.New(redisqueue.New(client, "replica"))
 	faulttest.Do(t, client, "REPLICAOF 127.0.0.1 1")
 	began := time.Now()
 	for operation, err := range map[string]error{"Lock": m.Lock(t.Context()), "TryLock": tryLock(t, m)} {
@@ -268,7 +269,7 @@ func TestR31UserDeleted(t *testing.T) {
 	faulttest.Do(t, admin, "ACL SETUSER holder on >secret +@all ~* &*")
 	reasons := make(chan error, 1)
 	client := server.Client(func(o *redis.Options) { o.Username, o.Password = "holder", "secret" })
-	m := lock.New(queue.NewRedis(client, "users", queue.WithStaleTimeout(lease)), lock.WithTrace(&lock.Trace{
+	m := lock.New(redisqueue.New(client, "users", redisqueue.WithLease(lease)), lock.WithTrace(&lock.Trace{
 		Lost: func(_ queue.Ticket, err error) { reasons <- err },
 	}))
 	faulttest.MustLock(t, m)
@@ -342,7 +343,7 @@ func TestR43WritesRefused(t *testing.T) {
 func TestR43Misconfigured(t *testing.T) {
 	server := redistest.StartServer(t, "--save", "3600", "1", "--dbfilename", "occupied")
 	client := server.Client()
-	m := lock.New(queue.NewRedis(client, "misconfigured"))
+	m := lock.New(redisqueue.New(client, "misconfigured"))
 	// A directory cannot be overwritten by a snapshot.
 	dir := faulttest.Do(t, client, "CONFIG GET dir").(map[any]any)["dir"].(string)
 	if err := os.MkdirAll(dir+"/occupied/file", 0o755); err != nil {

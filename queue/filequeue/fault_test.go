@@ -1,0 +1,716 @@
+//go:build unix
+
+package filequeue_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
+)
+
+// victim is a file outside the directory that must not change.
+type victim struct {
+	*testing.T
+	path string
+	info fs.FileInfo
+}
+
+func newVictim(t *testing.T) *victim {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "victim")
+	if err := os.WriteFile(path, []byte("precious"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &victim{t, path, info}
+}
+
+func (v *victim) wantUntouched() {
+	v.Helper()
+	content, err := os.ReadFile(v.path)
+	if err != nil || string(content) != "precious" {
+		v.Errorf("the victim is %q, %v", content, err)
+	}
+	info, err := os.Stat(v.path)
+	if err != nil || !info.ModTime().Equal(v.info.ModTime()) || info.Mode() != v.info.Mode() {
+		v.Errorf("the victim is %v, %v, was %v", info, err, v.info)
+	}
+}
+
+// What is at seq and is not a plain file is refused: at once, with an error
+// that says what it is, and without touching what it leads to.
+func TestFileSeqIsNoFile(t *testing.T) {
+	v := newVictim(t)
+	nowhere := filepath.Join(t.TempDir(), "nowhere")
+	for what, plant := range map[string]func(path string) error{
+		"symbolic link (to a file)":      func(p string) error { return os.Symlink(v.path, p) },
+		"symbolic link (to nothing)":     func(p string) error { return os.Symlink(nowhere, p) },
+		"symbolic link (to itself)":      func(p string) error { return os.Symlink("seq", p) },
+		"symbolic link (to a directory)": func(p string) error { return os.Symlink(t.TempDir(), p) },
+		"hard link":                      func(p string) error { return os.Link(v.path, p) },
+		"FIFO":                           func(p string) error { return syscall.Mkfifo(p, 0o600) },
+		"directory":                      func(p string) error { return os.Mkdir(p, 0o700) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			f := newFileFixture(t)
+			f.mkdir()
+			f.write(planted, "")
+			f.must("plant", plant(f.path("seq")))
+			word, _, _ := strings.Cut(what, " (")
+			_, register := f.q.Register(t.Context())
+			_, _, try := f.q.TryRegister(t.Context())
+			for _, err := range []error{register, try, f.q.CleanupStale(t.Context())} {
+				if err == nil || !strings.Contains(err.Error(), "seq is a") || !strings.Contains(err.Error(), word) {
+					t.Errorf("got %v, want an error that says that seq is a %s", err, word)
+				}
+			}
+			f.q.MaybeCleanup(t.Context())
+			if want := []string{planted, "seq"}; !equal(f.names(), want) {
+				t.Errorf("the directory has %q, want %q", f.names(), want)
+			}
+			v.wantUntouched()
+			if _, err := os.Lstat(nowhere); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the link was followed and its target created: %v", err)
+			}
+		})
+	}
+}
+
+func equal(a, b []string) bool { return strings.Join(a, "/") == strings.Join(b, "/") }
+
+// What has a ticket's name and is not a plain file is not a ticket.
+func TestFileTicketIsNoFile(t *testing.T) {
+	v := newVictim(t)
+	for what, plant := range map[string]func(path string) error{
+		"symbolic link":              func(p string) error { return os.Symlink(v.path, p) },
+		"symbolic link (to nothing)": func(p string) error { return os.Symlink("nowhere", p) },
+		"hard link":                  func(p string) error { return os.Link(v.path, p) },
+		"FIFO":                       func(p string) error { return syscall.Mkfifo(p, 0o600) },
+		"directory":                  func(p string) error { return os.Mkdir(p, 0o700) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			f := newFileFixture(t)
+			f.mkdir()
+			f.must("plant", plant(f.path(planted)))
+			a, b := f.register(), f.register()
+			if a.Ahead != 0 || b.Ahead != 1 {
+				t.Errorf("%d and %d ahead, want 0 and 1", a.Ahead, b.Ahead)
+			}
+			err := f.q.Remove(t.Context(), queue.Ticket{Number: 0, Member: planted})
+			if what != "hard link" { // of which only the name here is removed
+				f.wantNotQueued("Remove", err)
+			}
+			f.release(a)
+			f.wantPosition(b, 0)
+			f.release(b)
+			v.wantUntouched()
+		})
+	}
+}
+
+// A ticket that another program holds the lock of is waited for.
+func TestFileForeignLockIsWaitedFor(t *testing.T) {
+	f := newFileFixture(t)
+	f.mkdir()
+	f.write(planted, "")
+	held := flock.New(f.path(planted))
+	if ok, err := held.TryLock(); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	ticket := f.register()
+	if ticket.Ahead != 1 {
+		t.Errorf("%d ahead, want 1", ticket.Ahead)
+	}
+	f.wantPosition(ticket, 1)
+	f.must("CleanupStale", f.q.CleanupStale(t.Context()))
+	f.wantPosition(ticket, 1)
+	f.must("Unlock", held.Unlock())
+	f.wantPosition(ticket, 0)
+	f.release(ticket)
+}
+
+// A ticket that is ahead of the clock, in a queue that has lost its seq, is
+// still in front of the next one.
+func TestFileTicketAheadOfTheClock(t *testing.T) {
+	f := newFileFixture(t)
+	f.mkdir()
+	const number = 9_000_000_000_000_000
+	name := fmt.Sprintf("%020d.1.0123456789abcdef0123456789abcdef", int64(number))
+	f.write(name, "")
+	held := flock.New(f.path(name))
+	if ok, err := held.TryLock(); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	defer held.Unlock()
+	if ticket := f.register(); ticket.Number != number+1 || ticket.Ahead != 1 {
+		t.Errorf("got %+v, want number %d and 1 ahead", ticket, int64(number+1))
+	}
+}
+
+// A lock on seq that is held for ever ends only with the ctx.
+func TestFileSeqHeldByAnother(t *testing.T) {
+	f := newFileFixture(t)
+	held := f.register()
+	w := f.hold()
+	next := f.register()
+	lock := flock.New(f.path("seq"))
+	if ok, err := lock.TryLock(); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	defer lock.Unlock()
+
+	ctx, cancel := context.WithTimeout(t.Context(), aMoment)
+	defer cancel()
+	_, err := f.q.Register(ctx)
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), f.dir) {
+		t.Errorf("Register: %v, want a deadline error that names the queue", err)
+	}
+	f.q.MaybeCleanup(t.Context()) // gives up at once
+
+	// Nobody who is in line is held up by it.
+	f.wantHead(held, true)
+	f.wantPosition(next, 2)
+	f.remove(held)
+	w.expect("head")
+	f.wantPosition(next, 1)
+	w.kill() // cannot be found out without the lock on seq
+	f.wantPosition(next, 1)
+	f.must("Unlock", lock.Unlock())
+	f.awaitPosition(next, 0)
+	f.release(next)
+}
+
+// The ticket of a release is gone before the lock on seq is asked for; who has
+// that one is stopped, and cannot hold up the caller for as long.
+func TestFileReleaseWhileSeqIsHeld(t *testing.T) {
+	f := newFileFixture(t)
+	held := f.register()
+	lock := flock.New(f.path("seq"))
+	if ok, err := lock.TryLock(); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	// The deadline is far, so that a release that waits for it is told apart.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	f.must("Release", f.q.Release(ctx, held))
+	if ctx.Err() != nil {
+		t.Error("Release has waited for its ctx to end")
+	}
+	f.wantNoTickets()
+	f.must("Unlock", lock.Unlock())
+	f.q.MaybeCleanup(t.Context())
+	f.wantNoDirectory()
+}
+
+func TestFileDirectoryRemovedWhileHeld(t *testing.T) {
+	f := newFileFixture(t)
+	held, waiting := f.register(), f.register()
+	wake, stop, err := f.q.Watch(t.Context(), waiting)
+	f.must("Watch", err)
+	defer stop()
+	f.must("RemoveAll", os.RemoveAll(f.dir))
+	f.wantNotQueued("Refresh", f.q.Refresh(t.Context(), held))
+	<-wake
+	_, err = f.q.Position(t.Context(), waiting)
+	f.wantNotQueued("Position", err)
+	f.wantNotQueued("Release", f.q.Release(t.Context(), held))
+	f.release(f.register())
+	f.wantNoDirectory()
+}
+
+func TestFileDirectoryReplacedWhileHeld(t *testing.T) {
+	f := newFileFixture(t)
+	held, waiting := f.register(), f.register()
+	f.must("Rename", os.Rename(f.dir, f.dir+"2"))
+	f.mkdir()
+	other := f.register()
+	if other.Ahead != 0 {
+		t.Errorf("%d ahead in the new directory, want 0", other.Ahead)
+	}
+	f.wantNotQueued("Refresh", f.q.Refresh(t.Context(), held))
+	_, err := f.q.Position(t.Context(), waiting)
+	f.wantNotQueued("Position", err)
+	f.wantNotQueued("Remove", f.q.Remove(t.Context(), waiting))
+	f.wantNotQueued("Release", f.q.Release(t.Context(), held))
+	f.release(other)
+	f.wantNoDirectory()
+}
+
+func TestFileDirectoryMovedWhileHeld(t *testing.T) {
+	f := newFileFixture(t)
+	held := f.register()
+	f.must("Rename", os.Rename(f.dir, f.dir+"2"))
+	f.wantNotQueued("Refresh", f.q.Refresh(t.Context(), held))
+	f.wantNotQueued("Release", f.q.Release(t.Context(), held))
+	f.release(f.register())
+	f.wantNoDirectory()
+}
+
+// Where the directory was, or one above it, is a file now.
+func TestFileDirectoryReplacedByAFile(t *testing.T) {
+	for name, replaced := range map[string]func(dir string) string{
+		"the directory": func(dir string) string { return dir },
+		"its parent":    filepath.Dir,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "above", "queue")
+			f := &fileFixture{T: t, dir: dir, q: filequeue.New(dir)}
+			held, waiting, leaving := f.register(), f.register(), f.register()
+			path := replaced(dir)
+			f.must("Rename", os.Rename(path, path+"2"))
+			f.must("WriteFile", os.WriteFile(path, nil, 0o600))
+			f.wantNotQueued("Refresh", f.q.Refresh(t.Context(), held))
+			_, err := f.q.Position(t.Context(), waiting)
+			f.wantNotQueued("Position", err)
+			f.wantNotQueued("Release", f.q.Release(t.Context(), leaving))
+		})
+	}
+}
+
+// A directory that comes back does not bring back the tickets that were given up
+// when it was found gone: nobody holds their locks any more, so that the next one
+// takes the line.
+func TestFileDirectoryMovedAndBack(t *testing.T) {
+	f := newFileFixture(t)
+	held := f.register()
+	f.must("Rename", os.Rename(f.dir, f.dir+"2"))
+	f.wantEmpty(true) // finds that the directory is gone
+	f.must("Rename", os.Rename(f.dir+"2", f.dir))
+	f.wantNotQueued("Refresh", f.q.Refresh(t.Context(), held))
+	f.wantNotQueued("Release", f.q.Release(t.Context(), held))
+	f.release(f.register())
+	f.wantNoDirectory()
+}
+
+// Other code closes a descriptor that is not its own, and the lock is lost with
+// it.
+func TestFileStrayClose(t *testing.T) {
+	f := newFileFixture(t)
+	held := f.register()
+	f.must("Refresh", f.q.Refresh(t.Context(), held))
+	fd := descriptorOf(t, f.path(held.Member))
+	f.must("Close", syscall.Close(fd))
+	f.wantNotQueued("Refresh", f.q.Refresh(t.Context(), held))
+	next := f.register()
+	f.wantPosition(next, 0)
+	f.release(next)
+	f.wantNoDirectory()
+}
+
+// The number of the descriptor that other code has closed goes to another file,
+// which must stay open whatever becomes of the ticket.
+func TestFileStrayCloseAndReuse(t *testing.T) {
+	for name, leave := range map[string]func(*fileFixture, queue.Ticket){
+		"Refresh": func(f *fileFixture, held queue.Ticket) {
+			f.wantNotQueued("Refresh", f.q.Refresh(t.Context(), held))
+		},
+		"Release": func(f *fileFixture, held queue.Ticket) { f.release(held) },
+		"evicted": func(f *fileFixture, held queue.Ticket) {
+			f.must("Remove", os.Remove(f.path(held.Member)))
+			f.wantNotQueued("Refresh", f.q.Refresh(t.Context(), held))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFileFixture(t)
+			held := f.register()
+			fd := descriptorOf(t, f.path(held.Member))
+			f.must("Close", syscall.Close(fd))
+			v := newVictim(t)
+			for got := -1; got != fd; { // the lowest that is free is given out
+				var err error
+				got, err = syscall.Open(v.path, syscall.O_RDONLY, 0)
+				f.must("Open", err)
+				if got != fd {
+					defer syscall.Close(got)
+				}
+			}
+			leave(f, held)
+			for range 3 {
+				runtime.GC() // finalizers close, too
+			}
+			content := make([]byte, 8)
+			if _, err := syscall.Pread(fd, content, 0); err != nil || string(content) != "precious" {
+				t.Errorf("the file behind the descriptor has %q, %v: it was closed", content, err)
+			}
+			f.must("Close", syscall.Close(fd))
+			f.wantNoTickets()
+		})
+	}
+}
+
+func descriptorOf(t *testing.T, path string) int {
+	t.Helper()
+	var want, got syscall.Stat_t
+	if err := syscall.Stat(path, &want); err != nil {
+		t.Fatal(err)
+	}
+	for fd := range 1 << 16 {
+		if syscall.Fstat(fd, &got) == nil && got.Dev == want.Dev && got.Ino == want.Ino {
+			return fd
+		}
+	}
+	t.Fatalf("%s is not open", path)
+	return 0
+}
+
+// starvingWorker runs out of descriptors while it holds the lock and waits.
+func starvingWorker(q *filequeue.Queue) error {
+	ctx := context.Background()
+	held, err := q.Register(ctx)
+	if err != nil {
+		return err
+	}
+	waiting, err := q.Register(ctx)
+	if err != nil {
+		return err
+	}
+	if err := noMoreFiles(0); err != nil {
+		return err
+	}
+	for range 10 {
+		if _, err := q.Register(ctx); !errors.Is(err, syscall.EMFILE) {
+			return fmt.Errorf("Register without descriptors: %w, want EMFILE", err)
+		}
+	}
+	if err := q.Refresh(ctx, held); err != nil {
+		return err
+	}
+	wake, stop, err := q.Watch(ctx, waiting)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if place, err := q.Position(ctx, waiting); err != nil || place.Ahead != 1 {
+		return fmt.Errorf("Position is %d, %w, want 1", place.Ahead, err)
+	}
+	if err := q.Release(ctx, held); err != nil {
+		return err
+	}
+	<-wake
+	if place, err := q.Position(ctx, waiting); err != nil || place.Ahead != 0 {
+		return fmt.Errorf("Position is %d, %w, want 0", place.Ahead, err)
+	}
+	return q.Release(ctx, waiting)
+}
+
+// destituteWorker has no descriptors at first, and then one more each time, until
+// it has enough. Up to then it leaves nothing behind, whatever it got as far as.
+func destituteWorker(q *filequeue.Queue) error {
+	ctx := context.Background()
+	// Whatever it is that a program opens first, the runtime needs two descriptors
+	// for itself along with it, and ends the process without.
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return err
+	}
+	null.Close()
+	for n := range 100 {
+		if err := noMoreFiles(n); err != nil {
+			return err
+		}
+		t, err := q.Register(ctx)
+		if err == nil {
+			return q.Release(ctx, t)
+		}
+		if !errors.Is(err, syscall.EMFILE) {
+			return fmt.Errorf("Register with %d descriptors: %w, want EMFILE", n, err)
+		}
+		if _, err := os.Lstat(os.Getenv("FIFOLOCK_DIR")); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("with %d descriptors the directory is left: %v", n, err)
+		}
+	}
+	return errors.New("a hundred descriptors are not enough")
+}
+
+func TestFileNoDescriptorsAtAll(t *testing.T) {
+	f := newFileFixture(t)
+	f.start("destitute", nil).end()
+	f.wantNoDirectory()
+}
+
+func TestFileNoDescriptorsLeft(t *testing.T) {
+	f := newFileFixture(t)
+	f.start("starving", nil).end()
+	f.wantNoTickets()
+	f.release(f.register())
+	f.wantNoDirectory()
+}
+
+// noMoreFiles lets every open fail from now on that would give a descriptor of n
+// or above. What is open stays so.
+func noMoreFiles(n int) error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	limit.Cur = 0
+	for range n { // its type differs between systems
+		limit.Cur++
+	}
+	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+}
+
+// deafWorker waits behind another process, with nothing to listen to.
+func deafWorker(q *filequeue.Queue) error {
+	ctx := context.Background()
+	t, err := q.Register(ctx)
+	if err != nil {
+		return err
+	}
+	if err := noMoreFiles(0); err != nil {
+		return err
+	}
+	say("registered")
+	if err := awaitHead(ctx, q, t); err != nil {
+		return err
+	}
+	say("head")
+	return q.Release(ctx, t)
+}
+
+func TestFileNothingToListenTo(t *testing.T) {
+	f := newFileFixture(t)
+	held := f.register()
+	w := f.start("deaf", nil)
+	w.expect("registered")
+	f.release(held)
+	w.expect("head")
+	w.end()
+	f.wantNoTickets()
+}
+
+// nobodyWorker is not root, and is told when to go on.
+func nobodyWorker(q *filequeue.Queue) error {
+	const nobody = 65534
+	if err := syscall.Setuid(nobody); err != nil {
+		return err
+	}
+	ctx, in := context.Background(), bufio.NewReader(os.Stdin)
+	t, err := q.Register(ctx)
+	if err != nil {
+		say("refused", err)
+		return nil
+	}
+	say("registered", t.Ahead)
+	if _, err := in.ReadString('\n'); err != nil {
+		return nil
+	}
+	say("release", q.Release(ctx, t))
+	// Alive, so that it is not its death that frees the line.
+	_, _ = in.ReadString('\n')
+	return nil
+}
+
+func skipUnlessRoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can do this")
+	}
+}
+
+// chownToNobody gives a new directory to another user, and lets that user in.
+func (f *fileFixture) chownToNobody() {
+	f.Helper()
+	for dir := filepath.Dir(f.dir); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		f.must("Chmod", os.Chmod(dir, 0o755))
+	}
+	f.mkdir()
+	f.must("Chown", os.Chown(f.dir, 65534, 65534))
+}
+
+func TestFileReadOnlyDirectory(t *testing.T) {
+	skipUnlessRoot(t)
+	f := newFileFixture(t, filequeue.WithFileMode(0o600))
+	f.chownToNobody()
+	f.must("Chmod", os.Chmod(f.dir, 0o555))
+	w := f.start("nobody", nil)
+	if text := w.expect("refused"); !strings.Contains(text, "permission denied") || !strings.Contains(text, f.dir) {
+		t.Errorf("the error is %q, want one that says permission denied and names the queue", text)
+	}
+	w.end()
+	if names := f.names(); len(names) > 0 {
+		t.Errorf("the directory has %q, want nothing", names)
+	}
+}
+
+// The directory becomes read-only while the lock is held. The one who releases
+// is told, and the others get on.
+func TestFileReadOnlyWhileHeld(t *testing.T) {
+	skipUnlessRoot(t)
+	f := newFileFixture(t, filequeue.WithFileMode(0o600))
+	f.chownToNobody()
+	w := f.start("nobody", nil)
+	w.expect("registered")
+	next := f.register()
+	f.wantPosition(next, 1)
+	f.must("Chmod", os.Chmod(f.dir, 0o555))
+	w.tell("release")
+	if text := w.expect("release"); !strings.Contains(text, "permission denied") {
+		t.Errorf("Release of a ticket that cannot be removed: %q, want permission denied", text)
+	}
+	f.wantPosition(next, 0)
+	f.release(next)
+}
+
+// A dead ticket that this user cannot remove (in a sticky directory, say) does
+// not stand in line, and does no harm.
+func TestFileDeadButUndeletable(t *testing.T) {
+	skipUnlessRoot(t)
+	f := newFileFixture(t, filequeue.WithFileMode(0o666))
+	f.chownToNobody()
+	f.must("Chown", os.Chown(f.dir, 0, 0))
+	f.must("Chmod", os.Chmod(f.dir, 0o777|fs.ModeSticky))
+	f.write(planted, "")
+	f.must("Chmod", os.Chmod(f.path(planted), 0o666))
+	w := f.start("nobody", []string{"FIFOLOCK_SHARED=1"})
+	if ahead := w.expect("registered"); ahead != "0" {
+		t.Errorf("%s ahead of the ticket, want 0", ahead)
+	}
+	w.tell("release")
+	if text := w.expect("release"); text != "<nil>" {
+		t.Errorf("Release: %s", text)
+	}
+	if _, err := os.Lstat(f.path(planted)); err != nil {
+		t.Fatalf("the ticket could be removed: %v", err)
+	}
+	f.release(f.register()) // root can
+	f.wantNoTickets()
+}
+
+func TestFileDirectoryOfOthers(t *testing.T) {
+	f := newFileFixture(t)
+	f.mkdir()
+	for _, mode := range []fs.FileMode{0o777, 0o777 | fs.ModeSticky, 0o703} {
+		f.must("Chmod", os.Chmod(f.dir, mode))
+		if _, err := f.q.Register(t.Context()); err == nil || !strings.Contains(err.Error(), "everybody may write") {
+			t.Errorf("Register in a directory of mode %v: %v, want it refused", mode, err)
+		}
+	}
+	shared := filequeue.New(f.dir, filequeue.WithFileMode(0o666))
+	ticket, err := shared.Register(t.Context())
+	f.must("Register in a directory that is said to be shared", err)
+	f.must("Release", shared.Release(t.Context(), ticket))
+	f.mkdir()
+	f.must("Chmod", os.Chmod(f.dir, 0o775))
+	f.release(f.register())
+
+	skipUnlessRoot(t)
+	f.chownToNobody()
+	if _, err := f.q.Register(t.Context()); err == nil || !strings.Contains(err.Error(), "another user") {
+		t.Errorf("Register in another user's directory: %v, want it refused", err)
+	}
+}
+
+func TestFileMode(t *testing.T) {
+	for _, umask := range []int{0, 0o002, 0o077} {
+		old := syscall.Umask(umask)
+		defer syscall.Umask(old)
+		for _, c := range []struct {
+			opts      []filequeue.Option
+			file, dir fs.FileMode
+		}{
+			{nil, 0o600, 0o700},
+			{[]filequeue.Option{filequeue.WithFileMode(0o660)}, 0o660, 0o770},
+			{[]filequeue.Option{filequeue.WithFileMode(0o664)}, 0o664, 0o775},
+			{[]filequeue.Option{filequeue.WithFileMode(0o666)}, 0o666, 0o777},
+		} {
+			f := newFileFixture(t, c.opts...)
+			ticket := f.register()
+			for name, want := range map[string]fs.FileMode{"": c.dir, "seq": c.file, ticket.Member: c.file} {
+				info, err := os.Stat(f.path(name))
+				f.must("Stat", err)
+				if info.Mode().Perm() != want {
+					t.Errorf("umask %03o: the mode of %q is %v, want %v", umask, name, info.Mode().Perm(), want)
+				}
+			}
+			f.release(ticket)
+		}
+	}
+}
+
+// A directory below one with the setgid bit gets that bit, and its files their
+// group by it, also where the umask is made up for.
+func TestFileModeBelowSetgid(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o022))
+	f := newFileFixture(t, filequeue.WithFileMode(0o660))
+	f.must("Chmod", os.Chmod(filepath.Dir(f.dir), 0o755|fs.ModeSetgid))
+	other := filepath.Join(filepath.Dir(f.dir), "other")
+	f.must("Mkdir", os.Mkdir(other, 0o770))
+	want, err := os.Stat(other)
+	f.must("Stat", err)
+	ticket := f.register()
+	got, err := os.Stat(f.dir)
+	f.must("Stat", err)
+	if got.Mode()&fs.ModeSetgid != want.Mode()&fs.ModeSetgid || got.Mode().Perm() != 0o770 {
+		t.Errorf("the mode is %v, want 0770 and the setgid bit of %v", got.Mode(), want.Mode())
+	}
+	f.release(ticket)
+}
+
+// When nothing is in use, nothing is open.
+func TestFileLeavesNothingOpen(t *testing.T) {
+	if _, err := os.ReadDir("/proc/self/fd"); err != nil {
+		t.Skip("no /proc here")
+	}
+	// Without a collector, which closes what was forgotten.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	before := openFiles(t)
+	f := newFileFixture(t)
+	w := f.hold()
+	for range 10 {
+		a, b := f.register(), f.register()
+		_, stop, err := f.q.Watch(t.Context(), a)
+		f.must("Watch", err)
+		f.wantPosition(b, 2)
+		f.release(a)
+		f.release(b)
+		stop()
+		stop()
+	}
+	w.kill()
+	held := f.register()
+	f.must("RemoveAll", os.RemoveAll(f.dir))
+	f.wantNotQueued("Refresh", f.q.Refresh(t.Context(), held))
+	f.register()
+	f.must("RemoveAll", os.RemoveAll(f.dir))
+	f.release(f.register())
+	f.q.MaybeCleanup(t.Context())
+	// The watcher is kept for a moment.
+	for {
+		after := openFiles(t)
+		if !strings.Contains(after, f.dir) && strings.Count(after, "inotify") <= strings.Count(before, "inotify") {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func openFiles(t *testing.T) string {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files strings.Builder
+	for _, e := range entries {
+		target, _ := os.Readlink("/proc/self/fd/" + e.Name())
+		files.WriteString(target + "\n")
+	}
+	return files.String()
+}

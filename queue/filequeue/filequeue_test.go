@@ -1,0 +1,494 @@
+package filequeue_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
+	"github.com/fifolock/fifolock/queue/queuetest"
+)
+
+func TestFileConformance(t *testing.T) {
+	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
+		return filequeue.New(filepath.Join(t.TempDir(), "queue"))
+	})
+}
+
+func TestFileConformanceWithStaleTimeout(t *testing.T) {
+	filequeue.SkipOnWindows(t, "there is no eviction by age")
+	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
+		return filequeue.New(filepath.Join(t.TempDir(), "queue"), filequeue.WithStaleTimeout(time.Hour))
+	})
+}
+
+func TestFileStaleTimeout(t *testing.T) {
+	filequeue.SkipOnWindows(t, "there is no eviction by age")
+	f := newFileFixture(t, filequeue.WithStaleTimeout(10*time.Millisecond))
+	first, second := f.register(), f.register()
+	if first.Lease != 10*time.Millisecond {
+		t.Errorf("the ticket's Lease is %v, want 10ms", first.Lease)
+	}
+	f.remove(first)
+	f.must("Chtimes", os.Chtimes(f.path(second.Member), time.Unix(0, 0), time.Unix(0, 0)))
+	f.must("CleanupStale", f.q.CleanupStale(t.Context()))
+	f.wantEmpty(true)
+	f.wantNotQueued("Refresh of an evicted ticket", f.q.Refresh(t.Context(), second))
+	f.wantNotQueued("Remove of an evicted ticket", f.q.Remove(t.Context(), second))
+	f.q.MaybeCleanup(t.Context())
+	f.wantNoDirectory()
+}
+
+func TestFileRefreshKeepsFromGoingStale(t *testing.T) {
+	filequeue.SkipOnWindows(t, "there is no eviction by age")
+	f := newFileFixture(t, filequeue.WithStaleTimeout(time.Hour))
+	held := f.register()
+	f.must("Chtimes", os.Chtimes(f.path(held.Member), time.Unix(0, 0), time.Unix(0, 0)))
+	f.must("Refresh", f.q.Refresh(t.Context(), held))
+	f.must("CleanupStale", f.q.CleanupStale(t.Context()))
+	f.wantHead(held, true)
+	f.release(held)
+}
+
+// A timeout is of the tickets that were taken with it, whoever looks at them.
+func TestFileStaleTimeoutIsTheTickets(t *testing.T) {
+	filequeue.SkipOnWindows(t, "there is no eviction by age")
+	f := newFileFixture(t)
+	impatient := filequeue.New(f.dir, filequeue.WithStaleTimeout(10*time.Millisecond))
+	patient := f.register()
+	f.must("Chtimes", os.Chtimes(f.path(patient.Member), time.Unix(0, 0), time.Unix(0, 0)))
+	f.must("CleanupStale", impatient.CleanupStale(t.Context()))
+	f.wantHead(patient, true)
+
+	stale, err := impatient.Register(t.Context())
+	f.must("Register", err)
+	f.release(patient)
+	f.must("Chtimes", os.Chtimes(f.path(stale.Member), time.Unix(0, 0), time.Unix(0, 0)))
+	if next, ok, err := f.q.TryRegister(t.Context()); err != nil || !ok {
+		t.Fatalf("TryRegister behind a stale head is %v, %v, want a ticket", ok, err)
+	} else {
+		f.release(next)
+	}
+	f.wantNoDirectory()
+}
+
+func TestFileNumbersAscendThroughCleanup(t *testing.T) {
+	f := newFileFixture(t)
+	last := int64(0)
+	for range 1000 {
+		ticket := f.register()
+		if ticket.Number <= last {
+			t.Fatalf("ticket %d after %d, want more", ticket.Number, last)
+		}
+		last = ticket.Number
+		f.release(ticket)
+		f.wantNoDirectory()
+	}
+}
+
+func TestFileNumbersAscendThroughRemoveAll(t *testing.T) {
+	filequeue.SkipOnWindows(t, "what is open cannot be removed")
+	f := newFileFixture(t)
+	last := int64(0)
+	for range 100 {
+		ticket := f.register()
+		if ticket.Number <= last {
+			t.Fatalf("ticket %d after %d, want more", ticket.Number, last)
+		}
+		last = ticket.Number
+		f.must("RemoveAll", os.RemoveAll(f.dir))
+	}
+}
+
+var corruptSeqs = []string{
+	"", "abc", "-5", "+5", "1e3", "0x10", "12 34", "٣", "123",
+	strings.Repeat("\x00", 21), strings.Repeat("9", 20) + "\n",
+	"00009223372036854775808\n", "0000000000000000000\n", "000000000000000000001\n",
+	"-0000000000000000001\n", "00000000000000000001 ", "00000000000000000001\r\n",
+	"00000000000000000001\n" + strings.Repeat("x", 100000),
+	"00000000000000000000\n", "00000000000000000001\n", // too low, but numbers
+}
+
+func TestFileCorruptSeq(t *testing.T) {
+	for _, seq := range corruptSeqs {
+		t.Run(fmt.Sprintf("%.24q", seq), func(t *testing.T) {
+			f := newFileFixture(t)
+			a, b := f.register(), f.register()
+			f.writeSeq(seq)
+			c := f.register()
+			if c.Number <= b.Number || c.Ahead != 2 {
+				t.Errorf("got %+v, want a higher number than %d and 2 ahead", c, b.Number)
+			}
+			if content := f.readSeq(); content != fmt.Sprintf("%020d\n", c.Number) {
+				t.Errorf("seq is %.30q, want it repaired", content)
+			}
+			f.wantHead(a, true)
+			f.wantPosition(b, 1)
+			f.release(a)
+			f.wantHead(b, true)
+			f.release(b)
+			f.wantHead(c, true)
+			f.release(c)
+			f.wantNoDirectory()
+
+			f.mkdir()
+			f.writeSeq(seq)
+			d := f.register()
+			if d.Number <= c.Number || d.Ahead != 0 {
+				t.Errorf("in an empty directory: got %+v, want a higher number than %d and 0 ahead", d, c.Number)
+			}
+			f.release(d)
+		})
+	}
+}
+
+// Somebody removes seq while tickets are in line.
+func TestFileSeqRemoved(t *testing.T) {
+	f := newFileFixture(t)
+	a := f.register()
+	w := f.hold()
+	f.must("Remove seq", os.Remove(f.path("seq")))
+	b := f.register()
+	if b.Number <= a.Number || b.Ahead != 2 {
+		t.Errorf("got %+v, want a higher number than %d and 2 ahead", b, a.Number)
+	}
+	f.release(a)
+	w.expect("head")
+	f.wantPosition(b, 1)
+	w.release()
+	f.awaitPosition(b, 0)
+	f.release(b)
+	f.wantNoDirectory()
+}
+
+func TestFileHugeSparseSeq(t *testing.T) {
+	f := newFileFixture(t)
+	f.mkdir()
+	f.writeSeq("00000000000000000001\n")
+	f.must("Truncate", os.Truncate(f.path("seq"), 1<<30))
+	f.release(f.register())
+}
+
+// A seq that is ahead of the clock keeps the numbers from going back, so it
+// must survive a cleanup.
+func TestFileSeqAheadOfTheClock(t *testing.T) {
+	f := newFileFixture(t)
+	f.mkdir()
+	f.writeSeq("00009000000000000000\n")
+	for want := int64(9000000000000001); want < 9000000000000004; want++ {
+		ticket := f.register()
+		if ticket.Number != want {
+			t.Errorf("got number %d, want %d", ticket.Number, want)
+		}
+		f.release(ticket)
+	}
+}
+
+func TestFileNumbersUsedUp(t *testing.T) {
+	f := newFileFixture(t)
+	f.mkdir()
+	f.writeSeq(fmt.Sprintf("%020d\n", int64(1)<<53-1))
+	_, err := f.q.Register(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "used up") || !strings.Contains(err.Error(), f.dir) {
+		t.Fatalf("Register: %v, want an error that says that the numbers of %s are used up", err, f.dir)
+	}
+	f.wantNoTickets()
+}
+
+const (
+	planted     = "00000000000000000000.1.0123456789abcdef0123456789abcdef"
+	plantedHigh = "00001000000000000000.1.0123456789abcdef0123456789abcdef"
+)
+
+func TestFileForeignFilesAreKept(t *testing.T) {
+	f := newFileFixture(t)
+	f.mkdir()
+	foreign := []string{
+		".DS_Store", "seq~", "seq.bak", ".nfs0001", "core", "5.1.x",
+		"0000000000000000000A.1.0123456789abcdef0123456789abcdef",
+		"0000000000000000000.1.0123456789abcdef0123456789abcdef",
+		"000000000000000000000.1.0123456789abcdef0123456789abcdef",
+		"-0000000000000000001.1.0123456789abcdef0123456789abcdef",
+		"99999999999999999999.1.0123456789abcdef0123456789abcdef",
+		"00000000000000000001.1.0123456789ABCDEF0123456789ABCDEF",
+		"00000000000000000001.1.0123456789abcdef0123456789abcde",
+		"00000000000000000001..0123456789abcdef0123456789abcdef",
+		"00000000000000000001.0.0123456789abcdef0123456789abcdef",
+		"00000000000000000001.x.0123456789abcdef0123456789abcdef",
+		"00000000000000000001.1", "00000000000000000001",
+		"00000000000000000001.1.0123456789abcdef0123456789abcdef\n",
+		"\xff\xfe", strings.Repeat("x", 255),
+	}
+	for _, name := range foreign {
+		if runtime.GOOS == "windows" && name[len(name)-1] == '\n' {
+			continue // no name there
+		}
+		f.write(name, "foreign")
+	}
+	f.must("Mkdir", os.Mkdir(f.path("lost+found"), 0o700))
+	before := f.names()
+
+	a, b := f.register(), f.register()
+	if a.Ahead != 0 || b.Ahead != 1 {
+		t.Errorf("%d and %d ahead, want 0 and 1", a.Ahead, b.Ahead)
+	}
+	f.release(a)
+	f.wantHead(b, true)
+	f.must("CleanupStale", f.q.CleanupStale(t.Context()))
+	f.release(b)
+	f.wantEmpty(true)
+	f.q.MaybeCleanup(t.Context())
+	if after := f.names(); !slices.Equal(before, after) {
+		t.Errorf("the directory has %q, want %q", after, before)
+	}
+	f.release(f.register())
+}
+
+// A perfectly named ticket that nobody holds the lock of is a dead one, however
+// recent it looks.
+func TestFilePlantedTicketIsDead(t *testing.T) {
+	for _, name := range []string{planted, plantedHigh} {
+		f := newFileFixture(t)
+		f.mkdir()
+		f.write(name, "")
+		f.wantEmpty(false)
+		ticket := f.register()
+		if ticket.Ahead != 0 {
+			t.Errorf("%d ahead of the ticket, want 0", ticket.Ahead)
+		}
+		f.release(ticket)
+		f.wantNoDirectory()
+
+		f.mkdir()
+		f.write(name, "")
+		f.must("CleanupStale", f.q.CleanupStale(t.Context()))
+		f.wantEmpty(true)
+		f.q.MaybeCleanup(t.Context())
+		f.wantNoDirectory()
+
+		f.mkdir()
+		f.write(name, "")
+		if ticket, ok, err := f.q.TryRegister(t.Context()); err != nil || !ok {
+			t.Errorf("TryRegister is %v, %v, want a ticket", ok, err)
+		} else {
+			f.release(ticket)
+		}
+	}
+}
+
+func TestFileTwoValuesAreOneQueue(t *testing.T) {
+	f := newFileFixture(t)
+	f.mkdir()
+	link := filepath.Join(t.TempDir(), "link")
+	f.must("Symlink", os.Symlink(f.dir, link))
+	t.Chdir(filepath.Dir(f.dir))
+	paths := []string{f.dir, f.dir + "/", f.dir + "/../queue/.", "queue", link}
+	if underWine() {
+		paths = paths[:len(paths)-1] // Wine 8 makes something else of the link
+	}
+	for _, path := range paths {
+		f.mkdir()
+		other := filequeue.New(path)
+		a := f.register()
+		b, err := other.Register(t.Context())
+		f.must("Register", err)
+		if b.Number <= a.Number || b.Ahead != 1 {
+			t.Errorf("by %s: got %+v, want a higher number than %d and 1 ahead", path, b, a.Number)
+		}
+		f.must("CleanupStale", other.CleanupStale(t.Context()))
+		f.wantPosition(b, 1)
+		if head, err := other.IsHead(t.Context(), a); err != nil || !head {
+			t.Errorf("by %s: IsHead of the other's is %v, %v, want true", path, head, err)
+		}
+		f.release(a)
+		if place, err := other.Position(t.Context(), b); err != nil || place.Ahead != 0 {
+			t.Errorf("by %s: Position is %d, %v, want 0", path, place.Ahead, err)
+		}
+		f.must("Release", other.Release(t.Context(), b))
+		f.wantEmpty(true)
+	}
+}
+
+// A relative path stays where it was, whatever os.Chdir does later.
+func TestFileChdir(t *testing.T) {
+	t.Chdir(t.TempDir())
+	q := filequeue.New("queue")
+	a, err := q.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	if head, err := q.IsHead(t.Context(), a); err != nil || !head {
+		t.Errorf("IsHead is %v, %v, want true", head, err)
+	}
+	if err := q.Release(t.Context(), a); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFileGoroutines(t *testing.T) {
+	f := newFileFixture(t)
+	const goroutines, rounds = 100, 5
+	var (
+		wg     sync.WaitGroup
+		inside int   // guarded by the queue
+		last   int64 // guarded by the queue
+	)
+	// The queue gives no happens-before edge, so the race detector needs one
+	// that never waits.
+	var mu sync.Mutex
+	for range goroutines {
+		wg.Go(func() {
+			for range rounds {
+				ticket, err := f.q.Register(context.Background())
+				if err == nil {
+					err = awaitHead(context.Background(), f.q, ticket)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if !mu.TryLock() {
+					t.Error("two are inside")
+					return
+				}
+				inside++
+				if ticket.Number <= last {
+					t.Errorf("ticket %d was served after %d", ticket.Number, last)
+				}
+				last = ticket.Number
+				mu.Unlock()
+				if err := f.q.Release(context.Background(), ticket); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if inside != goroutines*rounds {
+		t.Errorf("%d were inside, want %d", inside, goroutines*rounds)
+	}
+	f.wantNoDirectory()
+}
+
+func TestFileBadArguments(t *testing.T) {
+	dir := t.TempDir()
+	for name, q := range map[string]*filequeue.Queue{
+		"empty":                 filequeue.New(""),
+		"NUL":                   filequeue.New(dir + "/a\x00b"),
+		"stale timeout -1ns":    filequeue.New(dir+"/q", filequeue.WithStaleTimeout(-1)),
+		"stale timeout 0s":      filequeue.New(dir+"/q", filequeue.WithStaleTimeout(0)),
+		"stale timeout 9.99999": filequeue.New(dir+"/q", filequeue.WithStaleTimeout(10*time.Millisecond-1)),
+		"file mode 0":           filequeue.New(dir+"/q", filequeue.WithFileMode(0)),
+		"file mode 0o1666":      filequeue.New(dir+"/q", filequeue.WithFileMode(0o666|os.ModeSticky)),
+		"file mode 0o466":       filequeue.New(dir+"/q", filequeue.WithFileMode(0o466)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, ticket := t.Context(), queue.Ticket{Number: 1, Member: planted}
+			word := strings.Fields(name)[0]
+			for _, err := range fileErrors(ctx, q, ticket) {
+				if err == nil || !strings.Contains(err.Error(), word) || !strings.Contains(err.Error(), "file queue") {
+					t.Errorf("got %v, want an error about the %s of the file queue", err, word)
+				}
+			}
+			q.MaybeCleanup(ctx)
+		})
+	}
+}
+
+// fileErrors calls everything that returns an error.
+func fileErrors(ctx context.Context, q *filequeue.Queue, t queue.Ticket) []error {
+	_, register := q.Register(ctx)
+	_, _, try := q.TryRegister(ctx)
+	_, head := q.IsHead(ctx, t)
+	_, position := q.Position(ctx, t)
+	_, empty := q.IsEmpty(ctx)
+	_, members := q.Members(ctx)
+	_, _, watch := q.Watch(ctx, t)
+	return []error{
+		register, try, head, position, empty, members, watch,
+		q.Remove(ctx, t), q.Release(ctx, t), q.Refresh(ctx, t), q.CleanupStale(ctx),
+	}
+}
+
+func TestFileDoneContext(t *testing.T) {
+	f := newFileFixture(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, err := range fileErrors(ctx, f.q, queue.Ticket{Number: 1, Member: planted}) {
+		leaves := strings.Contains(err.Error(), ": remove: ") || strings.Contains(err.Error(), ": release: ")
+		if leaves && !errors.Is(err, queue.ErrNotQueued) {
+			t.Errorf("got %v, want ErrNotQueued", err)
+		}
+		if !leaves && !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want context.Canceled", err)
+		}
+	}
+	f.wantNoDirectory()
+}
+
+// The process was stopped for longer than its release timeout when it was about
+// to leave the line. The ticket must go all the same: nobody tries again, and
+// everybody would wait for it until the process ends.
+func TestFileLeavesWithDoneContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	f := newFileFixture(t)
+	f.must("Release", f.q.Release(ctx, f.register()))
+	f.wantNoDirectory()
+	f.must("Remove", f.q.Remove(ctx, f.register()))
+	f.wantNoTickets()
+	f.q.MaybeCleanup(t.Context())
+	f.wantNoDirectory()
+}
+
+func TestFileString(t *testing.T) {
+	dir := t.TempDir()
+	if s := filequeue.New(dir + "/").String(); s != "file queue "+dir {
+		t.Errorf("got %q", s)
+	}
+}
+
+func TestFileMembers(t *testing.T) {
+	filequeue.SkipOnWindows(t, "there is no eviction by age")
+	f := newFileFixture(t, filequeue.WithStaleTimeout(time.Hour))
+	if list, err := f.q.Members(t.Context()); err != nil || len(list) != 0 {
+		t.Fatalf("Members of nothing are %v, %v", list, err)
+	}
+	before := time.Now().Add(-time.Minute)
+	own := f.register()
+	w := f.hold()
+	dead := f.hold()
+	dead.kill()
+	list, err := f.q.Members(t.Context())
+	f.must("Members", err)
+	if len(list) != 3 {
+		t.Fatalf("got %v, want 3 members", list)
+	}
+	for i, m := range list {
+		if m.Ticket.Ahead != i || m.Since.Before(before) || m.Since.After(time.Now()) {
+			t.Errorf("got %+v, want %d ahead, and a recent time", m, i)
+		}
+		if m.Dead != (i == 2) {
+			t.Errorf("member %d is dead: %v", i, m.Dead)
+		}
+	}
+	if list[0].PID != os.Getpid() || list[1].PID != w.cmd.Process.Pid {
+		t.Errorf("pids are %d and %d", list[0].PID, list[1].PID)
+	}
+	if list[0].Ticket != own || list[0].LastSeen.IsZero() || !list[1].LastSeen.IsZero() {
+		t.Errorf("got %+v and %+v, want a last sign of life from the first alone", list[0], list[1])
+	}
+	w.kill()
+	f.release(own)
+	f.wantNoDirectory()
+}

@@ -1,0 +1,119 @@
+package filequeue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/fifolock/fifolock/queue"
+)
+
+// 1. One holds; another one of the process is about to take a ticket.
+// 2. The holder leaves, and leaves the cleaning up to that one.
+// 3. That one gives up: it cleans up all the same.
+func TestFileWhoGivesUpJoiningCleansUp(t *testing.T) {
+	SkipOnWindows(t, "to leave takes the seq lock")
+	dir := filepath.Join(t.TempDir(), "queue")
+	q := New(dir)
+	ticket, err := q.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := useDirectory(dir)
+	defer d.done()
+	d.gate <- struct{}{} // nobody can join now
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	joined := make(chan error)
+	var late queue.Ticket
+	go func() {
+		var err error
+		late, err = q.Register(ctx)
+		joined <- err
+	}()
+	for d.joining.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := q.Release(t.Context(), ticket); err != nil { // hangs if it wants the seq lock
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, seqName)); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	<-d.gate
+	switch err := <-joined; {
+	case err == nil: // it was let in at the same moment
+		if err := q.Release(t.Context(), late); err != nil {
+			t.Fatal(err)
+		}
+	case !errors.Is(err, context.Canceled):
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory is left: %v", err)
+	}
+}
+
+// 1. One holds; a TryRegister of the process has seen that, and fails.
+// 2. The holder leaves, and leaves the cleaning up to that one.
+// 3. That one ends without an error, and cleans up all the same.
+func TestFileWhoMayNotJoinCleansUp(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "queue")
+	q := New(dir)
+	ticket, err := q.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := useDirectory(dir)
+	defer d.done()
+	d.joining.Add(1) // as far as the TryRegister has come
+	if err := q.Release(t.Context(), ticket); err != nil {
+		t.Fatal(err)
+	}
+	d.endJoining(t.Context(), &q.settings, false)
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory is left: %v", err)
+	}
+}
+
+// A seq that is ahead of the clock and was damaged while its last ticket lived:
+// the ticket's number is all that keeps the numbers from going back when it is
+// cleaned up.
+func TestFileNumbersAfterDamageAheadOfClock(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "q")
+	seq := filepath.Join(dir, "seq")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ahead := fmt.Appendf(nil, "%020d\n", time.Now().Add(time.Hour).UnixMicro())
+	if err := os.WriteFile(seq, ahead, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	q := New(dir)
+	first, err := q.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(seq, []byte("abc"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Release(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	second, err := q.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Release(t.Context(), second); err != nil {
+		t.Error(err)
+	}
+	if second.Number <= first.Number {
+		t.Errorf("number %d after %d: want a greater one", second.Number, first.Number)
+	}
+}

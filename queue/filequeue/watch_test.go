@@ -1,0 +1,179 @@
+package filequeue_test
+
+import (
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
+)
+
+// watch begins to listen for the ticket.
+func (f *fileFixture) watch(t queue.Ticket) <-chan queue.Wake {
+	f.Helper()
+	wake, stop, err := f.q.Watch(f.Context(), t)
+	f.must("Watch", err)
+	f.Cleanup(stop)
+	return wake
+}
+
+// awaitWoken looks only when it is told to, until the position is as wanted.
+func (f *fileFixture) awaitWoken(t queue.Ticket, wake <-chan queue.Wake, want int) {
+	f.Helper()
+	for {
+		<-wake
+		place, err := f.q.Position(f.Context(), t)
+		f.must("Position", err)
+		if place.Ahead == want {
+			return
+		}
+	}
+}
+
+func (f *fileFixture) wantSilence(wake <-chan queue.Wake) {
+	f.Helper()
+	select {
+	case <-wake:
+		f.Error("woken, though nothing has happened")
+	default:
+	}
+}
+
+func TestFileWatchInProcess(t *testing.T) {
+	f := newFileFixture(t)
+	a, b, c := f.register(), f.register(), f.register()
+	wakeB, wakeC := f.watch(b), f.watch(c)
+	f.wantSilence(wakeB)
+	f.release(a)
+	f.awaitWoken(b, wakeB, 0)
+	f.wantSilence(wakeC) // one release wakes one waiter
+	f.release(b)
+	f.awaitWoken(c, wakeC, 0)
+	f.release(c)
+}
+
+func TestFileWatchOtherProcess(t *testing.T) {
+	f := newFileFixture(t)
+	w := f.hold()
+	next := f.register()
+	wake := f.watch(next)
+	f.wantSilence(wake)
+	w.release()
+	f.awaitWoken(next, wake, 0)
+	f.release(next)
+}
+
+// 1. One process holds, another waits, then we do.
+// 2. The other gives up: we are told, and now follow the holder.
+// 3. The holder releases: we are told.
+func TestFileWatchPredecessorGivesUp(t *testing.T) {
+	f := newFileFixture(t)
+	holder, waiter := f.hold(), f.hold()
+	holder.expect("head")
+	last := f.register()
+	wake := f.watch(last)
+	f.wantSilence(wake)
+	waiter.release()
+	f.awaitWoken(last, wake, 1)
+	holder.release()
+	f.awaitWoken(last, wake, 0)
+	f.release(last)
+}
+
+func TestFileWatchPredecessorGivesUpInProcess(t *testing.T) {
+	f := newFileFixture(t)
+	holder := f.hold()
+	waiting, last := f.register(), f.register()
+	wake := f.watch(last)
+	f.remove(waiting)
+	f.awaitWoken(last, wake, 1)
+	holder.release()
+	f.awaitWoken(last, wake, 0)
+	f.release(last)
+}
+
+// 1. One process holds, another waits, then we do.
+// 2. The holder releases, and the other becomes the head: we are told, because
+// 3. only who knows to be the next looks often enough to notice that the new
+// holder was killed.
+func TestFileWatchPredecessorBecomesHead(t *testing.T) {
+	if underWine() {
+		t.Skip("Wine tells of a new time stamp as of attributes, which nobody asks for; Windows as of a write")
+	}
+	f := newFileFixture(t)
+	first, second := f.hold(), f.hold()
+	last := f.register()
+	wake := f.watch(last)
+	first.expect("head")
+	first.release()
+	second.expect("head")
+	f.awaitWoken(last, wake, 1)
+	second.kill()
+	f.wantPosition(last, 0)
+	f.release(last)
+}
+
+// What has happened between Register and Watch is not missed.
+func TestFileWatchLate(t *testing.T) {
+	f := newFileFixture(t)
+	w := f.hold()
+	next, last := f.register(), f.register()
+	w.release()
+	f.awaitWoken(next, f.watch(next), 0)
+	f.release(next)
+	f.awaitWoken(last, f.watch(last), 0)
+	f.release(last)
+	_, stop, err := f.q.Watch(t.Context(), last)
+	f.wantNotQueued("Watch", err)
+	stop()
+}
+
+// An evicted waiter is told to look, and finds out.
+func TestFileWatchEvicted(t *testing.T) {
+	filequeue.SkipOnWindows(t, "there is no eviction by age")
+	f := newFileFixture(t, filequeue.WithStaleTimeout(time.Hour))
+	held, waiting := f.register(), f.register()
+	wake := f.watch(waiting)
+	f.remove(waiting)
+	<-wake
+	_, err := f.q.Position(t.Context(), waiting)
+	f.wantNotQueued("Position", err)
+	f.release(held)
+}
+
+// What is granted is a place in line. One whose file was removed, by a judge of
+// another process or by hand, has none.
+func TestFileWatchNextIsGone(t *testing.T) {
+	filequeue.SkipOnWindows(t, "what is open cannot be removed")
+	f := newFileFixture(t)
+	a, b := f.register(), f.register()
+	wake := f.watch(b)
+	f.must("Remove", os.Remove(f.path(b.Member)))
+	f.release(a)
+	if w := <-wake; w == queue.WakeOwner {
+		t.Error("Granted to a ticket that is not in line")
+	}
+	_, err := f.q.Position(t.Context(), b)
+	f.wantNotQueued("Position", err)
+}
+
+// In a directory that was moved away nobody has a place, the next in line
+// included.
+func TestFileWatchDirectoryMoved(t *testing.T) {
+	filequeue.SkipOnWindows(t, "a directory that is open cannot be moved")
+	f := newFileFixture(t)
+	a, b := f.register(), f.register()
+	wake := f.watch(b)
+	f.must("Rename", os.Rename(f.dir, f.dir+"-moved"))
+	if err := f.q.Release(t.Context(), a); !errors.Is(err, queue.ErrNotQueued) {
+		t.Errorf("Release = %v, want ErrNotQueued", err)
+	}
+	if w := <-wake; w == queue.WakeOwner {
+		t.Error("Granted in a directory that is not at its path")
+	}
+	if _, err := f.q.Position(t.Context(), b); !errors.Is(err, queue.ErrNotQueued) {
+		t.Errorf("Position = %v, want ErrNotQueued", err)
+	}
+}

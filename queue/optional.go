@@ -1,0 +1,272 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// TryRegisterer is a queue that can join an empty line in one step.
+type TryRegisterer interface {
+	TicketQueue
+
+	// TryRegister takes a ticket if nobody is in line, and reports whether it
+	// did. Members whose owners are gone do not count; they are removed. If it
+	// returns false or an error, no ticket was left in line, as for Register.
+	TryRegister(ctx context.Context) (t Ticket, ok bool, err error)
+}
+
+// TryRegister takes a ticket that is the head at once, or none, and reports
+// whether it did.
+//
+// Without [TryRegisterer] it looks first, then registers and steps back if
+// somebody was faster, so that two at once may both fail.
+func TryRegister(ctx context.Context, q TicketQueue) (t Ticket, ok bool, err error) {
+	if q, ok := q.(TryRegisterer); ok {
+		return q.TryRegister(ctx)
+	}
+	if err := q.CleanupStale(ctx); err != nil {
+		return Ticket{}, false, err
+	}
+	if empty, err := q.IsEmpty(ctx); err != nil || !empty {
+		return Ticket{}, false, err
+	}
+	t, err = q.Register(ctx)
+	if err != nil {
+		return Ticket{}, false, err
+	}
+	head := t.Ahead == 0
+	if !head {
+		if head, err = q.IsHead(ctx, t); errors.Is(err, ErrNotQueued) {
+			return Ticket{}, false, nil
+		}
+	}
+	if head && err == nil {
+		return t, true, nil
+	}
+	// The ctx may be what ended IsHead; the ticket must go all the same.
+	if rerr := Release(context.WithoutCancel(ctx), q, t); rerr != nil && !errors.Is(rerr, ErrNotQueued) {
+		err = errors.Join(err, rerr)
+	}
+	return Ticket{}, false, err
+}
+
+// Releaser is a queue that can do Remove and MaybeCleanup in one step.
+type Releaser interface {
+	TicketQueue
+
+	// Release takes t out of the line, as Remove does, tells the next in line,
+	// and then removes what MaybeCleanup would. It returns ErrNotQueued when t
+	// was not in line.
+	Release(ctx context.Context, t Ticket) error
+}
+
+// Release takes t out of the line and cleans up after it. Without [Releaser]
+// it calls Remove, then MaybeCleanup whatever Remove returned.
+func Release(ctx context.Context, q TicketQueue, t Ticket) error {
+	if q, ok := q.(Releaser); ok {
+		return q.Release(ctx, t)
+	}
+	err := q.Remove(ctx, t)
+	q.MaybeCleanup(ctx)
+	return err
+}
+
+// Refresher is a queue whose tickets can be shown to be alive. A queue that gives
+// tickets with a lease is one.
+type Refresher interface {
+	TicketQueue
+
+	// Refresh shows that t's owner is alive: a ticket with a lease is believed for
+	// that lease again, counted from when Refresh was called. The length is the
+	// ticket's own, whatever queue value it is refreshed through. It returns
+	// ErrNotQueued when t is not in line any more, and never puts it back. Any
+	// other error leaves open whether the queue has heard of it.
+	//
+	// For a ticket without a lease it only tells whether it is still in line.
+	Refresh(ctx context.Context, t Ticket) error
+}
+
+// Refresh shows that t's owner is alive. Without [Refresher] it asks IsHead
+// whether the ticket is still in line; for a ticket with a lease, which that does
+// not renew, it returns an error for which errors.Is(err, errors.ErrUnsupported)
+// holds.
+func Refresh(ctx context.Context, q TicketQueue, t Ticket) error {
+	if q, ok := q.(Refresher); ok {
+		return q.Refresh(ctx, t)
+	}
+	if t.Lease > 0 {
+		return fmt.Errorf("%T has no method Refresh, but its tickets have a lease: pass the method on: %w", q, errors.ErrUnsupported)
+	}
+	_, err := q.IsHead(ctx, t)
+	return err
+}
+
+// Wake is what a waiter is told by a [Watcher].
+type Wake int
+
+const (
+	// WakeHint is a hint: the line may have moved. It proves nothing.
+	WakeHint Wake = iota
+
+	// WakeOwner says that the ticket owns. It comes from the step that made it so,
+	// and is for this one entry of the line. It holds for as long as the ticket
+	// itself does: a waiter whose lease has run out meanwhile must look all the
+	// same.
+	WakeOwner
+)
+
+// Watcher is a queue that can tell a waiter when to look.
+//
+// A wake-up saves waiting for the next poll; it replaces none. It may be
+// spurious, late or lost.
+type Watcher interface {
+	TicketQueue
+
+	// Watch begins to listen for t. The order is: listen, then look, then
+	// wait. A Watch that may have missed something since t was taken says so
+	// by a WakeHint that is in wake when Watch returns; without one, the caller
+	// need not look first.
+	//
+	// wake is never closed and holds the latest that its reader has not seen;
+	// a WakeOwner is not displaced by a WakeHint. ctx is for Watch alone. stop ends
+	// the listening and releases what it took; it may be called more than
+	// once, and must be called also when the ticket is gone.
+	//
+	// A WakeOwner that was given before the storage had confirmed it may turn out
+	// to have been wrong, after a loss of data. Then a WakeHint follows it: the
+	// owner looks again at once, and has lost the ticket unless the look says that
+	// it owns. So an owner that was told by WakeOwner goes on listening until it
+	// releases the ticket.
+	//
+	// An error means that there is nothing to listen to; wake is nil then and
+	// stop may be called.
+	Watch(ctx context.Context, t Ticket) (wake <-chan Wake, stop func(), err error)
+}
+
+// Watch begins to listen for t. Without [Watcher], wake is nil and never
+// ready, and the caller polls.
+func Watch(ctx context.Context, q TicketQueue, t Ticket) (wake <-chan Wake, stop func(), err error) {
+	if q, ok := q.(Watcher); ok {
+		return q.Watch(ctx, t)
+	}
+	return nil, func() {}, nil
+}
+
+// Place is where a ticket stands.
+type Place struct {
+	// Ahead is how many members must leave before the ticket owns; 0 means that
+	// it owns. A number above 0 may be too high (members that have left since, or
+	// whose owners are dead) but never turns an owner into a waiter or a waiter
+	// into an owner.
+	Ahead int
+
+	// Recheck is how long a waiter that listens (see [Watcher]) may rely on being
+	// woken: until then nothing can happen that it would not be told of, but for a
+	// wake-up that is lost on the way. 0 means that it cannot rely on it now, and
+	// polls.
+	Recheck time.Duration
+}
+
+// Positioner is a queue that knows how many are in front of a ticket.
+type Positioner interface {
+	TicketQueue
+
+	// Position removes the heads whose owners are dead, as CleanupStale does, and
+	// says where t stands. It returns ErrNotQueued when t is not in line.
+	Position(ctx context.Context, t Ticket) (Place, error)
+}
+
+// Position removes the heads whose owners are dead and says where t stands.
+//
+// Without [Positioner] it calls CleanupStale and IsHead, and a ticket that is not
+// the head has 1 before it.
+func Position(ctx context.Context, q TicketQueue, t Ticket) (Place, error) {
+	if q, ok := q.(Positioner); ok {
+		return q.Position(ctx, t)
+	}
+	if err := q.CleanupStale(ctx); err != nil {
+		return Place{}, err
+	}
+	head, err := q.IsHead(ctx, t)
+	if err != nil || head {
+		return Place{}, err
+	}
+	return Place{Ahead: 1}, nil
+}
+
+// Sharer is a queue that can be owned by more than one ticket at a time.
+type Sharer interface {
+	TicketQueue
+
+	// Share returns a view of the same line in which the first n own; n is at least
+	// 1. "Head" in it means: among the first n. Ahead and Position say how many must
+	// leave before a ticket owns, the dead are removed among the first n, one step
+	// may wake several, and TryRegister takes a ticket if fewer than n are in line.
+	//
+	// A ticket owns when fewer than n are before it, and those before it only ever
+	// become fewer. So views with different n may be used side by side, each of
+	// which admits by its own n: that is how a limit is changed while it is in use.
+	//
+	// A line has a kind, which is stored with its tickets: exclusive, or shared. To
+	// join a line of the other kind is an error that names both. The view of
+	// Share(1) is of the kind shared, and admits as the queue itself does.
+	//
+	// The view implements the same optional interfaces as the queue, but Sharer.
+	// Share does no I/O; an n below 1 is reported by the first call on the view.
+	Share(n int) TicketQueue
+}
+
+// Share returns a view of q's line in which the first n own. Without [Sharer] it
+// returns an error for which errors.Is(err, errors.ErrUnsupported) holds.
+func Share(q TicketQueue, n int) (TicketQueue, error) {
+	if q, ok := q.(Sharer); ok {
+		return q.Share(n), nil
+	}
+	return nil, fmt.Errorf("%T has no method Share, so that only one can own it at a time: pass the method on: %w", q, errors.ErrUnsupported)
+}
+
+// Lister is a queue that can say who is in it.
+type Lister interface {
+	TicketQueue
+
+	// Members lists who is in line, the head first, and removes nobody.
+	Members(ctx context.Context) ([]Member, error)
+}
+
+// Members lists who is in line, the head first. Without [Lister] it returns
+// an error for which errors.Is(err, errors.ErrUnsupported) holds.
+func Members(ctx context.Context, q TicketQueue) ([]Member, error) {
+	if l, ok := q.(Lister); ok {
+		return l.Members(ctx)
+	}
+	return nil, fmt.Errorf("list the members of %T, which has no method Members: %w", q, errors.ErrUnsupported)
+}
+
+// Member is somebody in line, as [Members] shows them to people. Only Ticket
+// is a fact; the rest is what the owner said, or what the storage noted.
+type Member struct {
+	// Ticket is the place in line; its Ahead is the place in this listing.
+	Ticket Ticket
+
+	// Host and PID say where the owner runs, as far as it told: PID is a number
+	// of the owner's own pid namespace. Empty and 0 if unknown.
+	Host string
+	PID  int
+
+	// Since is when the ticket was taken, by the clock of the storage (the
+	// Redis server, the file system).
+	Since time.Time
+
+	// LastSeen is when the owner last showed that it is alive, by the same
+	// clock; zero if the queue keeps no such time.
+	LastSeen time.Time
+
+	// Label is the text that the owner has given with its queue's option WithLabel.
+	Label string
+
+	// Dead says that the owner was found gone: the ticket is evicted by the
+	// next one who looks.
+	Dead bool
+}

@@ -1,0 +1,282 @@
+package redisqueue_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/queuetest"
+	"github.com/fifolock/fifolock/queue/redisqueue"
+)
+
+// neverDown is longer than any test: no node is held to be down.
+const neverDown = time.Minute
+
+func TestRedisConformanceCluster(t *testing.T) {
+	t.Parallel()
+	client := redistest.StartCluster(t, false, neverDown).Client()
+	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
+		return redisqueue.New(client, redistest.Name(t))
+	})
+}
+
+// A client that reads from replicas where it can does not do so here.
+func TestRedisConformanceClusterOfReplicas(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, true, neverDown)
+	client := cluster.Client(func(o *redis.ClusterOptions) { o.ReadOnly, o.RouteRandomly = true, true })
+	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
+		return redisqueue.New(client, redistest.Name(t))
+	})
+}
+
+// A waiter is told although it listens at another node than the one that has the
+// queue.
+func TestRedisGrantAcrossNodes(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, false, neverDown)
+	name := redistest.Name(t)
+	home := cluster.Place(cluster.Slot("{" + name + "}:queue"))
+	near := redisqueue.New(cluster.Client(), name)
+	far := near
+	for cluster.Place(cluster.Slot("fifolock:"+redisqueue.Hub(far))) == home {
+		far = redisqueue.New(cluster.Client(), name)
+	}
+	for range 10 {
+		holder := mustRegister(t, near)
+		listening(t, far)
+		next := mustRegister(t, far)
+		wake, stop := watch(t, far, next)
+		mustSleep(t, wake)
+		mustRelease(t, near, holder)
+		mustWake(t, wake, queue.WakeOwner)
+		stop()
+		mustRelease(t, far, next)
+	}
+}
+
+// token returns the token in a ticket's entry.
+func token(t *testing.T, ticket queue.Ticket) string {
+	t.Helper()
+	parts := strings.Split(ticket.Member, ":")
+	if len(parts) != 3 {
+		t.Fatalf("%q is no entry", ticket.Member)
+	}
+	return parts[1]
+}
+
+// openSlot is a queue whose slot is on its way from one node to another.
+type openSlot struct {
+	*redistest.Cluster
+	t        *testing.T
+	slot     int
+	from, to int
+}
+
+func openSlotOf(t *testing.T, cluster *redistest.Cluster, name string) *openSlot {
+	t.Helper()
+	s := &openSlot{Cluster: cluster, t: t, slot: cluster.Slot("{" + name + "}:queue")}
+	s.from = cluster.Place(s.slot)
+	s.to = (s.from + 1) % len(cluster.Primaries)
+	if err := cluster.OpenSlot(t.Context(), s.slot, s.from, s.to); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *openSlot) move(keys ...string) {
+	s.t.Helper()
+	for _, key := range keys {
+		if err := s.MoveKey(s.t.Context(), key, s.from, s.to); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// close lets the slot arrive.
+func (s *openSlot) close() {
+	s.t.Helper()
+	if err := s.MoveSlot(s.t.Context(), s.slot, s.from, s.to, nil); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// While a slot moves, some keys of a queue are here and the others there. Whatever
+// is done then, and whichever keys it are, nobody who is alive loses a place.
+func TestRedisSlotHalfMoved(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, false, neverDown)
+	client := cluster.Client()
+	taken := make(map[int]bool) // slots: each is moved once
+	for moved := range 1 << 4 {
+		name := redistest.Name(t)
+		for taken[cluster.Slot("{"+name+"}")] {
+			name = redistest.Name(t)
+		}
+		taken[cluster.Slot("{"+name+"}")] = true
+		t.Run(fmt.Sprintf("%04b", moved), func(t *testing.T) {
+			t.Parallel()
+			q := redisqueue.New(client, name)
+			first, second := mustRegister(t, q), mustRegister(t, q)
+			slot := openSlotOf(t, cluster, name)
+			for i, key := range []string{"queue", "seq", "lease:" + token(t, first), "lease:" + token(t, second)} {
+				if moved&(1<<i) != 0 {
+					slot.move("{" + name + "}:" + key)
+				}
+			}
+			// Each may fail, because not all keys are at one place.
+			for range 2 {
+				if place, err := q.Position(t.Context(), second); err == nil && place.Ahead != 1 {
+					t.Errorf("the second is told that %d are ahead", place.Ahead)
+				}
+				if head, err := q.IsHead(t.Context(), first); err == nil && !head {
+					t.Error("the first is told that it is not the head")
+				}
+				for what, err := range map[string]error{
+					"CleanupStale": q.CleanupStale(t.Context()),
+					"Refresh":      errors.Join(q.Refresh(t.Context(), second), q.Refresh(t.Context(), first)),
+				} {
+					if errors.Is(err, queue.ErrNotQueued) {
+						t.Errorf("%s: %v", what, err)
+					}
+				}
+				if empty, err := q.IsEmpty(t.Context()); err == nil && empty {
+					t.Error("the queue is said to be empty")
+				}
+				q.MaybeCleanup(t.Context())
+			}
+			slot.close()
+			members, err := q.Members(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			tickets := []string{first.Member, second.Member}
+			if !slices.EqualFunc(members, tickets, func(m queue.Member, ticket string) bool { return m.Ticket.Member == ticket }) {
+				t.Errorf("in line are %v; want %v", members, tickets)
+			}
+			mustRelease(t, q, first)
+			mustRelease(t, q, second)
+		})
+	}
+}
+
+// Nobody can join or leave while the slot moves. Who wants to waits, and nothing
+// is done by halves.
+func TestRedisSlotMovesForAWhile(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, false, neverDown)
+	name := redistest.Name(t)
+	q := redisqueue.New(cluster.Client(), name)
+	first := mustRegister(t, q)
+	slot := openSlotOf(t, cluster, name)
+	slot.move("{" + name + "}:seq")
+
+	ended, cancel := context.WithTimeout(t.Context(), 4*shortly)
+	defer cancel()
+	givenUp := make(chan error, 1)
+	go func() {
+		_, err := q.Register(ended)
+		givenUp <- err
+	}()
+	joining, leaving := make(chan queue.Ticket, 1), make(chan error, 1)
+	go func() {
+		ticket, err := q.Register(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		joining <- ticket
+	}()
+	go func() { leaving <- q.Release(t.Context(), first) }()
+	<-ended.Done()
+	time.Sleep(4 * shortly) // longer than go-redis follows redirections
+	select {
+	case ticket := <-joining:
+		t.Errorf("Register returned %v; want that it waits for the slot", ticket)
+	case err := <-leaving:
+		t.Errorf("Release returned %v; want that it waits for the slot", err)
+	default:
+	}
+	slot.close()
+	if err := <-leaving; err != nil {
+		t.Error(err)
+	}
+	second := <-joining
+	if err := <-givenUp; !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Register returned %v after its ctx had ended", err)
+	}
+	members, err := q.Members(t.Context())
+	if err != nil || len(members) != 1 || members[0].Ticket.Member != second.Member {
+		t.Errorf("in line are %v, %v; want only %v", members, err, second)
+	}
+	mustRelease(t, q, second)
+}
+
+// The node at which a client listens fails. Its replica takes its place, and the
+// client listens there, although nothing else has told it: the queue is at a node
+// that is well.
+func TestRedisWatchFindsTheNewPrimary(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, true, time.Second)
+	name := redistest.Name(t)
+	home := cluster.Place(cluster.Slot("{" + name + "}:queue"))
+	near := redisqueue.New(cluster.Client(), name)
+	listensAt := func(q *redisqueue.Queue) int { return cluster.Place(cluster.Slot("fifolock:" + redisqueue.Hub(q))) }
+	far := near
+	for listensAt(far) == home {
+		far = redisqueue.New(cluster.Client(), name)
+	}
+	holder := mustRegister(t, near)
+	listening(t, far)
+	next := mustRegister(t, far)
+	wake, _ := watch(t, far, next)
+	mustSleep(t, wake)
+	cluster.Primaries[listensAt(far)].Kill()
+	mustWake(t, wake, queue.WakeHint)
+	mustWake(t, wake, queue.WakeHint) // it listens again
+	mustRelease(t, near, holder)
+	mustWake(t, wake, queue.WakeOwner)
+	mustRelease(t, far, next)
+}
+
+// Where a Cluster that is down may be read, it is the script's first write that
+// is refused. A release asks again then, too, and not in vain.
+func TestRedisReleaseInAClusterThatCanOnlyBeRead(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, false, 500*time.Millisecond)
+	for _, server := range cluster.Primaries {
+		if err := server.Client().ConfigSet(t.Context(), "cluster-allow-reads-when-down", "yes").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name := redistest.Name(t)
+	q := redisqueue.New(cluster.Client(), name)
+	held := mustRegister(t, q)
+	elsewhere := cluster.Primaries[(cluster.Place(cluster.Slot("{"+name+"}"))+1)%len(cluster.Primaries)]
+	elsewhere.Kill()
+	cluster.AwaitState("fail")
+	if err := q.Refresh(t.Context(), held); err == nil || !strings.Contains(err.Error(), "cluster is down and readonly") {
+		t.Fatalf("Refresh: %v; want that the Cluster is down and can be read only", err)
+	}
+	released := make(chan error, 1)
+	go func() { released <- q.Release(t.Context(), held) }()
+	select {
+	case err := <-released:
+		t.Errorf("released while the Cluster was down: %v", err)
+		released <- err
+	case <-time.After(50 * time.Millisecond): // it asks again
+	}
+	elsewhere.Start()
+	if err := <-released; err != nil {
+		t.Error(err)
+	}
+	cluster.AwaitState("ok")
+	mustBeEmpty(t, q)
+}

@@ -1,0 +1,32 @@
+package redisqueue_test
+
+import (
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/queuetest"
+	"github.com/fifolock/fifolock/queue/redisqueue"
+)
+
+func TestRedisConformance(t *testing.T) {
+	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
+		return redisqueue.New(redistest.Client(t), redistest.Name(t))
+	})
+}
+
+func TestRedisConformanceMiniredis(t *testing.T) {
+	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
+		return redisqueue.New(redistest.ClientOf(t, redistest.Miniredis(t)), redistest.Name(t))
+	})
+}
+
+func TestRedisConformanceRing(t *testing.T) {
+	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
+		ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"one": redistest.Addr(t)}})
+		t.Cleanup(func() { _ = ring.Close() })
+		return redisqueue.New(ring, redistest.Name(t))
+	})
+}

@@ -1,0 +1,706 @@
+package redisqueue_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
+)
+
+// pause is how long a test waits before it looks again.
+const pause = 5 * time.Millisecond
+
+func mustRegister(t *testing.T, q queue.TicketQueue) queue.Ticket {
+	t.Helper()
+	ticket, err := q.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ticket
+}
+
+func mustBeHead(t *testing.T, q queue.TicketQueue, ticket queue.Ticket) {
+	t.Helper()
+	if head, err := q.IsHead(t.Context(), ticket); err != nil || !head {
+		t.Fatalf("IsHead of ticket %d = %v, %v; want true", ticket.Number, head, err)
+	}
+}
+
+func mustRelease(t *testing.T, q queue.TicketQueue, ticket queue.Ticket) {
+	t.Helper()
+	if err := queue.Release(t.Context(), q, ticket); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustNotBeQueued(t *testing.T, err error) {
+	t.Helper()
+	if !errors.Is(err, queue.ErrNotQueued) {
+		t.Fatalf("got %v; want ErrNotQueued", err)
+	}
+}
+
+func mustBeEmpty(t *testing.T, q queue.TicketQueue) {
+	t.Helper()
+	if empty, err := q.IsEmpty(t.Context()); err != nil || !empty {
+		t.Fatalf("IsEmpty = %v, %v; want true", empty, err)
+	}
+}
+
+func members(t *testing.T, q queue.TicketQueue) []queue.Member {
+	t.Helper()
+	list, err := queue.Members(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// awaitDead waits until so many members of a line are dead.
+func awaitDead(t *testing.T, q queue.TicketQueue, n int) {
+	t.Helper()
+	for {
+		dead := 0
+		for _, m := range members(t, q) {
+			if m.Dead {
+				dead++
+			}
+		}
+		if dead >= n {
+			return
+		}
+		time.Sleep(pause)
+	}
+}
+
+// plantDead puts n tickets in line that have no lease, numbered from the given
+// number.
+func plantDead(t *testing.T, client *redis.Client, name string, from int64, n int) {
+	t.Helper()
+	dead := make([]redis.Z, n)
+	for i := range dead {
+		number := from + int64(i)
+		dead[i] = redis.Z{Score: float64(number), Member: fmt.Sprintf("%d:nobody.%d:1", number, number)}
+	}
+	if err := client.ZAdd(t.Context(), "{"+name+"}:queue", dead...).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The layout that is promised, and that nothing of it is left.
+func TestRedisKeys(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	q := redisqueue.New(client, name)
+	a, b := mustRegister(t, q), mustRegister(t, q)
+	if b.Number <= a.Number || a.Ahead != 0 || b.Ahead != 1 {
+		t.Fatalf("got tickets %+v and %+v", a, b)
+	}
+	entries, err := client.ZRangeWithScores(t.Context(), "{"+name+"}:queue", 0, -1).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 2 || entries[0].Member != a.Member || entries[1].Member != b.Member ||
+		int64(entries[0].Score) != a.Number || int64(entries[1].Score) != b.Number {
+		t.Errorf("the ZSET holds %v", entries)
+	}
+	if fields := strings.Split(a.Member, ":"); len(fields) != 3 || fields[0] != fmt.Sprint(a.Number) {
+		t.Errorf("the entry is %q; want number:token:milliseconds", a.Member)
+	}
+	if seq := client.Get(t.Context(), "{"+name+"}:seq").Val(); seq != fmt.Sprint(b.Number) {
+		t.Errorf("seq = %q; want %d", seq, b.Number)
+	}
+	for _, key := range redistest.Keys(t, client, name) {
+		if left := client.PTTL(t.Context(), key).Val(); left <= 0 {
+			t.Errorf("%s lives %v; want a time to live", key, left)
+		}
+	}
+	for _, ticket := range []queue.Ticket{a, b} {
+		if err := q.Remove(t.Context(), ticket); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q.MaybeCleanup(t.Context())
+	if keys := redistest.Keys(t, client, name); len(keys) != 0 {
+		t.Errorf("%q are left after MaybeCleanup", keys)
+	}
+	mustRelease(t, q, mustRegister(t, q))
+	if keys := redistest.Keys(t, client, name); len(keys) != 0 {
+		t.Errorf("%q are left after Release", keys)
+	}
+}
+
+func TestRedisBadArguments(t *testing.T) {
+	client := redistest.Client(t)
+	var none *redis.Client
+	for what, q := range map[string]*redisqueue.Queue{
+		"the client is nil": redisqueue.New(nil, "x"),
+		"client is nil":     redisqueue.New(none, "x"),
+		"the name is empty": redisqueue.New(client, ""),
+		"contains a brace":  redisqueue.New(client, "a{b"),
+		"without { and }":   redisqueue.New(client, "a}b"),
+		"513 bytes":         redisqueue.New(client, strings.Repeat("x", 513)),
+		"lease 0s":          redisqueue.New(client, "x", redisqueue.WithLease(0)),
+		"lease -1s":         redisqueue.New(client, "x", redisqueue.WithLease(-time.Second)),
+		"lease 9.9ms":       redisqueue.New(client, "x", redisqueue.WithLease(9900*time.Microsecond)),
+	} {
+		t.Run(what, func(t *testing.T) {
+			for call, f := range calls(q, queue.Ticket{Number: 1, Member: "1:a.b:1"}) {
+				if err := f(t.Context()); err == nil || !strings.Contains(err.Error(), what) {
+					t.Errorf("%s: %v; want an error with %q", call, err, what)
+				}
+			}
+			q.MaybeCleanup(t.Context())
+		})
+	}
+}
+
+// calls are all that return an error.
+func calls(q *redisqueue.Queue, ticket queue.Ticket) map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
+		"Register":     func(ctx context.Context) error { _, err := q.Register(ctx); return err },
+		"TryRegister":  func(ctx context.Context) error { _, _, err := q.TryRegister(ctx); return err },
+		"IsHead":       func(ctx context.Context) error { _, err := q.IsHead(ctx, ticket); return err },
+		"Position":     func(ctx context.Context) error { _, err := q.Position(ctx, ticket); return err },
+		"Refresh":      func(ctx context.Context) error { return q.Refresh(ctx, ticket) },
+		"Remove":       func(ctx context.Context) error { return q.Remove(ctx, ticket) },
+		"Release":      func(ctx context.Context) error { return q.Release(ctx, ticket) },
+		"CleanupStale": q.CleanupStale,
+		"IsEmpty":      func(ctx context.Context) error { _, err := q.IsEmpty(ctx); return err },
+		"Members":      func(ctx context.Context) error { _, err := q.Members(ctx); return err },
+		"Watch": func(ctx context.Context) error {
+			_, stop, err := q.Watch(ctx, ticket)
+			stop()
+			return err
+		},
+	}
+}
+
+func TestRedisCanceled(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	q := redisqueue.New(client, name)
+	held := mustRegister(t, q)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for call, f := range calls(q, held) {
+		if err := f(ctx); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), q.String()) {
+			t.Errorf("%s: %v; want context.Canceled and the queue's name", call, err)
+		}
+	}
+	if list := members(t, q); len(list) != 1 {
+		t.Errorf("the line is %v after calls with a ctx that was done", list)
+	}
+	mustRelease(t, q, held)
+}
+
+// Names are bytes; each is a queue of its own.
+func TestRedisNames(t *testing.T) {
+	client, suffix := redistest.Client(t), redistest.Name(t)
+	for _, name := range []string{":", "seq", "a b", "\r\n", "\x00", "\xff\xfe", "é", "e\u0301", "%s", strings.Repeat("n", 400)} {
+		q := redisqueue.New(client, name+suffix)
+		ticket := mustRegister(t, q)
+		if ticket.Ahead != 0 {
+			t.Errorf("name %q: %d ahead in a new queue", name, ticket.Ahead)
+		}
+		defer mustRelease(t, q, ticket)
+		mustBeHead(t, q, ticket)
+	}
+}
+
+// A ticket that cannot be one of this queue is not in line, and nothing else is
+// touched.
+func TestRedisNotATicket(t *testing.T) {
+	q := redisqueue.New(redistest.Client(t), redistest.Name(t))
+	held := mustRegister(t, q)
+	other := held
+	other.Number++
+	for _, ticket := range []queue.Ticket{{}, other, {Number: 1}, {Number: 1, Member: "1"}, {Number: 1, Member: "1::1"},
+		{Number: 1, Member: "+1:a:1"}, {Number: 1, Member: "1:nobody:1"}, {Number: -1, Member: "-1:a:1"}} {
+		_, err := q.IsHead(t.Context(), ticket)
+		mustNotBeQueued(t, err)
+		mustNotBeQueued(t, q.Refresh(t.Context(), ticket))
+		mustNotBeQueued(t, q.Remove(t.Context(), ticket))
+		mustNotBeQueued(t, q.Release(t.Context(), ticket))
+	}
+	mustBeHead(t, q, held)
+	mustRelease(t, q, held)
+}
+
+// Two hundred waiters die; the one behind them is the head as soon as the
+// holder has left, and they are gone.
+func TestRedisDeadWaiters(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	q := redisqueue.New(client, name)
+	dying := redisqueue.New(client, name, redisqueue.WithLease(50*time.Millisecond))
+	holder := mustRegister(t, q)
+	for range 200 {
+		mustRegister(t, dying)
+	}
+	last := mustRegister(t, q)
+	awaitDead(t, q, 200)
+	mustRelease(t, q, holder)
+	if n := client.ZCard(t.Context(), "{"+name+"}:queue").Val(); n != 1 {
+		t.Errorf("%d entries after the release; want only the living", n)
+	}
+	mustBeHead(t, q, last)
+	mustRelease(t, q, last)
+}
+
+// More dead than one call removes: each operation goes on until it is through.
+func TestRedisManyDead(t *testing.T) {
+	client := redistest.Client(t)
+	for what, operation := range map[string]func(t *testing.T, q *redisqueue.Queue){
+		"Register": func(t *testing.T, q *redisqueue.Queue) {
+			if ticket := mustRegister(t, q); ticket.Ahead != 0 {
+				t.Errorf("%d ahead of the only one alive", ticket.Ahead)
+			}
+		},
+		"TryRegister": func(t *testing.T, q *redisqueue.Queue) {
+			if _, ok, err := q.TryRegister(t.Context()); err != nil || !ok {
+				t.Errorf("TryRegister = %v, %v; want true", ok, err)
+			}
+		},
+		"CleanupStale": func(t *testing.T, q *redisqueue.Queue) {
+			if err := q.CleanupStale(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			mustBeEmpty(t, q)
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			name := redistest.Name(t)
+			const dead = 2500
+			plantDead(t, client, name, 1, dead)
+			q := redisqueue.New(client, name)
+			if list := members(t, q); len(list) != dead || !list[2000].Dead || list[2000].Ticket.Number != 2001 {
+				t.Errorf("%d members listed; want %d", len(list), dead)
+			}
+			operation(t, q)
+			if n := client.ZCard(t.Context(), "{"+name+"}:queue").Val(); n > 1 {
+				t.Errorf("%d entries are left", n)
+			}
+			client.Del(t.Context(), redistest.Keys(t, client, name)...)
+		})
+	}
+}
+
+// A waiter who is alive keeps its place for many leases.
+func TestRedisPatientWaiter(t *testing.T) {
+	const lease = 400 * time.Millisecond
+	client, name := redistest.Client(t), redistest.Name(t)
+	q := redisqueue.New(client, name, redisqueue.WithLease(lease))
+	holder, waiter := mustRegister(t, q), mustRegister(t, q)
+	if holder.Lease != lease {
+		t.Errorf("the ticket has a lease of %v, want %v", holder.Lease, lease)
+	}
+	for began := time.Now(); time.Since(began) < 4*lease; time.Sleep(lease / 20) {
+		for _, ticket := range []queue.Ticket{holder, waiter} {
+			if err := q.Refresh(t.Context(), ticket); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := q.CleanupStale(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustRelease(t, q, holder)
+	mustBeHead(t, q, waiter)
+	mustRelease(t, q, waiter)
+}
+
+// A ticket whose lease has run out never comes back.
+func TestRedisLeaseRunsOut(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	q := redisqueue.New(client, name, redisqueue.WithLease(30*time.Millisecond))
+	// One with a longer lease was there, so that the line outlasts the ticket for
+	// long enough to be looked at.
+	before := mustRegister(t, redisqueue.New(client, name))
+	ticket := mustRegister(t, q)
+	client.ZRem(t.Context(), "{"+name+"}:queue", before.Member)
+	awaitDead(t, q, 1)
+	mustNotBeQueued(t, q.Refresh(t.Context(), ticket))
+	_, err := q.IsHead(t.Context(), ticket)
+	mustNotBeQueued(t, err)
+	next := mustRegister(t, redisqueue.New(client, name))
+	if next.Ahead != 0 {
+		t.Errorf("%d ahead, all of them dead", next.Ahead)
+	}
+	mustNotBeQueued(t, q.Release(t.Context(), ticket))
+	mustBeHead(t, q, next)
+	mustRelease(t, q, next)
+	client.Del(t.Context(), redistest.Keys(t, client, name)...)
+}
+
+// When the server's clock was set back, every lease has as much longer to go.
+// Whoever looks makes them as long again as they were made, and touches none
+// that has not longer to go than that.
+func TestRedisOverlongLeases(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	q := redisqueue.New(client, name, redisqueue.WithLease(2*time.Hour))
+	const lease = time.Minute
+	brief := redisqueue.New(client, name, redisqueue.WithLease(lease))
+	tickets := []queue.Ticket{mustRegister(t, brief), mustRegister(t, brief), mustRegister(t, q)}
+	keyOf := func(ticket queue.Ticket) string {
+		return "{" + name + "}:lease:" + strings.Split(ticket.Member, ":")[1]
+	}
+	left := func(ticket queue.Ticket) time.Duration {
+		d, err := client.PTTL(t.Context(), keyOf(ticket)).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	last := tickets[2]
+	for what, look := range map[string]func() error{
+		"Position":     func() error { _, err := q.Position(t.Context(), last); return err },
+		"TryRegister":  func() error { _, _, err := q.TryRegister(t.Context()); return err },
+		"CleanupStale": func() error { return q.CleanupStale(t.Context()) },
+	} {
+		for _, ticket := range tickets[:2] {
+			client.PExpire(t.Context(), keyOf(ticket), time.Hour)
+		}
+		if err := look(); err != nil {
+			t.Fatal(err)
+		}
+		for i, ticket := range tickets {
+			if d := left(ticket); d > lease && i < 2 || d < lease/2 {
+				t.Errorf("after %s the lease of ticket %d has %v to go", what, i, d)
+			}
+		}
+		client.PExpire(t.Context(), keyOf(tickets[0]), lease/2)
+		if err := look(); err != nil {
+			t.Fatal(err)
+		}
+		if d := left(tickets[0]); d > lease/2 {
+			t.Errorf("%s has made a lease longer: %v", what, d)
+		}
+	}
+	for _, ticket := range tickets {
+		mustRelease(t, q, ticket)
+	}
+}
+
+// The mark of an abandoned registration is no lease: a ticket that is in line
+// all the same is dead.
+func TestRedisMarkIsNoLease(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	q := redisqueue.New(client, name)
+	marked, next := mustRegister(t, q), mustRegister(t, q)
+	client.Set(t.Context(), "{"+name+"}:lease:"+strings.Split(marked.Member, ":")[1], "", time.Minute)
+	mustNotBeQueued(t, q.Refresh(t.Context(), marked))
+	_, err := q.IsHead(t.Context(), marked)
+	mustNotBeQueued(t, err)
+	mustBeHead(t, q, next)
+	mustRelease(t, q, next)
+	client.Del(t.Context(), redistest.Keys(t, client, name)...)
+}
+
+// Neither a lease without its entry nor an entry without its lease is a ticket,
+// and a refresh brings neither back.
+func TestRedisHalfGone(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	q := redisqueue.New(client, name)
+	for what, remove := range map[string]func(queue.Ticket){
+		"entry": func(ticket queue.Ticket) { client.ZRem(t.Context(), "{"+name+"}:queue", ticket.Member) },
+		"lease": func(ticket queue.Ticket) {
+			client.Del(t.Context(), "{"+name+"}:lease:"+strings.Split(ticket.Member, ":")[1])
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			for _, place := range []int{0, 1} {
+				line := []queue.Ticket{mustRegister(t, q), mustRegister(t, q), mustRegister(t, q)}
+				gone := line[place]
+				remove(gone)
+				mustNotBeQueued(t, q.Refresh(t.Context(), gone))
+				_, err := q.Position(t.Context(), gone)
+				mustNotBeQueued(t, err)
+				for i, ticket := range line {
+					if i != place {
+						mustBeHead(t, q, ticket)
+						mustRelease(t, q, ticket)
+					}
+				}
+				mustNotBeQueued(t, q.Refresh(t.Context(), gone))
+				mustBeEmpty(t, q)
+				client.Del(t.Context(), redistest.Keys(t, client, name)...)
+			}
+		})
+	}
+}
+
+// What a crash leaves behind expires, but not because of someone with a shorter
+// lease; an expiry that somebody else has set or removed is set right.
+func TestRedisExpiry(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	long := redisqueue.New(client, name, redisqueue.WithLease(time.Hour))
+	short := redisqueue.New(client, name, redisqueue.WithLease(20*time.Millisecond))
+	holder := mustRegister(t, long)
+	mustRegister(t, short)
+	keys := []string{"{" + name + "}:queue", "{" + name + "}:seq"}
+	check := func(when string) {
+		t.Helper()
+		for _, key := range keys {
+			if left := client.PTTL(t.Context(), key).Val(); left < time.Hour || left > 2*time.Hour {
+				t.Errorf("%s lives %v %s; want between one and two hours", key, left, when)
+			}
+		}
+	}
+	check("after a shorter lease came")
+	for _, key := range keys {
+		client.Persist(t.Context(), key)
+	}
+	if err := long.Refresh(t.Context(), holder); err != nil {
+		t.Fatal(err)
+	}
+	check("after PERSIST")
+	for _, key := range keys {
+		client.Expire(t.Context(), key, time.Minute)
+	}
+	if err := long.Refresh(t.Context(), holder); err != nil {
+		t.Fatal(err)
+	}
+	check("after EXPIRE")
+	client.Del(t.Context(), redistest.Keys(t, client, name)...)
+
+	mustRegister(t, short)
+	for len(redistest.Keys(t, client, name)) > 0 {
+		time.Sleep(pause)
+	}
+}
+
+func TestRedisNumbersAscend(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	q := redisqueue.New(client, name)
+	last := int64(0)
+	next := func(after string) {
+		t.Helper()
+		ticket := mustRegister(t, q)
+		if ticket.Number <= last {
+			t.Fatalf("number %d after %d, after %s", ticket.Number, last, after)
+		}
+		last = ticket.Number
+	}
+	for range 50 {
+		ticket := mustRegister(t, q)
+		if ticket.Number <= last {
+			t.Fatalf("number %d after %d", ticket.Number, last)
+		}
+		last = ticket.Number
+		mustRelease(t, q, ticket)
+	}
+	next("clean-up")
+	client.Del(t.Context(), redistest.Keys(t, client, name)...)
+	next("deleting every key")
+	for _, seq := range []string{"", "abc", "-5", "+5", " 5", "5 ", "05", "0", "1e3", "1.5", "0x10", "٣", "\x00\x00",
+		"9007199254740992", "9223372036854775807", "99999999999999999999", strings.Repeat("1", 1<<20)} {
+		client.Set(t.Context(), "{"+name+"}:seq", seq, 0)
+		next(fmt.Sprintf("seq was %.20q", seq))
+	}
+	client.Del(t.Context(), "{"+name+"}:seq")
+	next("deleting seq")
+	numbers := make([]int64, 0, 20)
+	for _, m := range members(t, q) {
+		numbers = append(numbers, m.Ticket.Number)
+	}
+	if len(numbers) < 19 || !slices.IsSorted(numbers) {
+		t.Errorf("the line is %v", numbers)
+	}
+	client.Del(t.Context(), redistest.Keys(t, client, name)...)
+}
+
+func TestRedisNumbersSurviveFlush(t *testing.T) {
+	server := redistest.StartServer(t)
+	client := server.Client()
+	q := redisqueue.New(client, "flushed")
+	before := mustRegister(t, q)
+	client.FlushAll(t.Context())
+	mustNotBeQueued(t, q.Refresh(t.Context(), before))
+	after := mustRegister(t, q)
+	server.Kill()
+	server.Start()
+	mustNotBeQueued(t, q.Refresh(t.Context(), after))
+	last := mustRegister(t, q)
+	if before.Number >= after.Number || after.Number >= last.Number {
+		t.Errorf("numbers %d, FLUSHALL, %d, restart, %d", before.Number, after.Number, last.Number)
+	}
+}
+
+// A number that the clock is far behind of is exceeded all the same, up to the
+// last that a ZSET can order.
+func TestRedisLargeNumbers(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	q := redisqueue.New(client, name)
+	seq := "{" + name + "}:seq"
+	client.Set(t.Context(), seq, "9007199254740989", 0)
+	last := mustRegister(t, q)
+	if last.Number != 9007199254740990 || !strings.HasPrefix(last.Member, "9007199254740990:") {
+		t.Fatalf("got %+v", last)
+	}
+	client.Del(t.Context(), seq)
+	very := mustRegister(t, q)
+	if very.Number != 1<<53-1 {
+		t.Fatalf("got %+v", very)
+	}
+	if _, err := q.Register(t.Context()); err == nil || !strings.Contains(err.Error(), "used up") {
+		t.Errorf("Register after the last number: %v", err)
+	}
+	if list := members(t, q); len(list) != 2 {
+		t.Errorf("the line is %v", list)
+	}
+	mustBeHead(t, q, last)
+	mustRelease(t, q, last)
+	mustBeHead(t, q, very)
+	mustRelease(t, q, very)
+}
+
+// Entries that are no tickets are ignored and kept, whatever their place.
+func TestRedisForeignEntries(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	key := "{" + name + "}:queue"
+	foreign := map[string]string{
+		"": "0", "x": "-inf", "y": "+inf", "1:": "1", ":t:1": "1", "1:t": "1", "1:t:": "1", "1:t:x": "1", "1:t:1:1": "1",
+		"01:t:1": "1", "+1:t:1": "1", "-1:t:1": "-1", "0:t:1": "0", "1e3:t:1": "1000", "7:t:1": "8", "8:t:1": "-inf", "9:t:1": "inf",
+		"9007199254740992:t:1": "9007199254740992", "\n1:t:1": "1", "1:t:1\n": "1", strings.Repeat("z", 1<<20): "2",
+	}
+	add := func() {
+		for member, score := range foreign {
+			if err := client.Do(t.Context(), "ZADD", key, score, member).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	kept := func() int { return int(client.ZCard(t.Context(), key).Val()) }
+	add()
+	q := redisqueue.New(client, name)
+	mustBeEmpty(t, q)
+	q.MaybeCleanup(t.Context())
+	a, ok, err := q.TryRegister(t.Context())
+	if err != nil || !ok || a.Ahead != 0 {
+		t.Fatalf("TryRegister = %+v, %v, %v; want the head", a, ok, err)
+	}
+	b, c := mustRegister(t, q), mustRegister(t, q)
+	if b.Ahead != 1 || c.Ahead != 2 {
+		t.Errorf("%d and %d ahead; want 1 and 2", b.Ahead, c.Ahead)
+	}
+	if place, err := q.Position(t.Context(), c); err != nil || place.Ahead != 2 {
+		t.Errorf("Position = %d, %v; want 2", place.Ahead, err)
+	}
+	if list := members(t, q); len(list) != 3 || list[2].Ticket.Number != c.Number {
+		t.Errorf("the line is %v", list)
+	}
+	for _, ticket := range []queue.Ticket{a, b, c} {
+		mustBeHead(t, q, ticket)
+		if err := q.CleanupStale(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		mustRelease(t, q, ticket)
+	}
+	if kept() != len(foreign) {
+		t.Errorf("%d of %d foreign entries are left", kept(), len(foreign))
+	}
+	if keys := redistest.Keys(t, client, name); len(keys) != 1 {
+		t.Errorf("%q are left; want only the ZSET with the foreign entries", keys)
+	}
+	client.Del(t.Context(), key)
+}
+
+// Too many of them are an error that says so; who is in line can leave.
+func TestRedisCrowded(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	key := "{" + name + "}:queue"
+	q := redisqueue.New(client, name)
+	held := mustRegister(t, q)
+	crowd := make([]redis.Z, 1001)
+	for i := range crowd {
+		crowd[i] = redis.Z{Score: 1, Member: fmt.Sprint("foreign", i)}
+	}
+	client.ZAdd(t.Context(), key, crowd...)
+	_, err1 := q.Register(t.Context())
+	_, err2 := q.IsHead(t.Context(), held)
+	for _, err := range []error{err1, err2, q.CleanupStale(t.Context())} {
+		if err == nil || !strings.Contains(err.Error(), "no tickets: remove them") {
+			t.Errorf("got %v; want an error that says what to remove", err)
+		}
+	}
+	if err := q.Refresh(t.Context(), held); err != nil {
+		t.Error(err)
+	}
+	if keys := redistest.Keys(t, client, name); len(keys) != 3 {
+		t.Errorf("the keys are %q; want those of the one ticket", keys)
+	}
+	mustRelease(t, q, held)
+	if n := client.ZCard(t.Context(), key).Val(); n != 1001 {
+		t.Errorf("%d entries are left; want the foreign ones", n)
+	}
+	client.Del(t.Context(), redistest.Keys(t, client, name)...)
+}
+
+// A key of the wrong type is an error, and nothing is written.
+func TestRedisWrongType(t *testing.T) {
+	client := redistest.Client(t)
+	redistest.NeedReal(t) // DUMP
+	values := map[string]func(ctx context.Context, key string) error{
+		"string": func(ctx context.Context, key string) error { return client.Set(ctx, key, "x", 0).Err() },
+		"list":   func(ctx context.Context, key string) error { return client.RPush(ctx, key, "x").Err() },
+		"hash":   func(ctx context.Context, key string) error { return client.HSet(ctx, key, "x", "y").Err() },
+		"stream": func(ctx context.Context, key string) error {
+			return client.XAdd(ctx, &redis.XAddArgs{Stream: key, Values: []string{"x", "y"}}).Err()
+		},
+	}
+	for which, failing := range map[string][]string{
+		"queue": {"Register", "TryRegister", "IsHead", "Position", "Refresh", "Remove", "Release", "CleanupStale", "IsEmpty", "Members"},
+		"seq":   {"Register", "Refresh", "Release"},
+		"lease": {"Register", "TryRegister", "IsHead", "Position", "Refresh", "Remove", "Release", "CleanupStale", "Members"},
+	} {
+		for kind, put := range values {
+			if kind == "string" && which != "queue" {
+				continue // that is what it should be
+			}
+			for _, call := range append(failing, "MaybeCleanup") {
+				t.Run(which+"/"+kind+"/"+call, func(t *testing.T) {
+					name := redistest.Name(t)
+					q := redisqueue.New(client, name)
+					held := mustRegister(t, q)
+					key := "{" + name + "}:" + which
+					if which == "lease" {
+						key += ":" + strings.Split(held.Member, ":")[1]
+					}
+					client.Del(t.Context(), key)
+					if err := put(t.Context(), key); err != nil {
+						t.Fatal(err)
+					}
+					before := dump(t, client, name)
+					if call == "MaybeCleanup" {
+						q.MaybeCleanup(t.Context())
+					} else if err := calls(q, held)[call](t.Context()); !redis.HasErrorPrefix(err, "WRONGTYPE") || !strings.Contains(err.Error(), "delete it") {
+						t.Errorf("%v; want WRONGTYPE, and what to do", err)
+					}
+					if after := dump(t, client, name); before != after {
+						t.Errorf("the keys were changed from\n%s to\n%s", before, after)
+					}
+					client.Del(t.Context(), redistest.Keys(t, client, name)...)
+				})
+			}
+		}
+	}
+}
+
+// dump returns every key of a queue with its value and whether it expires.
+func dump(t *testing.T, client *redis.Client, name string) string {
+	t.Helper()
+	var text strings.Builder
+	keys := redistest.Keys(t, client, name)
+	slices.Sort(keys)
+	for _, key := range keys {
+		fmt.Fprintf(&text, "%s %q %v\n", key, client.Dump(t.Context(), key).Val(), client.PTTL(t.Context(), key).Val() < 0)
+	}
+	return text.String()
+}

@@ -1,0 +1,461 @@
+package redisqueue_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
+)
+
+// shortly is long enough to see that nothing comes.
+const shortly = 50 * time.Millisecond
+
+// watch begins to listen, until the test ends or stop is called.
+func watch(t *testing.T, q *redisqueue.Queue, ticket queue.Ticket) (wake <-chan queue.Wake, stop func()) {
+	t.Helper()
+	wake, stop, err := q.Watch(t.Context(), ticket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	return wake, stop
+}
+
+// listening waits until the subscription of q's client is there, which it is
+// when a fresh ticket need not look. It needs someone in line.
+func listening(t *testing.T, q *redisqueue.Queue) {
+	t.Helper()
+	for {
+		ticket := mustRegister(t, q)
+		wake, stop := watch(t, q, ticket)
+		quiet := false
+		select {
+		case <-wake:
+		default:
+			quiet = true
+		}
+		stop()
+		mustRelease(t, q, ticket)
+		if quiet {
+			return
+		}
+		time.Sleep(pause)
+	}
+}
+
+func mustWake(t *testing.T, wake <-chan queue.Wake, want queue.Wake) {
+	t.Helper()
+	if got := <-wake; got != want {
+		t.Errorf("woken by %v; want %v", got, want)
+	}
+}
+
+func mustSleep(t *testing.T, wake <-chan queue.Wake) {
+	t.Helper()
+	select {
+	case got := <-wake:
+		t.Errorf("woken by %v; want nothing", got)
+	case <-time.After(shortly):
+	}
+}
+
+// hub returns the id in a ticket's token.
+func hub(t *testing.T, ticket queue.Ticket) string {
+	t.Helper()
+	_, token, _ := strings.Cut(ticket.Member, ":")
+	id, _, ok := strings.Cut(token, ".")
+	if !ok {
+		t.Fatalf("ticket %q has no hub", ticket.Member)
+	}
+	return id
+}
+
+// Only the next one is told, and it is told that it has its turn.
+func TestRedisGrantByMessage(t *testing.T) {
+	name := redistest.Name(t)
+	near, far := redisqueue.New(redistest.Client(t), name), redisqueue.New(redistest.Client(t), name)
+	holder := mustRegister(t, near)
+	listening(t, far)
+	next, last := mustRegister(t, far), mustRegister(t, far)
+	wakeNext, _ := watch(t, far, next)
+	wakeLast, _ := watch(t, far, last)
+	mustSleep(t, wakeNext)
+	mustRelease(t, near, holder)
+	mustWake(t, wakeNext, queue.WakeOwner)
+	mustBeHead(t, far, next)
+	mustSleep(t, wakeLast)
+	mustRelease(t, far, last) // not the head: nobody is told
+	mustSleep(t, wakeNext)
+	mustRelease(t, far, next)
+}
+
+// What happens between Register and Watch is not missed.
+func TestRedisGrantBeforeWatch(t *testing.T) {
+	name := redistest.Name(t)
+	near, far := redisqueue.New(redistest.Client(t), name), redisqueue.New(redistest.Client(t), name)
+	holder := mustRegister(t, near)
+	listening(t, far)
+	next := mustRegister(t, far)
+	mustRelease(t, near, holder)
+	wake, _ := watch(t, far, next)
+	mustWake(t, wake, queue.WakeOwner)
+	mustRelease(t, far, next)
+}
+
+// Whoever removes the dead tells the one behind them.
+func TestRedisGrantByEviction(t *testing.T) {
+	name := redistest.Name(t)
+	near, far := redisqueue.New(redistest.Client(t), name), redisqueue.New(redistest.Client(t), name)
+	dying := redisqueue.New(redistest.Client(t), name, redisqueue.WithLease(20*time.Millisecond))
+	for what, evict := range map[string]func(last queue.Ticket) error{
+		"CleanupStale": func(queue.Ticket) error { return near.CleanupStale(t.Context()) },
+		"Position":     func(last queue.Ticket) error { _, err := near.Position(t.Context(), last); return err },
+		"Refresh":      func(last queue.Ticket) error { return near.Refresh(t.Context(), last) },
+		"Release":      func(last queue.Ticket) error { return near.Release(t.Context(), last) },
+		"Register": func(queue.Ticket) error {
+			ticket, err := near.Register(t.Context())
+			if err == nil {
+				err = near.Release(t.Context(), ticket)
+			}
+			return err
+		},
+		"TryRegister": func(queue.Ticket) error { _, _, err := near.TryRegister(t.Context()); return err },
+	} {
+		t.Run(what, func(t *testing.T) {
+			holder := mustRegister(t, near)
+			listening(t, far)
+			mustRelease(t, near, holder)
+			mustRegister(t, dying)
+			mustRegister(t, dying)
+			next, last := mustRegister(t, far), mustRegister(t, near)
+			if next.Ahead == 0 {
+				t.Skip("the dying were dead before the test began")
+			}
+			wake, _ := watch(t, far, next)
+			awaitDead(t, near, 2)
+			if err := evict(last); err != nil {
+				t.Fatal(err)
+			}
+			mustWake(t, wake, queue.WakeOwner)
+			mustRelease(t, far, next)
+			if err := queue.Release(t.Context(), near, last); err != nil && !errors.Is(err, queue.ErrNotQueued) {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// Nor does it matter how many dead there are: also when they are exactly what one
+// call removes.
+func TestRedisGrantBehindManyDead(t *testing.T) {
+	for _, dead := range []int{999, 1000, 1001, 2000, 2001} {
+		t.Run(strconv.Itoa(dead), func(t *testing.T) {
+			client, name := redistest.Client(t), redistest.Name(t)
+			near, far := redisqueue.New(client, name), redisqueue.New(redistest.Client(t), name)
+			holder := mustRegister(t, near)
+			listening(t, far)
+			next := mustRegister(t, far)
+			wake, _ := watch(t, far, next)
+			plantDead(t, client, name, 1, dead-1)
+			client.Del(t.Context(), leaseKey(name, holder)) // the last of the dead
+			if err := near.CleanupStale(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			mustWake(t, wake, queue.WakeOwner)
+			mustRelease(t, far, next)
+		})
+	}
+}
+
+// A waiter of the releasing client is told without the server: here nobody may
+// publish or subscribe.
+func TestRedisGrantDirectly(t *testing.T) {
+	server := redistest.StartServer(t)
+	client := limited(t, server, "silent", "+@all", "~*", "-publish", "-subscribe")
+	q := redisqueue.New(client, "direct")
+	holder, next := mustRegister(t, q), mustRegister(t, q)
+	wake, _ := watch(t, q, next)
+	mustWake(t, wake, queue.WakeHint) // there was no subscription when it was registered
+	mustRelease(t, redisqueue.New(client, "direct"), holder)
+	mustWake(t, wake, queue.WakeOwner)
+	mustBeHead(t, q, next)
+	mustRelease(t, q, next)
+}
+
+// The first to watch has missed what came before there was a subscription.
+func TestRedisWatchLooksFirst(t *testing.T) {
+	q := redisqueue.New(redistest.Client(t), redistest.Name(t))
+	holder, next := mustRegister(t, q), mustRegister(t, q)
+	wake, stop, err := q.Watch(t.Context(), next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-wake:
+	default:
+		t.Error("no Look from a Watch that was not subscribed when the ticket was taken")
+	}
+	stop()
+	stop()
+	again, _ := watch(t, q, next)
+	select {
+	case <-again:
+	default:
+		t.Error("no Look from a second Watch")
+	}
+	mustRelease(t, q, next)
+	mustRelease(t, q, holder)
+}
+
+// A ticket of another client, and one that is gone.
+func TestRedisWatchStrangers(t *testing.T) {
+	name := redistest.Name(t)
+	q, other := redisqueue.New(redistest.Client(t), name), redisqueue.New(redistest.Client(t), name)
+	ticket := mustRegister(t, other)
+	if wake, stop, err := q.Watch(t.Context(), ticket); !errors.Is(err, errors.ErrUnsupported) || wake != nil {
+		t.Errorf("watching another client's ticket: %v, %v; want ErrUnsupported", wake, err)
+	} else {
+		stop()
+	}
+	mustRelease(t, other, ticket)
+	wake, _ := watch(t, other, ticket)
+	mustWake(t, wake, queue.WakeHint)
+}
+
+// After a connection that broke everybody looks, and then is told again.
+func TestRedisWatchReconnects(t *testing.T) {
+	server := redistest.StartServer(t)
+	near, far := redisqueue.New(server.Client(), "reconnect"), redisqueue.New(server.Client(), "reconnect")
+	holder := mustRegister(t, near)
+	listening(t, far)
+	next := mustRegister(t, far)
+	wake, _ := watch(t, far, next)
+	mustSleep(t, wake)
+	control := server.Client()
+	for range 5 {
+		if n := control.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Val(); n > 0 {
+			mustWake(t, wake, queue.WakeHint)
+		}
+	}
+	listening(t, far)
+	drain(wake)
+	mustRelease(t, near, holder)
+	mustWake(t, wake, queue.WakeOwner)
+	mustRelease(t, far, next)
+}
+
+func drain(wake <-chan queue.Wake) {
+	for {
+		select {
+		case <-wake:
+		default:
+			return
+		}
+	}
+}
+
+// A server that goes away and comes back.
+func TestRedisWatchSurvivesServer(t *testing.T) {
+	server := redistest.StartServer(t, "--appendonly", "yes", "--appendfsync", "always")
+	near, far := redisqueue.New(server.Client(), "restart"), redisqueue.New(server.Client(), "restart")
+	holder := mustRegister(t, near)
+	listening(t, far)
+	next := mustRegister(t, far)
+	wake, _ := watch(t, far, next)
+	server.Kill()
+	mustWake(t, wake, queue.WakeHint)
+	server.Start()
+	listening(t, far)
+	drain(wake)
+	mustRelease(t, near, holder)
+	mustWake(t, wake, queue.WakeOwner)
+	mustRelease(t, far, next)
+}
+
+// Whatever others publish, it is no grant.
+func TestRedisForgedMessages(t *testing.T) {
+	name, forger := redistest.Name(t), redistest.Client(t)
+	nearClient, farClient := redistest.Client(t), redistest.Client(t)
+	near, far := redisqueue.New(nearClient, name), redisqueue.New(farClient, name)
+	witnessNear, witnessFar := redisqueue.New(nearClient, name+"2"), redisqueue.New(farClient, name+"2")
+	holder := mustRegister(t, near)
+	listening(t, far)
+	first, second := mustRegister(t, witnessNear), mustRegister(t, witnessFar)
+	watchedLast, _ := watch(t, witnessFar, second)
+	next := mustRegister(t, far)
+	watched, _ := watch(t, far, next)
+	unproven := mustRegister(t, far)
+	_, stop := watch(t, far, unproven)
+	stop()
+	watchedAgain, _ := watch(t, far, unproven) // its proof is forgotten
+	messages := []string{
+		"", " ", ":", "x", next.Member, next.Member + " ", next.Member + " guess", next.Member + "  ", " " + next.Member,
+		strings.Replace(next.Member, ":", ": ", 1), unproven.Member, unproven.Member + " ", unproven.Member + " guess",
+		strings.Repeat("x", 1<<20), next.Member + " " + strings.Repeat("x", 1<<20), "\x00\xff",
+	}
+	for range 10 {
+		pipe := forger.Pipeline()
+		for _, message := range messages {
+			pipe.Publish(t.Context(), "fifolock:"+hub(t, next), message)
+		}
+		if _, err := pipe.Exec(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Another queue of the same hub: what was published before has arrived when
+	// this has. (It is a Look if the server has cut us off for reading too slowly.)
+	mustRelease(t, witnessNear, first)
+	<-watchedLast
+	for what, wake := range map[string]<-chan queue.Wake{"watched": watched, "watched again": watchedAgain} {
+		select {
+		case w := <-wake:
+			if w == queue.WakeOwner {
+				t.Errorf("%s: a forged message is taken for a grant", what)
+			}
+		default:
+		}
+	}
+	mustRelease(t, witnessFar, second)
+	mustRelease(t, near, holder)
+	mustRelease(t, far, next)
+	mustRelease(t, far, unproven)
+}
+
+// A flood of forged messages wakes nobody.
+func TestRedisForgedFlood(t *testing.T) {
+	name, forger := redistest.Name(t), redistest.Client(t)
+	near, far := redisqueue.New(redistest.Client(t), name), redisqueue.New(redistest.Client(t), name)
+	holder := mustRegister(t, near)
+	listening(t, far)
+	next := mustRegister(t, far)
+	wake, _ := watch(t, far, next)
+	pipe := forger.Pipeline()
+	for range 10000 {
+		pipe.Publish(t.Context(), "fifolock:"+hub(t, next), next.Member+" forged")
+	}
+	if _, err := pipe.Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustRelease(t, near, holder)
+	mustWake(t, wake, queue.WakeOwner)
+	mustRelease(t, far, next)
+}
+
+// However many wait, there is one connection for them.
+func TestRedisOneConnection(t *testing.T) {
+	server := redistest.StartServer(t)
+	client := server.Client()
+	var queues []*redisqueue.Queue
+	for i := range 10 {
+		queues = append(queues, redisqueue.New(client, "one"+strconv.Itoa(i)))
+	}
+	wakes := make(map[queue.Ticket]<-chan queue.Wake)
+	for _, q := range queues {
+		mustRegister(t, q)
+		for range 10 {
+			ticket := mustRegister(t, q)
+			wakes[ticket], _ = watch(t, q, ticket)
+		}
+	}
+	listening(t, queues[0])
+	list, err := client.Do(t.Context(), "CLIENT", "LIST", "TYPE", "pubsub").Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(list, "\n"); n != 1 {
+		t.Errorf("%d connections listen for %d waiters:\n%s", n, len(wakes), list)
+	}
+}
+
+// The goroutine ends with its client, also when somebody is still watching.
+func TestRedisWatchEndsWithClient(t *testing.T) {
+	redistest.NeedReal(t) // a server in the process has goroutines of its own
+	addr, name := redistest.Addr(t), redistest.Name(t)
+	before := goleak.IgnoreCurrent()
+	client := redis.NewClient(&redis.Options{Addr: addr})
+	q := redisqueue.New(client, name)
+	mustRegister(t, q)
+	next := mustRegister(t, q)
+	_, stop, err := q.Watch(t.Context(), next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listening(t, q)
+	if err := client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	goleak.VerifyNone(t, before)
+	stop()
+}
+
+// The subscription ends when nobody has watched for a while. (That its goroutine
+// does is what TestMain sees.)
+func TestRedisWatchEndsWhenIdle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes five seconds")
+	}
+	t.Parallel() // it waits for most of the time
+	client, name := redistest.Client(t), redistest.Name(t)
+	q := redisqueue.New(client, name)
+	holder, next := mustRegister(t, q), mustRegister(t, q)
+	_, stop := watch(t, q, next)
+	listening(t, q)
+	channel := "fifolock:" + hub(t, next)
+	subscribers := func() int64 { return client.PubSubNumSub(context.Background(), channel).Val()[channel] }
+	if n := subscribers(); n != 1 {
+		t.Errorf("%d subscribers; want 1", n)
+	}
+	stop()
+	for subscribers() > 0 {
+		time.Sleep(pause)
+	}
+	// It comes back when it is needed.
+	listening(t, q)
+	wake, _ := watch(t, q, mustRegister(t, q))
+	mustSleep(t, wake)
+	mustRelease(t, q, holder)
+}
+
+// Nothing is remembered of clients and tickets that nobody uses any more.
+func TestRedisForgets(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	q := redisqueue.New(client, name)
+	for range 10 {
+		a := mustRegister(t, q)
+		if n := redisqueue.Mailboxes(q); n != 0 {
+			t.Errorf("%d mailboxes for a head", n)
+		}
+		b, c := mustRegister(t, q), mustRegister(t, q)
+		_, stop := watch(t, q, b)
+		mustRelease(t, q, a)
+		stop()
+		mustRelease(t, q, b)
+		mustRelease(t, q, c)
+	}
+	if n := redisqueue.Mailboxes(q); n != 0 {
+		t.Errorf("%d mailboxes are left", n)
+	}
+	known := redisqueue.Hubs()
+	for range 10 {
+		client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
+		redisqueue.New(client, name)
+		_ = client.Close()
+	}
+	for redisqueue.Hubs() > known {
+		runtime.GC()
+		time.Sleep(pause)
+	}
+	if redisqueue.New(client, name).String() != q.String() || redisqueue.Hub(redisqueue.New(client, "x")) != redisqueue.Hub(q) {
+		t.Error("two queues of one client have two hubs")
+	}
+}
