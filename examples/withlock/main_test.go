@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/fifolock/fifolock/internal/redistest"
-	"github.com/fifolock/fifolock/internal/tools"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue"
 )
@@ -302,7 +302,7 @@ func TestControlC(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("needs the script(1) of util-linux, which makes a terminal")
 	}
-	tools.Need(t, "script")
+	testenv.Need(t, "script")
 	run := fmt.Sprintf("exec %s -file %s -- %s %s count", os.Args[0], newDirectory(t), os.Args[0], commandArgument)
 	c := exec.Command("script", "--quiet", "--return", "--command", run, os.DevNull)
 	c.Env = append(os.Environ(), programVariable+"=1", "SHELL=/bin/sh")

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fifolock/fifolock/internal/tools"
+	"github.com/fifolock/fifolock/internal/testenv"
 )
 
 // verify runs spin over a model, with the given variant if it is not empty, and
@@ -65,7 +65,7 @@ func variants(t *testing.T, model string) []string {
 }
 
 func TestModels(t *testing.T) {
-	tools.Need(t, "spin", "gcc")
+	testenv.Need(t, "spin", "gcc")
 	for _, model := range []string{"file.pml", "redis.pml"} {
 		t.Run(model, func(t *testing.T) {
 			out := verify(t, model, "")

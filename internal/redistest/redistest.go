@@ -14,7 +14,6 @@ package redistest
 import (
 	"context"
 	"os"
-	"os/exec"
 	"sync"
 	"testing"
 	"time"
@@ -22,9 +21,9 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
-)
 
-const variable = "FIFOLOCK_TEST_REDIS"
+	"github.com/fifolock/fifolock/internal/testenv"
+)
 
 // shared is the server of this test binary, started when the first test asks.
 var shared struct {
@@ -48,54 +47,26 @@ func Main(m *testing.M) int {
 }
 
 // IsReal reports whether Addr is a real server.
-func IsReal() bool {
-	switch os.Getenv(variable) {
-	case "", "require":
-		_, err := program()
-		return err == nil
-	}
-	return true
-}
-
-// program returns the path of the server's program in PATH. A valkey-server does
-// where there is no redis-server.
-func program() (string, error) {
-	path, err := exec.LookPath("redis-server")
-	if err == nil {
-		return path, nil
-	}
-	if path, err := exec.LookPath("valkey-server"); err == nil {
-		return path, nil
-	}
-	return "", err
-}
+func IsReal() bool { return testenv.HasRedis() }
 
 // NeedReal skips a test that miniredis cannot run.
 func NeedReal(tb testing.TB) {
 	tb.Helper()
-	if !IsReal() {
-		failIfRequired(tb)
-		tb.Skip("needs a real Redis: install redis-server or valkey-server, or set " + variable + "=host:port")
-	}
-}
-
-// failIfRequired fails a test that has no real server but must have one.
-func failIfRequired(tb testing.TB) {
-	tb.Helper()
-	if os.Getenv(variable) == "require" {
-		tb.Fatal("there is no redis-server or valkey-server in PATH, and " + variable + "=require")
-	}
+	testenv.NeedRedis(tb)
 }
 
 // Addr returns the address of the server for tests.
 func Addr(tb testing.TB) string {
 	tb.Helper()
-	if addr := os.Getenv(variable); addr != "" && addr != "require" {
+	if addr := testenv.RedisAddr(); addr != "" {
+		if err := given(); err != nil {
+			tb.Fatalf("the server that FIFOLOCK_TEST_REDIS names: %v", err)
+		}
 		return addr
 	}
 	if !IsReal() {
-		failIfRequired(tb)
-		tb.Log("no redis-server or valkey-server in PATH and " + variable + " is not set: using miniredis")
+		testenv.FailIfRequired(tb)
+		tb.Log("no redis-server or valkey-server in PATH, and FIFOLOCK_TEST_REDIS is not set: using miniredis")
 		return Miniredis(tb)
 	}
 	shared.Lock()
@@ -105,6 +76,16 @@ func Addr(tb testing.TB) string {
 	}
 	return shared.process.addr
 }
+
+// given asks the server that the tests were told to use whether it is there, once:
+// or else every test would wait for as long as its client tries.
+var given = sync.OnceValue(func() error {
+	client := redis.NewClient(&redis.Options{Addr: testenv.RedisAddr()})
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return client.Ping(ctx).Err()
+})
 
 // Client returns a client of the server for tests, closed with the test.
 func Client(tb testing.TB, change ...func(*redis.Options)) *redis.Client {

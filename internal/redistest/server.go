@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/fifolock/fifolock/internal/testenv"
 )
 
 // startAttempts is how many ports are tried: another process may take the one
@@ -43,10 +45,7 @@ type Server struct {
 // first argument may be the path of a configuration.
 func StartServer(tb testing.TB, args ...string) *Server {
 	tb.Helper()
-	if _, err := program(); err != nil {
-		failIfRequired(tb)
-		tb.Skip("needs redis-server or valkey-server in PATH")
-	}
+	testenv.NeedRedisServer(tb)
 	defaults := []string{"--save", "", "--appendonly", "no"}
 	at := 0
 	if len(args) > 0 && !strings.HasPrefix(args[0], "--") {
@@ -157,7 +156,7 @@ func start(dir, addr string, args ...string) (*process, error) {
 		return nil, err
 	}
 	args = append(slices.Clone(args), "--bind", host, "--port", port, "--dir", dir)
-	path, err := program()
+	path, err := testenv.RedisServer()
 	if err != nil {
 		return nil, err
 	}

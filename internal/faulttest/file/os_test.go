@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/fifolock/fifolock/internal/harness"
-	"github.com/fifolock/fifolock/internal/tools"
+	"github.com/fifolock/fifolock/internal/testenv"
 )
 
 func mustMkdir(t *testing.T, path string) {
@@ -32,7 +32,7 @@ func needRoot(t *testing.T) {
 // test where strace may not trace.
 func underStrace(t *testing.T, args ...string) harness.Change {
 	t.Helper()
-	tools.Need(t, "strace")
+	testenv.Need(t, "strace")
 	if err := exec.Command("strace", "-f", "-o", "/dev/null", "true").Run(); err != nil {
 		t.Skipf("needs the right to trace: %v", err)
 	}
@@ -74,7 +74,7 @@ func mount(t *testing.T, kind, options string) string {
 		if err := os.Truncate(image, 320<<20); err != nil { // as much as XFS needs
 			t.Fatal(err)
 		}
-		tools.Need(t, "mkfs."+kind)
+		testenv.Need(t, "mkfs."+kind)
 		run("mkfs."+kind, "-q", image)
 		run("mount", "-o", "loop", image, target)
 	}

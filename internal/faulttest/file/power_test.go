@@ -20,7 +20,7 @@ import (
 
 	"github.com/fifolock/fifolock/internal/faulttest"
 	"github.com/fifolock/fifolock/internal/harness"
-	"github.com/fifolock/fifolock/internal/tools"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue/filequeue"
 )
@@ -35,7 +35,7 @@ type disk struct {
 func newDisk(t *testing.T) *disk {
 	t.Helper()
 	needRoot(t)
-	tools.Need(t, "mkfs.ext4")
+	testenv.Need(t, "mkfs.ext4")
 	dir := t.TempDir()
 	d := &disk{t, filepath.Join(dir, "image"), filepath.Join(dir, "mounted")}
 	mustMkdir(t, d.target)

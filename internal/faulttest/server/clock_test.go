@@ -13,7 +13,7 @@ import (
 	"github.com/fifolock/fifolock/internal/faulttest"
 	"github.com/fifolock/fifolock/internal/harness"
 	"github.com/fifolock/fifolock/internal/redistest"
-	"github.com/fifolock/fifolock/internal/tools"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
@@ -28,7 +28,7 @@ type clock struct {
 func startWithClock(t *testing.T) (*redistest.Server, clock) {
 	t.Helper()
 	redistest.NeedReal(t)
-	tools.Need(t, "gcc")
+	testenv.Need(t, "gcc")
 	dir := t.TempDir()
 	library := filepath.Join(dir, "clock.so")
 	if out, err := exec.Command("gcc", "-O2", "-shared", "-fPIC", "-o", library, "testdata/clock.c").CombinedOutput(); err != nil {

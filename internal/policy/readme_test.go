@@ -1,8 +1,6 @@
-// Package readme checks that what the README shows can be used as it stands.
-package readme
+package policy
 
 import (
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,22 +8,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/redis/go-redis/v9"
-
-	"github.com/fifolock/fifolock/internal/redistest"
-	"github.com/fifolock/fifolock/lock"
-	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 func readme(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.ReplaceAll(string(text), "\r\n", "\n")
+	return read(t, "README.md")
 }
 
 // surroundings is what functions without a file of their own are put into.
@@ -109,20 +96,8 @@ func isForeign(text string) bool {
 // the code that makes them.
 func TestTroubleshooting(t *testing.T) {
 	var code strings.Builder
-	for _, pattern := range []string{"../../lock/*.go", "../../queue/*.go", "../../queue/*/*.go"} {
-		files, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !strings.HasSuffix(file, "_test.go") {
-				code.Write(text)
-			}
-		}
+	for _, file := range goFiles(t, false, "lock", "queue") {
+		code.WriteString(read(t, file))
 	}
 	_, section, _ := strings.Cut(readme(t), "## Troubleshooting\n")
 	section, _, _ = strings.Cut(section, "\n## ")
@@ -161,7 +136,7 @@ func TestLinks(t *testing.T) {
 				t.Errorf("there is no heading %s", target)
 			}
 		default:
-			if _, err := os.Stat(filepath.Join("../..", filepath.FromSlash(target))); err != nil {
+			if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(target))); err != nil {
 				t.Error(err)
 			}
 		}
@@ -169,77 +144,4 @@ func TestLinks(t *testing.T) {
 	if len(links) < 20 {
 		t.Errorf("found %d links", len(links))
 	}
-}
-
-// TestACL gives a user the rights that the README lists, and does with them all
-// that can be done. The server's log has what was denied.
-func TestACL(t *testing.T) {
-	line := regexp.MustCompile(`(?m)^ACL SETUSER fifolock on >secret (.*)$`).FindStringSubmatch(readme(t))
-	if line == nil {
-		t.Fatal("there is no ACL SETUSER in the README")
-	}
-	server := redistest.StartServer(t)
-	admin := server.Client()
-	args := []any{"ACL", "SETUSER", "fifolock", "on", ">secret"}
-	for _, right := range strings.Fields(line[1]) {
-		args = append(args, right)
-	}
-	if err := admin.Do(t.Context(), args...).Err(); err != nil {
-		t.Fatal(err)
-	}
-
-	useEverything(t, server)
-
-	denied, err := admin.ACLLog(t.Context(), 100).Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, entry := range denied {
-		if command, _, _ := strings.Cut(entry.Object, "|"); command == "client" {
-			continue // go-redis tells about itself where it can, as the README says
-		}
-		t.Errorf("the README's rights leave out %s %q", entry.Reason, entry.Object)
-	}
-}
-
-// useEverything does all that can be done with a queue, as the user.
-func useEverything(t *testing.T, server *redistest.Server) {
-	t.Helper()
-	ctx := t.Context()
-	check := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Error(err)
-		}
-	}
-	const lease = 2 * time.Second
-	newQueue := func() *redisqueue.Queue {
-		client := server.Client(func(o *redis.Options) { o.Username, o.Password = "fifolock", "secret" })
-		return redisqueue.New(client, "report", redisqueue.WithLease(lease))
-	}
-	first, second := newQueue(), newQueue()
-
-	// One client holds for long enough to renew its lease, and to let the other
-	// open its connection for wake-ups; then it hands over.
-	m, other := lock.New(first), lock.New(second)
-	check(m.Lock(ctx))
-	done := make(chan error)
-	go func() { done <- other.Do(ctx, func(context.Context) error { return nil }) }()
-	time.Sleep(lease / 2)
-	_, err := lock.New(first).TryLock(ctx)
-	check(err)
-	_, err = first.Members(ctx)
-	check(err)
-	_, err = first.IsEmpty(ctx)
-	check(err)
-	check(m.Unlock())
-	check(<-done)
-
-	// A ticket that nobody keeps alive is evicted, and an empty queue removed.
-	_, err = second.Register(ctx)
-	check(err)
-	check(m.Lock(ctx))
-	check(first.CleanupStale(ctx))
-	check(m.Unlock())
-	first.MaybeCleanup(ctx)
 }
