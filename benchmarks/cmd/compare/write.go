@@ -25,7 +25,7 @@ func write(r *report.Results, dir string) error {
 		writeFile(filepath.Join(dir, "tables.md"), always(r.WriteTables)),
 		writeFile(filepath.Join(dir, "timeline.svg"), func(w io.Writer) (bool, error) { return picture.Timelines(w, r.Timelines) }),
 		writeFile(filepath.Join(dir, "waits.svg"), func(w io.Writer) (bool, error) {
-			return picture.Waits(w, r.Waits, report.Goroutines16Held)
+			return picture.Waits(w, r.Waits, report.Goroutines16Held, 15*5000)
 		}),
 		writeFile(filepath.Join(dir, "hand-off.svg"), func(w io.Writer) (bool, error) { return picture.HandOffs(w, r) }),
 	)

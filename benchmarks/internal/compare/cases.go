@@ -212,7 +212,7 @@ func runLine(ctx context.Context, c *comparison, one testCase, p peer.Peer) (map
 	if err = errors.Join(err, lock.Close()); err != nil {
 		return nil, err
 	}
-	if err := figures.CheckExclusion(l.Samples, 0); err != nil {
+	if err := figures.CheckExclusion(l.Samples, 1, 0); err != nil {
 		return nil, err
 	}
 	return withConnections(l.Figures(), p, connections), nil

@@ -77,7 +77,7 @@ func TestOvertakesOfAFairLine(t *testing.T) {
 func TestAPlantedOvertakeIsFound(t *testing.T) {
 	samples := line(50)
 	serveLast(samples, 40) // 41 to 49 came later and are served before it
-	if got, want := CountOvertakes(samples), (Overtakes{Pairs: 9, Grants: 9}); got != want {
+	if got, want := CountOvertakes(samples), (Overtakes{Pairs: 9, Grants: 9, Most: 9}); got != want {
 		t.Errorf("with one who was passed by nine: %+v, want %+v", got, want)
 	}
 }
@@ -102,7 +102,7 @@ func TestAnArrivalThatIsNotSeenCountsLater(t *testing.T) {
 	samples[1].Called += later
 	samples[1].Acquired += later
 	samples[0].Acquired += 2 * later
-	if got, want := CountOvertakes(samples), (Overtakes{Pairs: 1, Grants: 1}); got != want {
+	if got, want := CountOvertakes(samples), (Overtakes{Pairs: 1, Grants: 1, Most: 1}); got != want {
 		t.Errorf("the first had surely arrived: %+v, want %+v", got, want)
 	}
 }
@@ -117,22 +117,56 @@ func TestOvertakesAgreeWithCountingPairs(t *testing.T) {
 			called := random.Int64N(40) // many at the same time
 			samples[i] = Sample{Waiter: i, Called: called, Arrived: called + random.Int64N(5), Acquired: 100 + int64(acquired)}
 		}
-		var want Overtakes
-		for _, b := range samples {
-			overtook := false
-			for _, a := range samples {
-				if a.arrived() < b.Called && b.Acquired < a.Acquired {
-					want.Pairs++
-					overtook = true
-				}
-			}
-			if overtook {
-				want.Grants++
+		const apart = 7
+		fromCall := func(s Sample) int64 { return s.Called }
+		for _, count := range []struct{ got, want Overtakes }{
+			{CountOvertakes(samples), pairs(samples, Sample.arrived, 0)},
+			{CountOvertakesFromCall(samples), pairs(samples, fromCall, 0)},
+			{CountOvertakesOfMany(samples, apart), pairs(samples, Sample.arrived, apart)},
+		} {
+			if count.got != count.want {
+				t.Fatalf("%+v, want %+v", count.got, count.want)
 			}
 		}
-		if got := CountOvertakes(samples); got != want {
-			t.Fatalf("%+v, want %+v", got, want)
+	}
+}
+
+// pairs counts overtakes by trying every pair.
+func pairs(samples []Sample, arrived func(Sample) int64, apart int64) (o Overtakes) {
+	by := make([]int, len(samples))
+	for _, b := range samples {
+		overtook := false
+		for i, a := range samples {
+			if arrived(a) < b.Called && b.Acquired+apart < a.Acquired {
+				by[i]++
+				overtook = true
+			}
 		}
+		if overtook {
+			o.Grants++
+		}
+	}
+	for _, n := range by {
+		o.Pairs += n
+		o.Most = max(o.Most, n)
+	}
+	return o
+}
+
+func TestMostHolders(t *testing.T) {
+	samples := []Sample{{Acquired: 0, Unlocking: 10}, {Acquired: 5, Unlocking: 20}, {Acquired: 10, Unlocking: 12}, {Acquired: 19, Unlocking: 30}}
+	if got := MostHolders(samples, 0); got != 2 {
+		t.Errorf("%d held at once, want 2", got)
+	}
+	if err := CheckExclusion(samples, 2, 0); err != nil {
+		t.Errorf("two may hold: %v", err)
+	}
+	samples[3].Acquired = 11
+	if err := CheckExclusion(samples, 2, 0); err == nil {
+		t.Error("three held at once, two may, and it was not noticed")
+	}
+	if got := MostHolders(samples, 1); got != 2 {
+		t.Errorf("with clocks that may be 1 ns apart, %d held at once, want 2", got)
 	}
 }
 
@@ -150,14 +184,14 @@ func TestHandOffs(t *testing.T) {
 
 func TestExclusion(t *testing.T) {
 	samples := line(5)
-	if err := CheckExclusion(samples, 0); err != nil {
+	if err := CheckExclusion(samples, 1, 0); err != nil {
 		t.Errorf("a line of five: %v", err)
 	}
 	samples[3].Acquired -= 9 // two ns before the one before it unlocks
-	if err := CheckExclusion(samples, 0); err == nil {
+	if err := CheckExclusion(samples, 1, 0); err == nil {
 		t.Error("two had the lock at once, and nobody noticed")
 	}
-	if err := CheckExclusion(samples, 2); err != nil {
+	if err := CheckExclusion(samples, 1, 2); err != nil {
 		t.Errorf("within the tolerance: %v", err)
 	}
 }

@@ -1,15 +1,12 @@
 package figures
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
-// HandOffs is the time from each call of Unlock to the return of the next
-// Lock, whoever called it and when. Samples must be of a lock that somebody
-// always waited for; the one who gets it may have come after others. waited has
-// only those to somebody who had called Lock before Unlock was called: the rest
-// went to one who came just then, which is most often the one who unlocked.
+// HandOffs is the time from each call of Unlock to the return of the next Lock,
+// of any caller. Samples must be of a lock that at least one always waited for;
+// the call that gets it may have come after others. waited has only those to a
+// call that had come before Unlock was called: the rest went to one that came
+// just then, most often from the goroutine that unlocked.
 func HandOffs(samples []Sample) (all, waited Durations) {
 	sorted := byGrant(samples)
 	for i := 1; i < len(sorted); i++ {
@@ -21,18 +18,4 @@ func HandOffs(samples []Sample) (all, waited Durations) {
 		}
 	}
 	return NewDurations(all), NewDurations(waited)
-}
-
-// CheckExclusion returns an error if somebody got the lock before the one who
-// had it began to unlock it. tolerance is how far the clocks of the samples may
-// be apart.
-func CheckExclusion(samples []Sample, tolerance time.Duration) error {
-	sorted := byGrant(samples)
-	for i := 1; i < len(sorted); i++ {
-		before, after := sorted[i-1], sorted[i]
-		if early := time.Duration(before.Unlocking - after.Acquired); early > tolerance {
-			return fmt.Errorf("two had the lock at once: waiter %d got it %v before waiter %d unlocked it", after.Waiter, early, before.Waiter)
-		}
-	}
-	return nil
 }

@@ -11,7 +11,7 @@ import (
 const betweenProcesses = 100 * time.Microsecond
 
 // Check returns an error if the lock did not exclude.
-func (r Run) Check() error { return figures.CheckExclusion(r.Samples, betweenProcesses) }
+func (r Run) Check() error { return figures.CheckExclusion(r.Samples, 1, betweenProcesses) }
 
 // Measured is the samples of the locks got while it was measured, without
 // those at the end, when fewer and fewer waited.

@@ -5,6 +5,7 @@ package peer
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -59,7 +60,8 @@ type Options struct {
 
 // Peer is one kind of lock.
 type Peer struct {
-	Name    string
+	Name    string // in records and regular expressions
+	Title   string // in tables and pictures
 	Backend Backend
 	About   string // how it waits, and how it was set up
 
@@ -70,6 +72,9 @@ type Peer struct {
 
 	open func(ctx context.Context, site Site, o Options) (*Lock, error)
 }
+
+// Ours reports whether the peer is fifolock.
+func (p Peer) Ours() bool { return strings.HasPrefix(p.Name, "fifolock") }
 
 // Open connects to the lock. The Lock must be closed.
 func (p Peer) Open(ctx context.Context, site Site, o Options) (*Lock, error) {

@@ -32,7 +32,7 @@ func TestPictures(t *testing.T) {
 	r := results()
 	for name, draw := range map[string]func(io.Writer) (bool, error){
 		"timelines": func(w io.Writer) (bool, error) { return Timelines(w, r.Timelines) },
-		"waits":     func(w io.Writer) (bool, error) { return Waits(w, r.Waits, report.Goroutines16Held) },
+		"waits":     func(w io.Writer) (bool, error) { return Waits(w, r.Waits, report.Goroutines16Held, 75000) },
 		"hand-offs": func(w io.Writer) (bool, error) { return HandOffs(w, r) },
 	} {
 		var b bytes.Buffer
@@ -42,9 +42,9 @@ func TestPictures(t *testing.T) {
 			continue
 		}
 		checkXML(t, name, b.Bytes())
-		for _, want := range []string{peer.FifolockRedis, peer.Redislock1ms} {
+		for _, want := range []string{title(peer.FifolockRedis), title(peer.Redislock1ms), "prefers-color-scheme: dark"} {
 			if !strings.Contains(b.String(), want) {
-				t.Errorf("%s does not name %s", name, want)
+				t.Errorf("%s has no %q", name, want)
 			}
 		}
 	}
@@ -67,7 +67,7 @@ func TestNothingIsDrawnOfNothing(t *testing.T) {
 	var b bytes.Buffer
 	for name, draw := range map[string]func() (bool, error){
 		"timelines": func() (bool, error) { return Timelines(&b, nil) },
-		"waits":     func() (bool, error) { return Waits(&b, nil, report.Goroutines16Held) },
+		"waits":     func() (bool, error) { return Waits(&b, nil, report.Goroutines16Held, 75000) },
 		"hand-offs": func() (bool, error) { return HandOffs(&b, empty) },
 	} {
 		if drawn, err := draw(); drawn || err != nil {

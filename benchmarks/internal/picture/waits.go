@@ -1,87 +1,97 @@
 package picture
 
 import (
+	"fmt"
 	"io"
-	"math"
-
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
 
 	"github.com/fifolock/fifolock/benchmarks/internal/peer"
 	"github.com/fifolock/fifolock/benchmarks/internal/report"
 )
 
-// Waits draws the distribution of waits in one case: locks on servers above,
-// locks in files below. It reports false if there is nothing to draw.
-func Waits(w io.Writer, all []report.Waits, caseName string) (bool, error) {
-	servers, files := byPlace(all, caseName)
-	var panels []*panel
-	if len(servers) > 0 {
-		panels = append(panels, waitsPanel("16 waiters, each holds the lock for 5 ms: locks on a server", servers))
-	}
-	if len(files) > 0 {
-		panels = append(panels, waitsPanel("16 waiters, each holds the lock for 5 ms: locks in files", files))
-	}
-	if len(panels) == 0 {
-		return false, nil
-	}
-	return true, save(w, 900, 340*vg.Length(len(panels)), 170, panels...)
-}
+const (
+	rowHeight = 24
+	rowBar    = 10
+	rowLeft   = 240
+	rowRight  = width - margin - 120
+)
 
-// byPlace divides the peers of a case into those on servers and those without.
-func byPlace(all []report.Waits, caseName string) (servers, files []report.Waits) {
+// Waits draws how long the waits of each lock are in one case. It reports false
+// if there is nothing to draw. turns is how long the others hold the lock before
+// it is a waiter's turn again.
+func Waits(w io.Writer, all []report.Waits, caseName string, turnsMicros float64) (bool, error) {
+	var rows []row
+	var values []float64
 	for _, one := range all {
 		p, err := peer.Find(one.Peer)
-		switch {
-		case err != nil || one.Case != caseName || p.Backend == peer.Memory:
-		case p.Backend == peer.Files:
-			files = append(files, one)
-		default:
-			servers = append(servers, one)
+		if err != nil || one.Case != caseName || p.Backend == peer.Memory {
+			continue
 		}
+		rows = append(rows, row{one, p})
+		values = append(values, max(one.At(0), 1), one.At(100))
 	}
-	return servers, files
+	if len(rows) == 0 {
+		return false, nil
+	}
+	low, high := around(values)
+	c := &canvas{}
+	scale := logScale{low, high, rowLeft, rowRight}
+	c.head("How long a call waits", "16 goroutines that each hold the lock for 5 ms, again and again. A narrow bar means that all wait equally long, a wide one that luck decides.")
+	c.y += lineHeight
+	c.rows(scale, rows, turnsMicros)
+	c.legend(
+		entry{func(x, y float64) { c.bar("fair most", x, x+signWidth, y, rowBar, "") }, "serves in order of arrival"},
+		entry{func(x, y float64) { c.bar("unfair most", x, x+signWidth, y, rowBar, "") }, "does not"},
+		entry{func(x, y float64) { c.sample(x, y) }, "line: shortest to longest wait; bar: nine of ten; mark in it: the median"},
+	)
+	return true, c.write(w, "How long a call of Lock waits, for each lock")
 }
 
-func waitsPanel(title string, all []report.Waits) *panel {
-	p := newPlot(title, "wait (10 µs and less at the left edge)", "% of waits at most so long")
-	panel := newPanel(p)
-	p.Add(grid())
-	low, high := math.Inf(1), 0.0
-	for i := len(all) - 1; i >= 0; i-- { // fifolock, the first, is drawn above the others
-		l := cumulative(all[i])
-		p.Add(l)
-		low, high = math.Min(low, l.XYs[0].X), math.Max(high, l.XYs[len(l.XYs)-1].X)
-	}
-	for _, one := range all {
-		panel.legend.Add(one.Peer, thumbnail(style(one.Peer)))
-	}
-	const shortest = 10 // µs: who found the lock free is at the left end
-	p.X.Min = math.Pow(10, math.Floor(math.Log10(math.Max(low, shortest))))
-	p.X.Max = math.Pow(10, math.Ceil(math.Log10(high)))
-	p.X.Scale = plot.LogScale{}
-	p.X.Tick.Marker = plot.TickerFunc(durationTicks)
-	p.Y.Min, p.Y.Max = 0, 100
-	return panel
+// row is one lock.
+type row struct {
+	report.Waits
+	peer peer.Peer
 }
 
-// cumulative is the line of one peer. Waits of nothing have no place on a
-// logarithmic axis; they are at its left end.
-func cumulative(w report.Waits) *plotter.Line {
-	points := make(plotter.XYs, len(w.Micros))
-	for i := range points {
-		points[i] = plotter.XY{X: math.Max(w.Micros[i], 10), Y: w.Percentile[i]}
+func (c *canvas) rows(scale logScale, rows []row, turnsMicros float64) {
+	bottom := c.y + rowHeight*float64(len(rows))
+	for _, v := range scale.ticks() {
+		c.line("grid", scale.at(v), c.y, scale.at(v), bottom+4)
+		c.text("quiet middle", scale.at(v), bottom+18, duration(v))
 	}
-	return &plotter.Line{XYs: points, LineStyle: style(w.Peer)}
+	c.text("quiet", rowRight+16, c.y-6, "longest wait")
+	turns := scale.at(turnsMicros)
+	c.line("mark", turns, c.y-4, turns, bottom)
+	c.text("quiet middle", turns, c.y-8, fmt.Sprintf("the 15 others hold it once each: %s", duration(turnsMicros)))
+	for i, r := range rows {
+		c.row(scale, r, c.y+(float64(i)+0.5)*rowHeight)
+	}
+	c.y = bottom + axisHeight
 }
 
-// thumbnail is a piece of line in a legend.
-type thumbnail draw.LineStyle
+func (c *canvas) row(scale logScale, r row, middle float64) {
+	name := ""
+	if r.peer.Ours() {
+		name = "strong"
+	}
+	c.text(name, margin, middle+4, r.peer.Title)
+	tip := fmt.Sprintf("%s: shortest %s, median %s, longest %s", r.peer.Title, duration(r.Waits.At(0)), duration(r.Waits.At(50)), duration(r.Waits.At(100)))
+	class := order(r.peer)
+	c.line(class+" range", scale.at(r.Waits.At(0)), middle, scale.at(r.Waits.At(100)), middle)
+	from, to := scale.at(r.Waits.At(5)), scale.at(r.Waits.At(95))
+	if to-from < 4 { // something is to be seen of it
+		from, to = (from+to)/2-2, (from+to)/2+2
+	}
+	c.bar(class+" most", from, to, middle, rowBar, tip)
+	if to-from > 8 {
+		median := scale.at(r.Waits.At(50))
+		c.bar("median", median-1, median+1, middle, rowBar, tip)
+	}
+	c.text(name, rowRight+16, middle+4, duration(r.Waits.At(100)))
+}
 
-// Thumbnail implements [plot.Thumbnailer].
-func (t thumbnail) Thumbnail(c *draw.Canvas) {
-	middle := c.Center().Y
-	c.StrokeLine2(draw.LineStyle(t), c.Min.X, middle, c.Max.X, middle)
+// sample is a row of no lock, for the legend.
+func (c *canvas) sample(x, middle float64) {
+	c.line("fair range", x, middle, x+signWidth, middle)
+	c.bar("fair most", x+5, x+signWidth-6, middle, rowBar, "")
+	c.bar("median", x+11, x+13, middle, rowBar, "")
 }

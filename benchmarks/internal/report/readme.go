@@ -72,11 +72,7 @@ func (r *Results) WriteFigures(w io.Writer) error {
 
 func (r *Results) figureRow(p peer.Peer) []string {
 	base := ours(p)
-	label := p.About
-	if p.Name == base {
-		label = "**" + label + "**"
-	}
-	row := []string{label}
+	row := []string{label(p)}
 	for _, c := range shownFigures {
 		if c.plain || p.Name == base {
 			row = append(row, c.write(r.Value(c.caseName, p.Name, c.figure)))

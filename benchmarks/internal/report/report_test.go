@@ -71,7 +71,7 @@ func TestTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"| redislock-1ms |  | 0.33 × | 1,000 |",
+		"| bsm/redislock, polls every 1 ms |  | 0.33 × | 1,000 |",
 		"to the faster of rueidislock and redislock polling every 1 ms | 3.00 × | ≥ 1.30 × | yes |",
 		"Redis, uncontended cycle p50, to a bare `SET NX` + `DEL`, taking turns with it | – | ≤ 1.15 × | not measured |",
 	} {

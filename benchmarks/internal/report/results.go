@@ -60,6 +60,16 @@ type Waits struct {
 	Micros     []float64 // the wait at that percentile
 }
 
+// At is the wait that so many percent of the waits were not longer than, in
+// microseconds.
+func (w Waits) At(percentile float64) float64 {
+	i, found := slices.BinarySearch(w.Percentile, percentile)
+	if !found {
+		i = min(i, len(w.Micros)-1)
+	}
+	return w.Micros[i]
+}
+
 // Add adds a record.
 func (r *Results) Add(record Record) { r.Records = append(r.Records, record) }
 

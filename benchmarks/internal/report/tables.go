@@ -175,21 +175,21 @@ func ours(p peer.Peer) string {
 
 func label(p peer.Peer) string {
 	switch {
-	case strings.HasPrefix(p.Name, "fifolock"):
-		return "**" + p.Name + "**"
+	case p.Ours():
+		return "**" + p.Title + "**"
 	case p.Limit:
-		return p.Name + " (limit)"
+		return p.Title + " (limit)"
 	}
-	return p.Name
+	return p.Title
 }
 
 func (r *Results) writePeers(b *strings.Builder) {
 	b.WriteString("## Peers\n\n")
 	var rows [][]string
 	for _, p := range peer.All() {
-		rows = append(rows, []string{label(p), string(p.Backend), p.About})
+		rows = append(rows, []string{label(p), "`" + p.Name + "`", string(p.Backend), p.About})
 	}
-	writeTable(b, []string{"Name", "State is kept in", "What it is"}, rows)
+	writeTable(b, []string{"Name", "For `-only`", "State is kept in", "What it is"}, rows)
 }
 
 func writeTable(b *strings.Builder, headings []string, rows [][]string) {
