@@ -71,7 +71,7 @@ func HoldReplication(tb testing.TB, primary *Server) {
 }
 
 // AwaitPrimary waits until the server, which was a replica, is the primary. It
-// logs that, for those who count failovers (internal/campaign).
+// logs that, for those who count failovers (internal/evidence).
 func AwaitPrimary(tb testing.TB, server *Server) {
 	tb.Helper()
 	client := server.Client()

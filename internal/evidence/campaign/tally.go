@@ -1,4 +1,4 @@
-package main
+package campaign
 
 import (
 	"fmt"
@@ -67,7 +67,7 @@ type fault struct {
 }
 
 var (
-	row   = regexp.MustCompile(`(?m)^\| ([XFRA]\d\d) \| .+ \| (.+) \|$`)
+	row   = regexp.MustCompile(`(?m)^\| ([XFRAK]\d\d) \| .+ \| (.+) \|$`)
 	named = regexp.MustCompile("`((?:Test|Fuzz)\\w+)`")
 )
 
@@ -103,7 +103,7 @@ func (t *tally) ran(cases []fault) (ran int, not []string) {
 func (t *tally) report(cases []fault, began time.Time, took time.Duration) string {
 	ran, not := t.ran(cases)
 	var b strings.Builder
-	fmt.Fprintf(&b, "Made by `go run ./internal/campaign` on %s: %v on %d processors, %s, %s.\n\n",
+	fmt.Fprintf(&b, "Made by `go run ./internal/evidence campaign` on %s: %v on %d processors, %s, %s.\n\n",
 		began.UTC().Format("2006-01-02"), took.Round(time.Second), runtime.NumCPU(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
 	fmt.Fprintf(&b, "| what | how many |\n| --- | --- |\n")
 	line := func(what string, n any) { fmt.Fprintf(&b, "| %s | %v |\n", what, n) }

@@ -1,4 +1,4 @@
-package main
+package campaign
 
 import (
 	"os"
@@ -40,11 +40,12 @@ func TestReport(t *testing.T) {
 
 // The document in the repository has its marks, and all of its cases are known.
 func TestDocuments(t *testing.T) {
-	cases, err := readCases("../../docs/faults.md")
-	if err != nil || len(cases) != 131 {
-		t.Errorf("%d cases, %v; want 131", len(cases), err)
+	const root = "../../../"
+	cases, err := readCases(root + "docs/faults.md")
+	if err != nil || len(cases) < 131 {
+		t.Errorf("%d cases, %v; want 131 and more", len(cases), err)
 	}
-	text, err := os.ReadFile("../../" + document)
+	text, err := os.ReadFile(root + document)
 	if err != nil {
 		t.Fatal(err)
 	}

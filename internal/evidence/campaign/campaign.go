@@ -1,13 +1,13 @@
-// Campaign runs the faults of docs/faults.md for as long as it is told to, and
-// says what it has seen: which cases, how many holds, kills and losses, and how
-// many violations of a promise.
+// Package campaign runs the faults of docs/faults.md for as long as it is told to,
+// and says what it has seen: which cases, how many holds, kills and losses, and
+// how many violations of a promise.
 //
-//	go run ./internal/campaign                        # a quarter of an hour
-//	go run ./internal/campaign -torture 2m -count 3   # longer
-//	go run ./internal/campaign -write                 # and into docs/reliability.md
+//	go run ./internal/evidence campaign                        # a quarter of an hour
+//	go run ./internal/evidence campaign -torture 2m -count 3   # longer
+//	go run ./internal/evidence campaign -write                 # and into docs/reliability.md
 //
-// It exits 1 when a test fails. It needs redis-server; as root, more cases run.
-package main
+// A test that fails is an error. It needs redis-server; as root, more cases run.
+package campaign
 
 import (
 	"bufio"
@@ -16,7 +16,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log"
 	"os"
 	"os/exec"
 	"strconv"
@@ -26,19 +25,20 @@ import (
 
 // packages have the tests that docs/faults.md names. Only those of the first
 // know what a budget for long tests is.
-var packages = []string{"./internal/faulttest/...", "./queue", "./lock", "./internal/model", "./internal/harness"}
+var packages = []string{"./internal/faulttest/...", "./queue/...", "./lock", "./internal/model", "./internal/harness"}
 
 const document = "docs/reliability.md"
 
-func main() {
-	log.SetFlags(0)
-	torture := flag.Duration("torture", 30*time.Second, "how long each of the long tests runs")
-	count := flag.Int("count", 1, "how often each test runs")
-	write := flag.Bool("write", false, "write the figures into "+document)
-	flag.Parse()
+// Main is the command.
+func Main(args []string) error {
+	flags := flag.NewFlagSet("campaign", flag.ExitOnError)
+	torture := flags.Duration("torture", 30*time.Second, "how long each of the long tests runs")
+	count := flags.Int("count", 1, "how often each test runs")
+	write := flags.Bool("write", false, "write the figures into "+document)
+	_ = flags.Parse(args) // exits on errors
 	cases, err := readCases("docs/faults.md")
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	began := time.Now()
 	var seen tally
@@ -51,9 +51,7 @@ func main() {
 	if *write && err == nil {
 		err = writeBetween(document, text)
 	}
-	if err != nil {
-		log.Fatal(err)
-	}
+	return err
 }
 
 // run runs go test and adds what its tests say to seen.
