@@ -1,76 +1,49 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/fifolock/fifolock/examples/internal/cli"
+	"github.com/fifolock/fifolock/examples/internal/programtest"
 	"github.com/fifolock/fifolock/internal/redistest"
 )
 
-// The test binary is the program, too.
-const programVariable = "FIFOLOCK_TEST_PROGRAM"
+func TestMain(m *testing.M) { programtest.Main(m, main, redistest.Main) }
 
-func TestMain(m *testing.M) {
-	if os.Getenv(programVariable) != "" {
-		main()
-		os.Exit(0)
-	}
-	os.Exit(redistest.Main(m))
-}
-
-// command is the program, with a directory for its temporary files.
-func command(t *testing.T, args ...string) (c *exec.Cmd, temporary string) {
-	temporary = t.TempDir()
-	c = exec.Command(os.Args[0], args...)
-	c.Env = append(os.Environ(), programVariable+"=1", "TMPDIR="+temporary, "TMP="+temporary)
-	return c, temporary
-}
-
-func wantEmpty(t *testing.T, directory string) {
-	t.Helper()
-	entries, err := os.ReadDir(directory)
-	if err != nil || len(entries) > 0 {
-		t.Errorf("left behind: %v, %v", entries, err)
-	}
-}
-
-// said is one line of the output: who did what in which minute.
+// said is one line of the output.
 type said struct {
-	minute    int
-	who, what string
+	minute     int
+	host, what string
 }
 
 // execute runs the program to its end, and returns what it says and the last
 // line.
 func execute(t *testing.T, args ...string) (story []said, end string) {
 	t.Helper()
-	c, temporary := command(t, append(args, "-times", "3", "-every", "1ms", "-job", "20ms")...)
-	out, err := c.Output()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	wantEmpty(t, temporary)
-	for line := range strings.Lines(string(out)) {
+	out := programtest.Run(t, append(args, "-times", "3", "-every", "1ms", "-job", "20ms")...)
+	for line := range strings.Lines(out) {
 		var s said
-		if n, _ := fmt.Sscanf(line, "minute %d %s %s", &s.minute, &s.who, &s.what); n == 3 {
+		if n, _ := fmt.Sscanf(line, "minute %d %s %s", &s.minute, &s.host, &s.what); n == 3 {
 			story = append(story, s)
 		}
 		end = line
 	}
-	if t.Log(string(out)); len(story) == 0 {
+	if t.Log(out); len(story) == 0 {
 		t.Fatal("it says nothing")
 	}
 	return story, end
 }
 
 func places(t *testing.T) map[string][]string {
-	return map[string][]string{"file": nil, "redis": {"-redis", redistest.Addr(t)}}
+	return map[string][]string{
+		"file":  nil,
+		"redis": {"-redis", redistest.Addr(t), "-name", redistest.Name(t), "-lease", "10s"},
+	}
 }
 
 func TestOneRunsTheOthersSkip(t *testing.T) {
@@ -103,7 +76,7 @@ func TestQueue(t *testing.T) {
 					continue
 				}
 				ran[s] = true
-				if next := story[i+1]; next.who != s.who || next.what != "is" {
+				if next := story[i+1]; next.host != s.host || next.what != "is" {
 					t.Errorf("%v is followed by %v: two at a time", s, next)
 				}
 			}
@@ -121,43 +94,22 @@ func TestInterrupted(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("there are no signals here")
 	}
-	c, temporary := command(t, "-job", "1h", "-queue")
-	var said strings.Builder
-	c.Stderr = &said
-	stdout, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if line, err := bufio.NewReader(stdout).ReadString('\n'); err != nil || !strings.Contains(line, "RUNS") {
-		t.Errorf("it says %q, %v", line, err)
-	}
-	c.Process.Signal(os.Interrupt)
-	io.Copy(io.Discard, stdout)
-	c.Wait()
-	if c.ProcessState.ExitCode() != 1 || said.String() != "cron: interrupted\n" {
-		t.Errorf("%v, and said %s", c.ProcessState, &said)
-	}
-	wantEmpty(t, temporary)
+	p := programtest.Start(t, "-job", "1h", "-queue")
+	p.Stdout.Want(t, "RUNS")
+	p.Process.Signal(os.Interrupt)
+	p.WantExit(cli.ExitFailed, "cron: interrupted\n")
 }
 
-func TestErrors(t *testing.T) {
-	for words, args := range map[string][]string{
-		"at least 1":         {"-hosts", "0"},
-		"not be below 0":     {"-job", "-1s"},
-		"unexpected":         {"surplus"},
-		"-surplus":           {"-surplus"},
-		"lock: try to lock ": {"-redis", "127.0.0.1:1"},
-	} {
-		c, temporary := command(t, args...)
-		out, _ := c.CombinedOutput()
-		if c.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), words) {
-			t.Errorf("cron %v: %v, want exit code 1 and %q:\n%s", args, c.ProcessState, words, out)
-		}
-		wantEmpty(t, temporary)
-	}
+func TestRefused(t *testing.T) {
+	programtest.WantRefused(t, cli.ExitUsage,
+		programtest.Refusal{Words: "from 1 to 1000", Args: []string{"-hosts", "0"}},
+		programtest.Refusal{Words: "above 0", Args: []string{"-job", "-1s"}},
+		programtest.Refusal{Words: "-lease is for -redis", Args: []string{"-lease", "1s"}},
+		programtest.Refusal{Words: "surplus", Args: []string{"surplus"}},
+	)
+	programtest.WantRefused(t, cli.ExitFailed,
+		programtest.Refusal{Words: "lock: try to lock ", Args: []string{"-redis", "127.0.0.1:1"}},
+	)
 }
 
 // TestRecord: a host that is late finds that the job was done; one whose lock

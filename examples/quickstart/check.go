@@ -2,51 +2,31 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
-)
 
-// checked is one line of the verdict: what was seen, and what is wrong with it.
-type checked struct {
-	what, seen string
-	wrong      string // empty if it is as it should be
-}
+	"github.com/fifolock/fifolock/examples/internal/verdict"
+)
 
 // check judges a run. The order of the sections in o does not matter; it sorts
 // them into the order in which they were served.
-func check(o *observation) []checked {
+func check(o *observation) []verdict.Check {
 	slices.SortFunc(o.sections, func(a, b section) int { return cmp.Compare(a.Acquired, b.Acquired) })
-	return []checked{
+	return []verdict.Check{
 		checkAllServed(o),
 		checkExclusion(o.sections),
 		checkOrder(o.sections),
 		checkTokens(o.sections),
 		checkNumber(o),
 		checkRecovery(o.sections),
-		checkLeftovers(o),
+		verdict.LeftBehind(o.left),
 	}
 }
 
-// verdict is an error that names everything that is wrong.
-func verdict(checks []checked) error {
-	var wrong []string
-	for _, c := range checks {
-		if c.wrong != "" {
-			wrong = append(wrong, c.what+": "+c.wrong)
-		}
-	}
-	if len(wrong) == 0 {
-		return nil
-	}
-	return errors.New("the lock did not keep its promise: " + strings.Join(wrong, "; "))
-}
-
-// checkAllServed: everyone who came was served, as often as was asked for.
-func checkAllServed(o *observation) checked {
-	c := checked{what: "served", seen: fmt.Sprintf("%d tickets of %d processes", len(o.sections), o.settings.procs)}
+// checkAllServed: every process was served as often as it was asked to.
+func checkAllServed(o *observation) verdict.Check {
+	c := verdict.Check{What: "served", Seen: fmt.Sprintf("%d tickets of %d processes", len(o.sections), o.settings.procs)}
 	served := make([]int, o.settings.procs+1)
 	for _, s := range o.sections {
 		served[s.Process]++
@@ -57,20 +37,20 @@ func checkAllServed(o *observation) checked {
 			want = o.settings.lastRound()
 		}
 		if served[process] != want {
-			c.wrong = fmt.Sprintf("process %d was served %d times instead of %d", process, served[process], want)
+			c.Wrong = fmt.Sprintf("process %d was served %d times instead of %d", process, served[process], want)
 		}
 	}
 	return c
 }
 
-// checkExclusion: nobody gets the lock before the one before has let go, or was
-// killed.
-func checkExclusion(sections []section) checked {
-	c := checked{what: "exclusion", seen: "never two in the section"}
+// checkExclusion: no process gets the lock before the one before it has let
+// go, or was killed.
+func checkExclusion(sections []section) verdict.Check {
+	c := verdict.Check{What: "exclusion", Seen: "never two in the section"}
 	for i := 1; i < len(sections); i++ {
 		before, s := sections[i-1], sections[i]
 		if s.Acquired < before.Released {
-			c.wrong = fmt.Sprintf("process %d got the lock %v before process %d let go of it",
+			c.Wrong = fmt.Sprintf("process %d got the lock %v before process %d let go of it",
 				s.Process, before.Released.since(s.Acquired), before.Process)
 		}
 	}
@@ -79,14 +59,14 @@ func checkExclusion(sections []section) checked {
 
 // checkOrder: tickets are numbered in the order of arrival, and served in the
 // order of their numbers.
-func checkOrder(sections []section) checked {
+func checkOrder(sections []section) verdict.Check {
 	served, arrived := overtakes(sections), misnumbered(sections)
-	c := checked{what: "order", seen: fmt.Sprintf("served in the order of arrival, %d overtakes", served)}
+	c := verdict.Check{What: "order", Seen: fmt.Sprintf("served in the order of arrival, %d overtakes", served)}
 	switch {
 	case served > 0:
-		c.wrong = fmt.Sprintf("%d were served after somebody who came later", served)
+		c.Wrong = fmt.Sprintf("%d were served after one that came later", served)
 	case arrived > 0:
-		c.wrong = fmt.Sprintf("%d have a lower number than somebody who was in line before they came", arrived)
+		c.Wrong = fmt.Sprintf("%d have a lower number than one that was in line before they came", arrived)
 	}
 	return c
 }
@@ -125,12 +105,12 @@ func misnumbered(sections []section) int {
 }
 
 // checkTokens: each holder's fencing token is higher than all before.
-func checkTokens(sections []section) checked {
-	c := checked{what: "fencing tokens", seen: "strictly ascending"}
+func checkTokens(sections []section) verdict.Check {
+	c := verdict.Check{What: "fencing tokens", Seen: "strictly ascending"}
 	var highest int64
 	for _, s := range sections {
 		if s.Token <= highest {
-			c.wrong = fmt.Sprintf("process %d got %d after somebody had got %d", s.Process, s.Token, highest)
+			c.Wrong = fmt.Sprintf("process %d got %d after %d", s.Process, s.Token, highest)
 		}
 		highest = max(highest, s.Token)
 	}
@@ -139,48 +119,37 @@ func checkTokens(sections []section) checked {
 
 // checkNumber: each section has found what the one before had written. The one
 // that was killed had not written yet, so it does not count.
-func checkNumber(o *observation) checked {
+func checkNumber(o *observation) verdict.Check {
 	completed := 0
-	c := checked{what: "number in the file"}
+	c := verdict.Check{What: "number in the file"}
 	for _, s := range o.sections {
-		if s.Number != completed && c.wrong == "" {
-			c.wrong = fmt.Sprintf("process %d read %d after %d sections", s.Process, s.Number, completed)
+		if s.Number != completed && c.Wrong == "" {
+			c.Wrong = fmt.Sprintf("process %d read %d after %d sections", s.Process, s.Number, completed)
 		}
 		if !s.Killed {
 			completed++
 		}
 	}
-	c.seen = fmt.Sprintf("%d, after %d completed sections: no update lost", o.number, completed)
+	c.Seen = fmt.Sprintf("%d, after %d completed sections: no update lost", o.number, completed)
 	if o.number != completed {
-		c.wrong = fmt.Sprintf("it is %d after %d completed sections", o.number, completed)
+		c.Wrong = fmt.Sprintf("it is %d after %d completed sections", o.number, completed)
 	}
 	return c
 }
 
 // checkRecovery: a process was killed while it held the lock, and the next in
 // line went on.
-func checkRecovery(sections []section) checked {
-	c := checked{what: "kill -9 of the holder"}
+func checkRecovery(sections []section) verdict.Check {
+	c := verdict.Check{What: "kill -9 of the holder"}
 	i := slices.IndexFunc(sections, func(s section) bool { return s.Killed })
 	switch {
 	case i < 0:
-		c.wrong = "nobody was killed"
+		c.Wrong = "no process was killed"
 	case i == len(sections)-1:
-		c.wrong = "nobody got the lock after the process that was killed"
+		c.Wrong = "no process got the lock after the process that was killed"
 	default:
-		c.seen = fmt.Sprintf("process %d killed, process %d next after %s",
+		c.Seen = fmt.Sprintf("process %d killed, process %d next after %s",
 			sections[i].Process, sections[i+1].Process, milliseconds(sections[i+1].Acquired.since(sections[i].Released)))
-	}
-	return c
-}
-
-func checkLeftovers(o *observation) checked {
-	c := checked{what: "left behind", seen: "nothing: the queue's directory is gone"}
-	if o.settings.redis != "" {
-		c.seen = "nothing: no key with the queue's name"
-	}
-	if len(o.left) > 0 {
-		c.wrong = strings.Join(o.left, ", ")
 	}
 	return c
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fifolock/fifolock/examples/internal/verdict"
 )
 
 // goodRun is a run of two processes in two rounds in which everything is as it
@@ -23,7 +25,7 @@ func goodRun() *observation {
 }
 
 func TestGoodRunPasses(t *testing.T) {
-	if err := verdict(check(goodRun())); err != nil {
+	if err := verdict.Error(check(goodRun())); err != nil {
 		t.Error(err)
 	}
 }
@@ -40,28 +42,28 @@ func TestEveryCheckCanFail(t *testing.T) {
 		{"two have read the same", func(o *observation) { o.sections[2].Number = 0 }, "number in the file: process 1 read 0 after 1"},
 		{"overtaking", func(o *observation) {
 			o.sections[0].Ticket, o.sections[1].Ticket = 12, 11
-		}, "order: 1 were served after somebody who came later"},
+		}, "order: 1 were served after one that came later"},
 		{"a number out of turn", func(o *observation) {
 			// Process 2 came after process 1 and got the lower number.
 			o.sections[0].Ticket, o.sections[1].Ticket = 12, 11
 			o.sections[0], o.sections[1] = o.sections[1], o.sections[0]
 			o.sections[0].Acquired, o.sections[1].Acquired = o.sections[1].Acquired, o.sections[0].Acquired
-		}, "order: 1 have a lower number than somebody who was in line before they came"},
+		}, "order: 1 have a lower number than one that was in line before they came"},
 		{"two in the section", func(o *observation) {
 			o.sections[2].Acquired = o.sections[1].Released - 1
 		}, "exclusion: process 1 got the lock 1ns before process 2 let go of it"},
-		{"a token twice", func(o *observation) { o.sections[2].Token = 12 }, "fencing tokens: process 1 got 12 after somebody had got 12"},
+		{"a token twice", func(o *observation) { o.sections[2].Token = 12 }, "fencing tokens: process 1 got 12 after 12"},
 		{"a token of nothing", func(o *observation) { o.sections[0].Token = 0 }, "fencing tokens: "},
-		{"somebody not served", func(o *observation) { o.sections = o.sections[:2] }, "served: process 1 was served 1 times instead of 2"},
-		{"nobody after the kill", func(o *observation) { o.sections = o.sections[:2] }, "nobody got the lock after the process that was killed"},
-		{"nobody killed", func(o *observation) { o.sections[1].Killed = false }, "kill -9 of the holder: nobody was killed"},
+		{"one not served", func(o *observation) { o.sections = o.sections[:2] }, "served: process 1 was served 1 times instead of 2"},
+		{"none after the kill", func(o *observation) { o.sections = o.sections[:2] }, "no process got the lock after the process that was killed"},
+		{"none killed", func(o *observation) { o.sections[1].Killed = false }, "kill -9 of the holder: no process was killed"},
 		{"leftover", func(o *observation) { o.left = []string{"/tmp/queue/seq"} }, "left behind: /tmp/queue/seq"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o := goodRun()
 			test.spoil(o)
 			checks := check(o)
-			err := verdict(checks)
+			err := verdict.Error(checks)
 			if err == nil {
 				t.Fatal("not noticed")
 			}
@@ -77,8 +79,8 @@ func TestEveryCheckCanFail(t *testing.T) {
 	}
 }
 
-// TestHandOffs: a hand-off is from one who lets go to one who was in line by
-// then; neither a kill nor an empty line is one.
+// TestHandOffs: a hand-off is from a process that lets go to one that was in line
+// by then; neither a kill nor an empty line is one.
 func TestHandOffs(t *testing.T) {
 	o := goodRun()
 	times := handOffs(o.sections)

@@ -3,8 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"time"
+
+	"github.com/fifolock/fifolock/examples/internal/cli"
 )
 
 // progress says how far the run is: on a terminal in one line that is written
@@ -20,9 +21,9 @@ type progress struct {
 func newProgress(out io.Writer, s settings) *progress {
 	// The killed process takes the lock lastRound times, the last one included.
 	total := (s.procs-1)*s.rounds + s.lastRound()
-	p := &progress{out: out, terminal: isTerminal(out), total: total, last: time.Now()}
-	if s.redis != "" {
-		p.lease = redisLease
+	p := &progress{out: out, terminal: cli.IsTerminal(out), total: total, last: time.Now()}
+	if s.place.Redis != "" {
+		p.lease = s.place.Lease
 	}
 	return p
 }
@@ -56,13 +57,4 @@ func (p *progress) end() {
 	if p.terminal {
 		fmt.Fprintf(p.out, "\r%75s\r", "")
 	}
-}
-
-func isTerminal(out io.Writer) bool {
-	file, ok := out.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

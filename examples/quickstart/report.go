@@ -7,17 +7,21 @@ import (
 	"slices"
 	"text/tabwriter"
 	"time"
+
+	"github.com/fifolock/fifolock/examples/internal/verdict"
 )
 
 // report prints what was seen in a run that check has put in order.
-func report(out io.Writer, o *observation, checks []checked) {
+func report(out io.Writer, o *observation, checks []verdict.Check) {
 	fmt.Fprintln(out)
 	printServed(out, o.sections)
 	fmt.Fprintln(out)
-	printChecks(out, o.sections, checks)
+	verdict.Print(out, append(checks,
+		verdict.Check{What: "hand-off", Note: true, Seen: summary(handOffs(o.sections))},
+		verdict.Check{What: "without a lock", Note: true, Seen: fmt.Sprintf("%v; -nolock shows how", o.without)}))
 }
 
-// printServed prints who was served in which order beside the order of arrival:
+// printServed prints the order of service beside the order of arrival:
 // the beginning, and the surroundings of the kill.
 func printServed(out io.Writer, sections []section) {
 	arrival := make(map[int64]int, len(sections)) // by ticket, 1 for the first
@@ -59,19 +63,6 @@ func effect(s section) string {
 		return fmt.Sprintf("%d, killed", s.Number)
 	}
 	return fmt.Sprintf("%d -> %d", s.Number, s.Number+1)
-}
-
-func printChecks(out io.Writer, sections []section, checks []checked) {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, c := range checks {
-		if c.wrong != "" {
-			fmt.Fprintf(table, "%s\tWRONG\t%s\n", c.what, c.wrong)
-		} else {
-			fmt.Fprintf(table, "%s\tok\t%s\n", c.what, c.seen)
-		}
-	}
-	fmt.Fprintf(table, "hand-off\t\t%s\n", summary(handOffs(sections)))
-	table.Flush()
 }
 
 // summary says how times are distributed.

@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"path/filepath"
 
+	"github.com/fifolock/fifolock/examples/internal/crew"
 	"github.com/fifolock/fifolock/lock"
 )
 
@@ -14,13 +14,17 @@ type observation struct {
 	sections []section // also the one whose process was killed
 	number   int       // what the file says at the end
 	left     []string  // what the queue left behind
+	without  loss      // what was seen without a lock, before
 }
 
 // run does one run. The parent holds the lock until every worker is in line, so
-// that it is known who came when before the first is served.
-func run(ctx context.Context, s settings, p *place, progress *progress) (*observation, error) {
+// that it is known which process came when before the first is served.
+func run(ctx context.Context, s settings, progress *progress) (*observation, error) {
 	defer progress.end()
-	q, closeQueue := p.openQueue()
+	q, closeQueue, err := s.place.Open()
+	if err != nil {
+		return nil, err
+	}
 	defer closeQueue()
 	mutex := lock.New(q)
 	if err := mutex.Lock(ctx); err != nil {
@@ -29,32 +33,56 @@ func run(ctx context.Context, s settings, p *place, progress *progress) (*observ
 	gate := &gate{mutex: mutex, closed: s.procs}
 	defer gate.open()
 
-	crew, err := startCrew(orders(s, p))
+	o := &observer{clock: newClock(), seen: &observation{settings: s}, gate: gate, progress: progress}
+	if o.seen.without, err = runWithoutLock(ctx, s, min(s.rounds, roundsBefore)); err != nil {
+		return nil, err
+	}
+	number := filepath.Join(s.directory, "number")
+	if err := writeNumber(number, 0); err != nil {
+		return nil, err
+	}
+	workers, err := crew.Start[message](orders(s, number))
 	if err != nil {
 		return nil, err
 	}
-	defer crew.stop()
-
-	o := &observer{clock: newClock(), seen: &observation{settings: s}, gate: gate, progress: progress}
-	if err := o.watch(ctx, crew); err != nil {
+	defer workers.Stop()
+	if err := watch(ctx, workers, o.note); err != nil {
 		return nil, err
 	}
-	if o.seen.number, err = readNumber(p.numberFile()); err != nil {
+	if o.seen.number, err = readNumber(number); err != nil {
 		return nil, err
 	}
-	o.seen.left, err = p.leftovers(ctx)
+	o.seen.left, err = s.place.Leftovers(ctx)
 	return o.seen, err
 }
 
-func orders(s settings, p *place) []order {
+func orders(s settings, number string) []order {
 	orders := make([]order, s.procs)
 	for i := range orders {
-		orders[i] = order{Process: i + 1, Rounds: s.rounds, Place: *p}
+		orders[i] = order{Process: i + 1, Rounds: s.rounds, NumberFile: number, Place: s.place}
 		if i+1 == s.victim() {
 			orders[i].HoldInRound = s.lastRound()
 		}
 	}
 	return orders
+}
+
+// watch returns when all workers have ended, or at the first error of note, which
+// is called with everything that is heard of them.
+func watch(ctx context.Context, workers *crew.Crew[message], note func(crew.Heard[message]) error) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case h, ok := <-workers.Heard:
+			if !ok {
+				return nil
+			}
+			if err := note(h); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // gate is the lock in the hands of the parent.
@@ -86,51 +114,31 @@ type observer struct {
 	seen     *observation
 	gate     *gate
 	progress *progress
-	killed   *process
+	killed   *crew.Process
 }
 
-// watch returns when all workers have ended as they should, or at the first
-// that went wrong.
-func (o *observer) watch(ctx context.Context, c *crew) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return errors.New("interrupted")
-		case h, ok := <-c.heard:
-			if !ok {
-				return nil
-			}
-			if err := o.note(h); err != nil {
-				return fmt.Errorf("process %d (pid %d): %w", h.from.number, h.from.command.Process.Pid, err)
-			}
-		}
-	}
-}
-
-func (o *observer) note(h heard) error {
-	switch m := h.message; {
-	case h.ended && h.from == o.killed:
+func (o *observer) note(h crew.Heard[message]) error {
+	switch m := h.Message; {
+	case h.Ended && h.From == o.killed:
 		return nil
-	case h.ended:
-		return h.err
-	case m.Failed != "":
-		return errors.New(m.Failed)
-	case m.InLine:
+	case h.Ended:
+		return h.Err
+	case m.Ready:
 		return o.gate.arrive()
 	case m.Holding != nil:
-		return o.kill(h.from, *m.Holding)
+		return o.kill(h.From, *m.Holding)
 	case m.Done != nil:
 		o.add(*m.Done)
 	}
 	return nil
 }
 
-func (o *observer) kill(p *process, s section) error {
+func (o *observer) kill(p *crew.Process, s section) error {
 	o.killed = p
 	s.Killed = true
 	s.Released = o.clock.now()
 	o.add(s)
-	return p.kill()
+	return p.Kill()
 }
 
 func (o *observer) add(s section) {

@@ -7,26 +7,24 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/fifolock/fifolock/examples/internal/cli"
 )
 
-// TestWorkerKilledByStranger: a worker that ends when it should not fails the
+// TestWorkerKilledFromOutside: a worker that ends when it should not fails the
 // run, and the others do not stay behind.
-func TestWorkerKilledByStranger(t *testing.T) {
-	run := startRunning(t, build(t), 1000) // it does not come to the end
+func TestWorkerKilledFromOutside(t *testing.T) {
+	t.Parallel()
+	run := startRunning(t, 1000) // it does not come to the end
 	run.waitForNumber(t, 5)
-	workers := childrenOf(t, run.command.Process.Pid)
+	workers := childrenOf(t, run.Process.Process.Pid)
 	if len(workers) != 3 {
 		t.Fatalf("%d workers, want 3", len(workers))
 	}
 	if err := syscall.Kill(workers[2], syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if exitCode := exitCodeOf(t, run.command.Wait()); exitCode != 1 {
-		t.Errorf("exit code %d, want 1", exitCode)
-	}
-	if output := run.output.String(); !strings.Contains(output, "signal: killed") {
-		t.Errorf("the output does not name the signal:\n%s", output)
-	}
+	run.WantExit(cli.ExitFailed, "signal: killed")
 	for _, pid := range workers {
 		if syscall.Kill(pid, 0) == nil {
 			t.Errorf("worker %d still runs", pid)

@@ -1,0 +1,212 @@
+package cli
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/queue"
+)
+
+func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
+
+// parse reads the flags that say where a lock is.
+func parse(needed bool, args ...string) (Place, error) {
+	var p Place
+	f := NewFlags("program", "[flags]")
+	f.Place(&p, needed)
+	f.Lease(&p, 30*time.Second)
+	err := f.Parse(args)
+	return p, err
+}
+
+func TestPlaces(t *testing.T) {
+	for _, test := range []struct {
+		args          []string
+		network, addr string
+		tls           bool
+		db            int
+	}{
+		{[]string{"-redis", "localhost:6379"}, "", "localhost:6379", false, 0},
+		{[]string{"-redis", "[::1]:6379"}, "", "[::1]:6379", false, 0},
+		{[]string{"-redis", "/run/redis/redis.sock"}, "unix", "/run/redis/redis.sock", false, 0},
+		{[]string{"-redis", "./redis.sock"}, "unix", "./redis.sock", false, 0},
+		{[]string{"-redis", "redis://user:secret@host:7000/3"}, "tcp", "host:7000", false, 3},
+		{[]string{"-redis", "rediss://host"}, "tcp", "host:6379", true, 0},
+		{[]string{"-redis", "unix:///run/redis.sock?db=2"}, "unix", "/run/redis.sock", false, 2},
+	} {
+		p, err := parse(true, append(test.args, "-name", "report")...)
+		if err != nil {
+			t.Errorf("%v: %v", test.args, err)
+			continue
+		}
+		o, err := p.options()
+		if err != nil || o.Network != test.network || o.Addr != test.addr || (o.TLSConfig != nil) != test.tls || o.DB != test.db {
+			t.Errorf("%v: %+v, %v, want %s %s", test.args, o, err, test.network, test.addr)
+		}
+		if text := p.String(); !strings.Contains(text, test.addr) || strings.Contains(text, "secret") {
+			t.Errorf("%v is shown as %s", test.args, text)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	redis := []string{"-redis", "x:1", "-name", "x"}
+	for _, test := range []struct {
+		words  string
+		needed bool
+		args   []string
+	}{
+		{"either -file or -redis", true, nil},
+		{"either -file or -redis", true, []string{"-file", "x", "-redis", "x:1"}},
+		{"either -file or -redis", false, []string{"-file", "x", "-redis", "x:1"}},
+		{"which lock", true, []string{"-redis", "x:1"}},
+		{"named by the directory", true, []string{"-file", "x", "-name", "x"}},
+		{"-name is for -redis", false, []string{"-name", "x"}},
+		{"-file is empty", false, []string{"-file", ""}},
+		{"-redis is empty", false, []string{"-redis", ""}},
+		{"-name is empty", false, []string{"-redis", "x:1", "-name", ""}},
+		{"host:port, the path", true, []string{"-redis", "localhost", "-name", "x"}},
+		{"-redis: ", true, []string{"-redis", "redis://x:y:z", "-name", "x"}},
+		{"-redis: ", true, []string{"-redis", "http://x", "-name", "x"}},
+		{"-lease is for -redis", true, []string{"-file", "x", "-lease", "1s"}},
+		{"-lease is for -redis", false, []string{"-lease", "1s"}},
+		{"a time above 0", true, append(redis, "-lease", "0")},
+		{"a time above 0", true, append(redis, "-lease", "-1s")},
+		{"a time such as", true, append(redis, "-lease", "7")},
+		{`unexpected argument "surplus"`, true, append(redis, "surplus")},
+		{"not defined: -surplus", true, []string{"-surplus"}},
+	} {
+		_, err := parse(test.needed, test.args...)
+		var usage UsageError
+		if !errors.As(err, &usage) || !strings.Contains(err.Error(), test.words) {
+			t.Errorf("%q: %v, want a UsageError that says %q", test.args, err, test.words)
+		}
+		if err != nil && strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: more than a line: %v", test.args, err)
+		}
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	for text, want := range map[string]int{"2": 2, "9": 9, "1": 0, "10": 0, "x": 0} {
+		n := 0
+		f := NewFlags("program", "")
+		f.Int(&n, "n", 5, 2, 9, "how many")
+		err := f.Parse([]string{"-n", text})
+		if (err == nil) != (want > 0) || err == nil && n != want {
+			t.Errorf("-n %s: %d, %v", text, n, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "from 2 to 9") {
+			t.Errorf("-n %s: %v", text, err)
+		}
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	for err, want := range map[error]int{
+		nil:                         0,
+		flag.ErrHelp:                0,
+		errors.New("x"):             ExitFailed,
+		UsageError{errors.New("x")}: ExitUsage,
+		fmt.Errorf("%w", UsageError{errors.New("x")}): ExitUsage,
+	} {
+		if code := exitCode("program", err); code != want {
+			t.Errorf("%v: exit code %d, want %d", err, code, want)
+		}
+	}
+}
+
+// TestOwn: a demonstration has a lock of its own, unless its user names one, and
+// finds what a queue leaves behind.
+func TestOwn(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	for name, p := range map[string]Place{
+		"file":        {},
+		"given file":  {File: filepath.Join(t.TempDir(), "queue")},
+		"redis":       {Redis: redistest.Addr(t)},
+		"given redis": {Redis: redistest.Addr(t), Name: redistest.Name(t) + "*[a]?\\"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			given := p
+			directory, remove, err := p.Own("test")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer remove()
+			isOwn := p.Name == filepath.Base(directory) || filepath.Dir(p.File) == directory
+			if isGiven := given.File+given.Name != ""; isGiven && p != given || !isGiven && !isOwn {
+				t.Errorf("%+v became %+v", given, p)
+			}
+			q, closeQueue, err := p.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer closeQueue()
+			wantLeft(t, p, false)
+			ticket, err := q.Register(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantLeft(t, p, true)
+			if err := queue.Release(t.Context(), q, ticket); err != nil {
+				t.Error(err)
+			}
+			wantLeft(t, p, false)
+		})
+	}
+}
+
+func wantLeft(t *testing.T, p Place, want bool) {
+	t.Helper()
+	left, err := p.Leftovers(t.Context())
+	if err != nil || (len(left) > 0) != want {
+		t.Errorf("left behind: %q, %v", left, err)
+	}
+}
+
+// TestDirectoryThatWasThere: only what is in it is a leftover.
+func TestDirectoryThatWasThere(t *testing.T) {
+	p := Place{File: t.TempDir()}
+	_, remove, err := p.Own("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer remove()
+	wantLeft(t, p, false)
+}
+
+func TestReach(t *testing.T) {
+	for addr, want := range map[string]bool{redistest.Addr(t): true, "127.0.0.1:1": false} {
+		q, closeQueue, err := (Place{Redis: addr, Name: redistest.Name(t)}).Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Reach(t.Context(), q); (err == nil) != want {
+			t.Errorf("%s: %v", addr, err)
+		}
+		closeQueue()
+	}
+}
+
+// TestHelp names every flag with what it takes.
+func TestHelp(t *testing.T) {
+	var p Place
+	f := NewFlags("program", "[flags]")
+	f.Place(&p, true)
+	f.Lease(&p, 30*time.Second)
+	var out strings.Builder
+	f.SetOutput(&out)
+	f.Usage()
+	for _, want := range []string{"usage: program [flags]", "-file directory", "-redis address", "-name name", "-lease", "(default 30s)"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("-help does not say %q:\n%s", want, &out)
+		}
+	}
+}

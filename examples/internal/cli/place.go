@@ -1,0 +1,198 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
+)
+
+// Place is where a lock is. It is plain data: a program hands it to its worker
+// processes as JSON.
+type Place struct {
+	File  string        // the directory of the queue; or
+	Redis string        // the address of the server, and
+	Name  string        // the name of the lock there
+	Lease time.Duration // on Redis: how long an owner may be out of touch; 0: as usual
+	Stale time.Duration // in a directory: the same, where it is wanted; 0: it is not
+
+	keeps bool // the directory was there before, so that the queue lets it stay
+}
+
+// Place adds the flags that say where the lock is. Without any of them p is left
+// empty, which a program that needs a lock of its user's refuses.
+func (f *Flags) Place(p *Place, needed bool) {
+	f.StringVar(&p.File, "file", "", "keep the queue in this `directory`")
+	f.StringVar(&p.Redis, "redis", "", "keep the queue in the Redis server at this `address`: host:port, the path of a socket, or a redis:// or rediss:// URL")
+	f.StringVar(&p.Name, "name", "", "with -redis: the `name` of the lock")
+	f.Check(func() error { return f.checkPlace(p, needed) })
+}
+
+// Lease adds the flags that say how the death of an owner is noticed on Redis.
+func (f *Flags) Lease(p *Place, lease time.Duration) {
+	f.Duration(&p.Lease, "lease", lease, "with -redis: the `time` that an owner may be out of touch before it loses its place")
+	f.Check(func() error {
+		if p.Redis == "" && f.Given("lease") {
+			return errors.New("-lease is for -redis: in a directory an owner keeps its place for as long as it lives")
+		}
+		return nil
+	})
+}
+
+func (f *Flags) checkPlace(p *Place, needed bool) error {
+	for _, name := range []string{"file", "redis", "name"} {
+		if f.Given(name) && f.Lookup(name).Value.String() == "" {
+			return fmt.Errorf("-%s is empty", name)
+		}
+	}
+	switch {
+	case p.File != "" && p.Redis != "", needed && p.File == "" && p.Redis == "":
+		return errors.New("say where the lock is, with either -file or -redis")
+	case p.Redis == "" && p.Name != "":
+		return errors.New("-name is for -redis; a lock in a directory is named by the directory")
+	case needed && p.Redis != "" && p.Name == "":
+		return errors.New("say which lock it is with -name")
+	case p.Redis != "":
+		_, err := p.options()
+		return err
+	}
+	return nil
+}
+
+// options are those of a client of the server.
+func (p Place) options() (*redis.Options, error) {
+	if strings.Contains(p.Redis, "://") {
+		options, err := redis.ParseURL(p.Redis)
+		if err != nil {
+			return nil, fmt.Errorf("-redis: %w", err)
+		}
+		return options, nil
+	}
+	if strings.ContainsAny(p.Redis, `/\`) {
+		return &redis.Options{Network: "unix", Addr: p.Redis}, nil
+	}
+	if _, _, err := net.SplitHostPort(p.Redis); err != nil {
+		return nil, fmt.Errorf("-redis: give host:port, the path of a socket, or a redis:// or rediss:// URL: %w", err)
+	}
+	return &redis.Options{Addr: p.Redis}, nil
+}
+
+// String says where the lock is, without the password of a URL.
+func (p Place) String() string {
+	if p.Redis == "" {
+		return "the directory " + p.File
+	}
+	addr := p.Redis
+	if options, err := p.options(); err == nil {
+		addr = options.Addr
+	}
+	return fmt.Sprintf("%q in Redis at %s", p.Name, addr)
+}
+
+// Own gives a demonstration a lock that no other program uses, unless the flags
+// name one, and a directory for what else it needs, which remove removes.
+func (p *Place) Own(program string) (directory string, remove func(), err error) {
+	directory, err = os.MkdirTemp("", "fifolock-"+program+"-")
+	if err != nil {
+		return "", nil, err
+	}
+	switch {
+	case p.Redis != "" && p.Name == "":
+		p.Name = filepath.Base(directory)
+	case p.Redis == "" && p.File == "":
+		p.File = filepath.Join(directory, "queue")
+	case p.Redis == "":
+		_, err := os.Lstat(p.File)
+		p.keeps = err == nil
+	}
+	return directory, func() { os.RemoveAll(directory) }, nil
+}
+
+// Open returns the queue of the lock, and what closes its connections. It does no
+// I/O. Each call makes a client of its own, as another process would.
+func (p Place) Open() (q queue.TicketQueue, closeQueue func(), err error) {
+	if p.Redis == "" {
+		return filequeue.New(p.File, p.fileOptions()...), func() {}, nil
+	}
+	client, err := p.client()
+	if err != nil {
+		return nil, nil, err
+	}
+	return redisqueue.New(client, p.Name, p.redisOptions()...), func() { client.Close() }, nil
+}
+
+func (p Place) fileOptions() (options []filequeue.Option) {
+	if p.Stale > 0 {
+		options = append(options, filequeue.WithStaleTimeout(p.Stale))
+	}
+	return options
+}
+
+func (p Place) redisOptions() (options []redisqueue.Option) {
+	if p.Lease > 0 {
+		options = append(options, redisqueue.WithLease(p.Lease))
+	}
+	return options
+}
+
+func (p Place) client() (*redis.Client, error) {
+	logging.Disable() // what it would print on stderr is in the errors, too
+	options, err := p.options()
+	if err != nil {
+		return nil, err
+	}
+	return redis.NewClient(options), nil
+}
+
+// Reach reports what speaks against using the queue, before anything begins.
+func Reach(ctx context.Context, q queue.TicketQueue) error {
+	_, err := q.IsEmpty(ctx)
+	return err
+}
+
+// Leftovers lists what the queue has left behind when its line is empty: files,
+// or keys.
+func (p Place) Leftovers(ctx context.Context) ([]string, error) {
+	if p.Redis != "" {
+		return p.keys(ctx)
+	}
+	entries, err := os.ReadDir(p.File)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	var left []string
+	if !p.keeps {
+		left = append(left, p.File)
+	}
+	for _, e := range entries {
+		left = append(left, filepath.Join(p.File, e.Name()))
+	}
+	return left, err
+}
+
+// keys are those of the queue, all of which begin with its name in braces.
+func (p Place) keys(ctx context.Context) ([]string, error) {
+	client, err := p.client()
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	pattern := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`).Replace(p.Name)
+	var keys []string
+	scan := client.Scan(ctx, 0, "{"+pattern+"}:*", 1000).Iterator()
+	for scan.Next(ctx) {
+		keys = append(keys, scan.Val())
+	}
+	return keys, scan.Err()
+}

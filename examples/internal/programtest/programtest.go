@@ -1,0 +1,182 @@
+// Package programtest runs an example in its tests. The test binary is the
+// program, too, so that what is run and killed is a process as its user has it.
+package programtest
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// variable makes a test binary the program.
+const variable = "FIFOLOCK_TEST_PROGRAM"
+
+// Main is what TestMain calls: with the program's main function, and what runs the
+// tests.
+func Main(m *testing.M, main func(), test func(*testing.M) int) {
+	if os.Getenv(variable) != "" {
+		main()
+		os.Exit(0)
+	}
+	os.Exit(test(m))
+}
+
+// Process is the program at work.
+type Process struct {
+	*exec.Cmd
+	Stdin  io.WriteCloser
+	Stdout *Output
+	Stderr *Output
+	t      *testing.T
+
+	temporary string // where it makes its temporary files
+}
+
+// Command returns the program, which is not started yet. At the end of the test it
+// is killed if it still runs.
+func Command(t *testing.T, args ...string) *Process {
+	t.Helper()
+	p := &Process{Cmd: exec.Command(os.Args[0], args...), Stdout: &Output{}, Stderr: &Output{}, t: t, temporary: t.TempDir()}
+	p.Env = append(os.Environ(), variable+"=1", "TMPDIR="+p.temporary, "TMP="+p.temporary)
+	p.Cmd.Stdout, p.Cmd.Stderr = p.Stdout, p.Stderr
+	var err error
+	if p.Stdin, err = p.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// Start starts the program.
+func Start(t *testing.T, args ...string) *Process {
+	t.Helper()
+	p := Command(t, args...)
+	p.Start()
+	return p
+}
+
+// Start starts the program.
+func (p *Process) Start() {
+	p.t.Helper()
+	if err := p.Cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() {
+		if p.ProcessState == nil {
+			p.Process.Kill()
+			p.Cmd.Wait()
+		}
+	})
+}
+
+// Wait waits for the end of the program, and of all that writes to its outputs. It
+// returns the exit code, -1 after a signal, and checks that no temporary file was
+// left behind, but by a signal.
+func (p *Process) Wait() (code int) {
+	p.t.Helper()
+	p.Cmd.Wait()
+	if p.ProcessState == nil {
+		p.t.Fatal("the program was not started")
+	}
+	code = p.ProcessState.ExitCode()
+	entries, err := os.ReadDir(p.temporary)
+	if code >= 0 && (err != nil || len(entries) > 0) {
+		p.t.Errorf("left behind: %v, %v", entries, err)
+	}
+	return code
+}
+
+// Temporary is the directory in which the program makes its temporary files.
+func (p *Process) Temporary() string { return p.temporary }
+
+// WantExit waits for the end, and checks the exit code and that the words are on
+// stderr.
+func (p *Process) WantExit(code int, words string) {
+	p.t.Helper()
+	if got := p.Wait(); got != code || !strings.Contains(p.Stderr.String(), words) {
+		p.t.Errorf("%q ended with exit code %d, want %d and %q on stderr:\n%s%s",
+			p.Args[1:], got, code, words, p.Stdout, p.Stderr)
+	}
+}
+
+// Run runs the program to its end, and returns what it writes to stdout. It must
+// end with exit code 0.
+func Run(t *testing.T, args ...string) (stdout string) {
+	t.Helper()
+	p := Start(t, args...)
+	p.Stdin.Close()
+	p.WantExit(0, "")
+	return p.Stdout.String()
+}
+
+// Refusal is how a program does not do what it was asked for.
+type Refusal struct {
+	Words string // in what it says
+	Args  []string
+}
+
+// WantRefused checks that the program ends with that exit code, and says why.
+func WantRefused(t *testing.T, code int, refusals ...Refusal) {
+	t.Helper()
+	for _, r := range refusals {
+		p := Start(t, r.Args...)
+		p.Stdin.Close()
+		p.WantExit(code, r.Words)
+	}
+}
+
+// Output collects what is written, and can be waited for.
+type Output struct {
+	mu    sync.Mutex
+	text  bytes.Buffer  // guarded by mu
+	grown chan struct{} // closed when there is more; guarded by mu
+}
+
+func (o *Output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.grown != nil {
+		close(o.grown)
+		o.grown = nil
+	}
+	return o.text.Write(b)
+}
+
+func (o *Output) String() string {
+	text, _ := o.look()
+	return text
+}
+
+func (o *Output) look() (text string, grown <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.grown == nil {
+		o.grown = make(chan struct{})
+	}
+	return o.text.String(), o.grown
+}
+
+// Want waits until that has been written.
+func (o *Output) Want(t *testing.T, words string) {
+	t.Helper()
+	o.Await(t, words, func(text string) bool { return strings.Contains(text, words) })
+}
+
+// Await waits until enough has been written; what says of what.
+func (o *Output) Await(t *testing.T, what string, enough func(text string) bool) {
+	t.Helper()
+	for {
+		text, grown := o.look()
+		if enough(text) {
+			return
+		}
+		select {
+		case <-grown:
+		case <-t.Context().Done():
+			t.Fatalf("%q was not written, only:\n%s", what, text)
+		}
+	}
+}
