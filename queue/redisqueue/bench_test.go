@@ -9,11 +9,11 @@ import (
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
-// BenchmarkRedisUncontended measures one cycle of the same client on the same
+// BenchmarkUncontended measures one cycle of the same client on the same
 // server: a bare SET NX PX and DEL, which is what the simplest lock needs, and
 // Register and Release of a queue that nobody else uses. The two take turns, so
 // that a busy machine troubles both alike. ratio/p50 is the one over the other.
-func BenchmarkRedisUncontended(b *testing.B) {
+func BenchmarkUncontended(b *testing.B) {
 	redistest.NeedReal(b)
 	ctx, client, name := b.Context(), redistest.Client(b), redistest.Name(b)
 	q := redisqueue.New(client, name)

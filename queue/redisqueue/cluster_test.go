@@ -20,7 +20,7 @@ import (
 // neverDown is longer than any test: no node is held to be down.
 const neverDown = time.Minute
 
-func TestRedisConformanceCluster(t *testing.T) {
+func TestConformanceCluster(t *testing.T) {
 	t.Parallel()
 	client := redistest.StartCluster(t, false, neverDown).Client()
 	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
@@ -29,7 +29,7 @@ func TestRedisConformanceCluster(t *testing.T) {
 }
 
 // A client that reads from replicas where it can does not do so here.
-func TestRedisConformanceClusterOfReplicas(t *testing.T) {
+func TestConformanceClusterOfReplicas(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, true, neverDown)
 	client := cluster.Client(func(o *redis.ClusterOptions) { o.ReadOnly, o.RouteRandomly = true, true })
@@ -40,14 +40,14 @@ func TestRedisConformanceClusterOfReplicas(t *testing.T) {
 
 // A waiter is told although it listens at another node than the one that has the
 // queue.
-func TestRedisGrantAcrossNodes(t *testing.T) {
+func TestGrantAcrossNodes(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, false, neverDown)
 	name := redistest.Name(t)
 	home := cluster.Place(cluster.Slot("{" + name + "}:queue"))
 	near := redisqueue.New(cluster.Client(), name)
 	far := near
-	for cluster.Place(cluster.Slot("fifolock:"+redisqueue.Hub(far))) == home {
+	for cluster.Place(cluster.Slot("fifolock:"+redisqueue.NotifierID(far))) == home {
 		far = redisqueue.New(cluster.Client(), name)
 	}
 	for range 10 {
@@ -111,7 +111,7 @@ func (s *openSlot) close() {
 
 // While a slot moves, some keys of a queue are here and the others there. Whatever
 // is done then, and whichever keys it are, nobody who is alive loses a place.
-func TestRedisSlotHalfMoved(t *testing.T) {
+func TestSlotHalfMoved(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, false, neverDown)
 	client := cluster.Client()
@@ -170,7 +170,7 @@ func TestRedisSlotHalfMoved(t *testing.T) {
 
 // Nobody can join or leave while the slot moves. Who wants to waits, and nothing
 // is done by halves.
-func TestRedisSlotMovesForAWhile(t *testing.T) {
+func TestSlotMovesForAWhile(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, false, neverDown)
 	name := redistest.Name(t)
@@ -222,13 +222,13 @@ func TestRedisSlotMovesForAWhile(t *testing.T) {
 // The node at which a client listens fails. Its replica takes its place, and the
 // client listens there, although nothing else has told it: the queue is at a node
 // that is well.
-func TestRedisWatchFindsTheNewPrimary(t *testing.T) {
+func TestWatchFindsTheNewPrimary(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, true, time.Second)
 	name := redistest.Name(t)
 	home := cluster.Place(cluster.Slot("{" + name + "}:queue"))
 	near := redisqueue.New(cluster.Client(), name)
-	listensAt := func(q *redisqueue.Queue) int { return cluster.Place(cluster.Slot("fifolock:" + redisqueue.Hub(q))) }
+	listensAt := func(q *redisqueue.Queue) int { return cluster.Place(cluster.Slot("fifolock:" + redisqueue.NotifierID(q))) }
 	far := near
 	for listensAt(far) == home {
 		far = redisqueue.New(cluster.Client(), name)
@@ -248,7 +248,7 @@ func TestRedisWatchFindsTheNewPrimary(t *testing.T) {
 
 // Where a Cluster that is down may be read, it is the script's first write that
 // is refused. A release asks again then, too, and not in vain.
-func TestRedisReleaseInAClusterThatCanOnlyBeRead(t *testing.T) {
+func TestReleaseInAClusterThatCanOnlyBeRead(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, false, 500*time.Millisecond)
 	for _, server := range cluster.Primaries {

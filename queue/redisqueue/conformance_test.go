@@ -11,19 +11,19 @@ import (
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
-func TestRedisConformance(t *testing.T) {
+func TestConformance(t *testing.T) {
 	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
 		return redisqueue.New(redistest.Client(t), redistest.Name(t))
 	})
 }
 
-func TestRedisConformanceMiniredis(t *testing.T) {
+func TestConformanceMiniredis(t *testing.T) {
 	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
 		return redisqueue.New(redistest.ClientOf(t, redistest.Miniredis(t)), redistest.Name(t))
 	})
 }
 
-func TestRedisConformanceRing(t *testing.T) {
+func TestConformanceRing(t *testing.T) {
 	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
 		ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"one": redistest.Addr(t)}})
 		t.Cleanup(func() { _ = ring.Close() })

@@ -2,8 +2,8 @@ package redisqueue
 
 import "testing"
 
-// FuzzRedisEntry: what is taken for a ticket in Redis has all that one has.
-func FuzzRedisEntry(f *testing.F) {
+// FuzzEntry: what is taken for a ticket in Redis has all that one has.
+func FuzzEntry(f *testing.F) {
 	for _, member := range []string{
 		"", ":", "1:", ":t:1", "1:t:1", "-1:t:1", "+1:t:1", "1:t:-1", "1:t:1:1", "1e3:t:1",
 		"1764000000000000:0123456789abcdef0123456789abcdef.1:1764000000000",
@@ -11,7 +11,7 @@ func FuzzRedisEntry(f *testing.F) {
 		f.Add(member)
 	}
 	f.Fuzz(func(t *testing.T, member string) {
-		got, err := parseRedisEntry(member)
+		got, err := parseEntry(member)
 		if err != nil {
 			return
 		}

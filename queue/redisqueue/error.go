@@ -2,11 +2,14 @@ package redisqueue
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -42,15 +45,31 @@ func (s status) err() error {
 	return fmt.Errorf("the script answered %q", string(s))
 }
 
-// fail wraps err, which ended an operation, with the operation and the queue.
-func (r *Queue) fail(ctx context.Context, operation string, err error) error {
+// failed returns what a method returns when err has ended it: nil, or a
+// *[queue.Error] with the operation, the queue, and what can be done about it.
+func (v *view) failed(ctx context.Context, operation string, err error) error {
+	if err == nil {
+		return nil
+	}
+	advice := v.advice(err)
 	switch ended := contextError(ctx); {
 	case ended == nil && isContextError(err):
 		err = &clientTimeoutError{err}
 	case ended != nil && !isFinal(err) && !errors.Is(err, ended):
 		err = fmt.Errorf("%w: %w", ended, err)
 	}
-	return fmt.Errorf("%v: %s: %w%s", r, operation, err, r.advice(err))
+	if advice != "" {
+		err = fmt.Errorf("%w (%s)", err, advice)
+	}
+	return &queue.Error{Op: operation, Queue: v.String(), Err: err}
+}
+
+// failedTicket is failed for an operation on a ticket.
+func (v *view) failedTicket(ctx context.Context, operation string, t queue.Ticket, err error) error {
+	if err == nil {
+		return nil
+	}
+	return v.failed(ctx, fmt.Sprintf("%s ticket %d", operation, t.Number), err)
 }
 
 // clientTimeoutError is a timeout of the client's own while the caller's ctx
@@ -72,11 +91,6 @@ func isContextError(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-// failTicket wraps err, which ended an operation on a ticket.
-func (r *Queue) failTicket(ctx context.Context, operation string, t queue.Ticket, err error) error {
-	return r.fail(ctx, fmt.Sprintf("%s ticket %d", operation, t.Number), err)
-}
-
 // contextError returns ctx.Err(), or what it is about to be: a connection may
 // see the deadline a moment before the ctx does.
 func contextError(ctx context.Context) error {
@@ -95,13 +109,45 @@ func isReply(err error) bool {
 	return errors.As(err, &reply)
 }
 
-// isAnswer reports whether err came back from the server, or is one that
-// would come again without asking it. Any other error leaves open what the server
-// has done.
-func isAnswer(err error) bool {
+// classify returns the error of a request as the queue knows it.
+func (s *storage) classify(err error) error {
+	switch {
+	case isReply(err):
+		return scriptError(err)
+	case errors.Is(err, redis.ErrClosed) && s.isClosed():
+		return fmt.Errorf("%w: %w", queue.ErrClosed, err)
+	}
+	return err
+}
+
+// isClosed reports whether the client is closed, after an error that says so. A Ring
+// whose addresses change closes the client of a shard, and goes on.
+func (s *storage) isClosed() bool {
+	ring, ok := s.client.(sharded)
+	if !ok {
+		return true
+	}
+	_, err := ring.GetShardClientForKey(s.prefix)
+	return errors.Is(err, redis.ErrClosed)
+}
+
+// isFinal reports whether asking again would not change err: it came back from the
+// server, which did not refuse to answer, or would come again without asking it.
+func isFinal(err error) bool {
 	var answer answerError
-	return isReply(err) || errors.As(err, &answer) ||
-		errors.Is(err, queue.ErrNotQueued) || errors.Is(err, redis.ErrClosed)
+	return isReply(err) && !isRefusal(err) || errors.As(err, &answer) ||
+		errors.Is(err, queue.ErrNotQueued) || errors.Is(err, queue.ErrClosed)
+}
+
+// isUnsent reports whether err has kept a request from being sent.
+func isUnsent(err error) bool {
+	var dial *net.OpError
+	return isWithoutConnection(err) || errors.Is(err, redis.ErrClosed) || errors.As(err, &dial) && dial.Op == "dial"
+}
+
+// isWithoutConnection reports whether the client had no connection to spare.
+func isWithoutConnection(err error) bool {
+	return errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted)
 }
 
 // raised is what Queue before 7.0 says of an error that a script ran into: the
@@ -137,69 +183,97 @@ func scriptError(err error) error {
 	return &raisedError{err, fmt.Sprintf("%s script: %s, on @user_script:%s.", m[3], m[1], m[2])}
 }
 
-// hasPrefix reports whether err is an error that the server replied with, and
-// begins with one of the texts; an ERR in front of it does not count.
-func hasPrefix(err error, texts []string) bool {
-	return slices.ContainsFunc(texts, func(text string) bool { return redis.HasErrorPrefix(err, text) })
+// code returns the code of an error that the server replied with, which is its first
+// word in capitals, "ERR" if it has none, and "" if err is no reply.
+func code(err error) string {
+	var reply redis.Error
+	if !errors.As(err, &reply) {
+		return ""
+	}
+	first, _, _ := strings.Cut(reply.Error(), " ")
+	if strings.ToUpper(first) != first {
+		return "ERR"
+	}
+	return first
 }
 
-// refusals are what a server says when it executes nothing just now, but may
-// do so later: it runs somebody else's script, has just started, or fails over.
-var refusals = append([]string{
-	"MASTERDOWN ", "CLUSTERDOWN ", "READONLY ", "NOREPLICAS ", "MISCONF ",
-	"max number of clients",
-	// In a script, where the Cluster may be read while it is down.
-	"Script attempted to execute a write command while the cluster is down",
-	"Lua script attempted to execute a write command while the cluster is down", // before Queue 7.0
-}, passing...)
+// says reports whether err is a reply without a code of its own, and has one of the
+// texts in it. (Lua in Valkey 9 says some of them in other words.)
+func says(err error, texts ...string) bool {
+	var reply redis.Error
+	return errors.As(err, &reply) && code(err) == "ERR" &&
+		slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(reply.Error(), text) })
+}
+
+// passing are the codes of refusals that pass by themselves: another client's script
+// runs, the server has just started, or a slot moves.
+var passing = []string{"BUSY", "LOADING", "TRYAGAIN", "MOVED", "ASK"}
+
+// refusals are the other codes with which a server says that it executes nothing just
+// now, but may do so later.
+var refusals = []string{"MASTERDOWN", "CLUSTERDOWN", "READONLY", "NOREPLICAS", "MISCONF"}
+
+// isPassing reports whether err is a refusal whose end is in sight, or there was no
+// connection to spare.
+//
+// While a queue's keys are at two nodes of a Cluster neither of them runs a
+// script (TRYAGAIN, or in a script what has no code). A ticket that is to be made has
+// a key at none, so that this lasts for as long as the whole slot takes to move.
+func isPassing(err error) bool {
+	return isWithoutConnection(err) || slices.Contains(passing, code(err)) ||
+		says(err, "non local key", "undeclared keys were accessed")
+}
 
 // isRefusal reports whether err is a refusal of the server, which has done
 // nothing.
-func isRefusal(err error) bool { return hasPrefix(err, refusals) }
-
-// passing are the refusals that pass by themselves: somebody else's script runs,
-// the server has just started, or a slot moves.
-var passing = []string{
-	"BUSY ", "LOADING ", "TRYAGAIN ", "MOVED ", "ASK ",
-	// In a script, while a slot moves.
-	"Script attempted to access a non local key",
-	"Lua script attempted to access a non local key", // before Queue 7.0
-	"Unable to execute command",                      // since Queue 7.2, of keys found by the script
+func isRefusal(err error) bool {
+	return isReply(err) && (isPassing(err) || slices.Contains(refusals, code(err)) ||
+		says(err, "max number of clients", "while the cluster is down"))
 }
 
-// isPassing reports whether err is a refusal whose end is in sight. The client has
-// tried by itself already, as often as it does.
-//
-// While a queue's keys are at two nodes of a Cluster neither of them runs a
-// script (TRYAGAIN). A ticket that is to be made has a key at none, so that this
-// lasts for as long as the whole slot takes to move.
-func isPassing(err error) bool { return hasPrefix(err, passing) }
+const (
+	password = "the server wants another user name and password from the client"
+	rights   = "the user needs the commands, keys and channels that the documentation of redisqueue.Queue lists"
+)
 
-// isFinal reports whether asking again would not change err.
-func isFinal(err error) bool { return isAnswer(err) && !isRefusal(err) }
+// advice says what to do about an error.
+func (v *view) advice(err error) string {
+	switch code(err) {
+	case "":
+		return v.adviceWithoutReply(err)
+	case "WRONGTYPE":
+		return "one of the keys " + v.prefix + "* is not this queue's; delete it, or give the queue another name"
+	case "NOPERM":
+		return rights
+	case "READONLY":
+		return "the client is connected to a replica; connect it to the primary"
+	case "OOM":
+		return "nobody new can join; who is in line is not affected"
+	case "NOAUTH", "WRONGPASS":
+		return password
+	}
+	switch {
+	case says(err, "Protocol error: unauthenticated"): // instead of NOAUTH, to a command that is as long as a script
+		return password
+	case says(err, "ACL failure in script", "The user executing the script"): // instead of NOPERM; the second before Redis 7.2
+		return rights
+	case says(err, "unknown command"):
+		return "that server runs no scripts: a Sentinel tells redis.NewFailoverClient where the server is"
+	}
+	return ""
+}
 
-const password = "the server wants another user name and password from the client"
-
-const rights = "the user needs the commands, keys and channels that the documentation of redisqueue.Queue lists"
-
-// advice says what to do about an answer of the server.
-func (r *Queue) advice(err error) string {
-	for prefix, text := range map[string]string{
-		"WRONGTYPE": "one of the keys " + r.prefix + "* is not this queue's; delete it, or give the queue another name",
-		"NOPERM":    rights,
-		"READONLY":  "the client is connected to a replica; connect it to the primary",
-		"OOM":       "nobody new can join; who is in line is not affected",
-		"NOAUTH":    password,
-		"WRONGPASS": password,
-		// What is said instead of NOAUTH to a command that is as long as a script.
-		"Protocol error: unauthenticated": password,
-		// What is said instead of NOPERM when a script lacks a right.
-		"ACL failure in script":         rights,
-		"The user executing the script": rights, // before Queue 7.2
-	} {
-		if redis.HasErrorPrefix(err, prefix) {
-			return " (" + text + ")"
-		}
+// adviceWithoutReply says what an error may mean that did not come from the server.
+func (v *view) adviceWithoutReply(err error) string {
+	var header tls.RecordHeaderError
+	var timeout net.Error
+	switch {
+	case v.storage == nil:
+		return ""
+	case errors.As(err, &header), v.retry.tls && errors.As(err, &timeout) && timeout.Timeout():
+		return "if that happens each time, the port may not be one for TLS, which the client's TLSConfig asks for"
+	case !v.retry.tls && errors.Is(err, io.EOF):
+		return "if that happens each time, the port may be one for TLS, which needs a TLSConfig in the client's options"
 	}
 	return ""
 }

@@ -22,7 +22,7 @@ const (
 
 // What servers said when a script of ours, or a command in it, failed. Where it
 // is not told which, Queue 7.0 to 8.0 and Valkey 7.2 and 8.0 say the same.
-func TestRedisErrors(t *testing.T) {
+func TestErrors(t *testing.T) {
 	for _, test := range []struct {
 		text             string
 		code             string
@@ -44,6 +44,9 @@ func TestRedisErrors(t *testing.T) {
 		{"MOVED 1584 127.0.0.1:20426", "MOVED", true, true, ""},
 		{"ERR max number of clients reached", "max", true, false, ""},
 		{"ERR Script attempted to access a non local key in a cluster node script: " + sha + ", on @user_script:1.", "Script", true, true, ""},
+		// Valkey 9
+		{"ERR Attempted to access a non local key in a cluster node script: " + sha + ", on @user_script:1.", "Attempted", true, true, ""},
+		{"ERR Can not execute a write command 'zrem' while the cluster is down and readonly script: " + sha + ", on @user_script:14.", "Can", true, false, ""},
 		{"ERR Unable to execute command 'exists' in script because undeclared keys were accessed during rehashing of the slot script: " + sha + ", on @user_script:77.", "Unable", true, true, ""},
 		{"ERR Script attempted to execute a write command while the cluster is down and readonly script: " + sha + ", on @user_script:14.", "Script", true, false, ""},
 		{"NOPERM No permissions to access a key", "NOPERM", false, false, "documentation"},
@@ -53,6 +56,7 @@ func TestRedisErrors(t *testing.T) {
 		{"NOAUTH Authentication required.", "NOAUTH", false, false, "password"},
 		{"ERR Protocol error: unauthenticated multibulk length", "Protocol", false, false, "password"},
 		{"WRONGPASS invalid username-password pair or user is disabled.", "WRONGPASS", false, false, "password"},
+		{"ERR unknown command 'evalsha', with args beginning with: 'x' ", "unknown", false, false, "Sentinel"},
 		// What is in the middle of a text, such as the name of a user, is no code.
 		{"NOPERM User BUSY has no permissions to run the 'evalsha' command", "NOPERM", false, false, "documentation"},
 
@@ -83,7 +87,7 @@ func TestRedisErrors(t *testing.T) {
 				t.Errorf("refusal %t, final %t, passing %t; want %t, %t, %t",
 					isRefusal(err), isFinal(err), isPassing(err), test.refusal, !test.refusal, test.passing)
 			}
-			full := New(nil, "x").fail(t.Context(), "register", err)
+			full := New(nil, "x").failed(t.Context(), "register", err)
 			if !redis.HasErrorPrefix(full, test.code) {
 				t.Errorf("%v; want %s in front of what it wraps", full, test.code)
 			}
@@ -95,7 +99,7 @@ func TestRedisErrors(t *testing.T) {
 }
 
 // Queue 6.2 is made to speak as Queue 7.0 does, code, script and line.
-func TestRedisErrorsOfScripts(t *testing.T) {
+func TestErrorsOfScripts(t *testing.T) {
 	for old, want := range map[string]string{
 		"@user_script:237: WRONGTYPE Operation against a key holding the wrong kind of value":         "WRONGTYPE Operation against a key holding the wrong kind of value script: " + sha + ", on @user_script:237.",
 		"@user_script:14: @user_script: 14: -OOM command not allowed when used memory > 'maxmemory'.": "OOM command not allowed when used memory > 'maxmemory'. script: " + sha + ", on @user_script:14.",
@@ -110,7 +114,7 @@ func TestRedisErrorsOfScripts(t *testing.T) {
 }
 
 // What is no reply of a server stays as it is, whatever it says.
-func TestRedisErrorsOfTheClient(t *testing.T) {
+func TestErrorsOfTheClient(t *testing.T) {
 	err := errors.New(during + "@user_script:14: @user_script: 14: -BUSY x")
 	if got := scriptError(err); got != err || isRefusal(got) || isFinal(got) || isPassing(got) {
 		t.Errorf("%v was taken for what a server replied", got)

@@ -1,31 +1,23 @@
 package redisqueue
 
+import "github.com/fifolock/fifolock/queue/redisqueue/internal/notifier"
+
 // The hashes by which tests recognise a command on the wire.
 var (
-	RegisterHash    = registerScript.Hash()
-	TryRegisterHash = tryRegisterScript.Hash()
-	ReleaseHash     = releaseScript.Hash()
-	RefreshHash     = refreshScript.Hash()
-	AbandonHash     = abandonScript.Hash()
+	RegisterHash    = registerScript().hash
+	TryRegisterHash = tryRegisterScript().hash
+	ReleaseHash     = releaseScript().hash
+	RefreshHash     = refreshScript().hash
 )
 
-// Mailboxes returns how many mailboxes the hub of q has.
-func Mailboxes(q *Queue) int {
-	h := q.home.Load()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.mailboxes)
-}
+// Waiters returns how many waiters the notifier of q has.
+func Waiters(q *Queue) int { return q.home.Load().Waiters() }
 
-// Hub returns the id of q's hub.
-func Hub(q *Queue) string { return q.home.Load().id }
+// NotifierID returns the id of q's notifier.
+func NotifierID(q *Queue) string { return q.home.Load().ID() }
 
-// Hubs returns how many hubs are known.
-func Hubs() int {
-	hubs.Lock()
-	defer hubs.Unlock()
-	return len(hubs.byClient)
-}
+// Notifiers returns how many notifiers are known.
+func Notifiers() int { return notifier.Count() }
 
 // TokenOf returns the token in a ticket's entry.
 func TokenOf(member string) string { return tokenOf(member) }

@@ -39,7 +39,7 @@ func retries(n int) func(*redis.Options) {
 }
 
 // A lost reply makes no second ticket, and no ticket at all if Register fails.
-func TestRedisLostReplyOfRegister(t *testing.T) {
+func TestLostReplyOfRegister(t *testing.T) {
 	redistest.NeedReal(t)
 	direct := redistest.Client(t)
 	warm(t, direct)
@@ -70,7 +70,7 @@ func TestRedisLostReplyOfRegister(t *testing.T) {
 }
 
 // The ticket that a repeated request returns is the one that the first took.
-func TestRedisRepeatedRegister(t *testing.T) {
+func TestRepeatedRegister(t *testing.T) {
 	redistest.NeedReal(t)
 	direct := redistest.Client(t)
 	warm(t, direct)
@@ -90,7 +90,7 @@ func TestRedisRepeatedRegister(t *testing.T) {
 
 // A request that arrives when its caller has given up long ago, and has made
 // sure that no ticket is left, is refused.
-func TestRedisLateRegister(t *testing.T) {
+func TestLateRegister(t *testing.T) {
 	redistest.NeedReal(t)
 	direct := redistest.Client(t)
 	warm(t, direct)
@@ -117,7 +117,7 @@ func TestRedisLateRegister(t *testing.T) {
 }
 
 // A ctx that ends the call is what the error says, and leaves no ticket.
-func TestRedisRegisterCanceled(t *testing.T) {
+func TestRegisterCanceled(t *testing.T) {
 	redistest.NeedReal(t)
 	direct := redistest.Client(t)
 	warm(t, direct)
@@ -137,7 +137,7 @@ func TestRedisRegisterCanceled(t *testing.T) {
 
 // Whatever a server does that was stopped when a ctx ended, the call returns
 // either a ticket or an error that leaves none.
-func TestRedisRegisterAtStoppedServer(t *testing.T) {
+func TestRegisterAtStoppedServer(t *testing.T) {
 	server := redistest.StartServer(t)
 	direct := server.Client()
 	warm(t, direct)
@@ -172,7 +172,7 @@ func TestRedisRegisterAtStoppedServer(t *testing.T) {
 }
 
 // A lost reply of a release is no error, and nobody else's ticket is touched.
-func TestRedisLostReplyOfRelease(t *testing.T) {
+func TestLostReplyOfRelease(t *testing.T) {
 	redistest.NeedReal(t)
 	direct := redistest.Client(t)
 	warm(t, direct)
@@ -200,7 +200,7 @@ func TestRedisLostReplyOfRelease(t *testing.T) {
 }
 
 // A lost request of a release is sent again.
-func TestRedisLostRequestOfRelease(t *testing.T) {
+func TestLostRequestOfRelease(t *testing.T) {
 	redistest.NeedReal(t)
 	warm(t, redistest.Client(t))
 	proxy := redistest.NewProxy(t, redistest.Addr(t))
@@ -212,7 +212,7 @@ func TestRedisLostRequestOfRelease(t *testing.T) {
 }
 
 // A release that reaches nobody ends with its ctx.
-func TestRedisReleaseUnreachable(t *testing.T) {
+func TestReleaseUnreachable(t *testing.T) {
 	server := redistest.StartServer(t)
 	q := redisqueue.New(server.Client(retries(-1)), "unreachable")
 	held := mustRegister(t, q)
@@ -225,7 +225,7 @@ func TestRedisReleaseUnreachable(t *testing.T) {
 }
 
 // Nobody listens: nothing was sent, so that there is nothing to abandon.
-func TestRedisRegisterUnreachable(t *testing.T) {
+func TestRegisterUnreachable(t *testing.T) {
 	server := redistest.StartServer(t)
 	client := server.Client(retries(-1))
 	server.Kill()
@@ -236,7 +236,7 @@ func TestRedisRegisterUnreachable(t *testing.T) {
 
 // Without memory nobody can join, and nothing is left of the try; who is in
 // line can stay there and leave.
-func TestRedisOutOfMemory(t *testing.T) {
+func TestOutOfMemory(t *testing.T) {
 	server := redistest.StartServer(t, "--maxmemory-policy", "noeviction")
 	client := server.Client()
 	q := redisqueue.New(client, "full")
@@ -274,7 +274,7 @@ func TestRedisOutOfMemory(t *testing.T) {
 }
 
 // A replica is never asked: whatever it says may be old.
-func TestRedisReplica(t *testing.T) {
+func TestReplica(t *testing.T) {
 	server := redistest.StartServer(t)
 	client := server.Client(retries(1))
 	q := redisqueue.New(client, "replicated")
@@ -323,7 +323,7 @@ func anys(texts []string) []any {
 }
 
 // Without the right to publish and subscribe a queue works by polling.
-func TestRedisNoPublish(t *testing.T) {
+func TestNoPublish(t *testing.T) {
 	server := redistest.StartServer(t)
 	for what, rules := range map[string][]string{
 		"commands": {"+@all", "~*", "&*", "-publish", "-subscribe"},
@@ -349,7 +349,7 @@ func TestRedisNoPublish(t *testing.T) {
 	}
 }
 
-func TestRedisNoScripts(t *testing.T) {
+func TestNoScripts(t *testing.T) {
 	server := redistest.StartServer(t)
 	q := redisqueue.New(limited(t, server, "user", "+@all", "~*", "&*", "-@scripting"), "scripts")
 	for call, f := range calls(q, queue.Ticket{Number: 1, Member: "1:a.b:1"}) {
@@ -363,7 +363,7 @@ func TestRedisNoScripts(t *testing.T) {
 	}
 }
 
-func TestRedisNoRightInAScript(t *testing.T) {
+func TestNoRightInAScript(t *testing.T) {
 	server := redistest.StartServer(t)
 	q := redisqueue.New(limited(t, server, "user", "+@all", "~*", "&*", "-zadd"), "right")
 	if _, err := q.Register(t.Context()); err == nil || !strings.Contains(err.Error(), "documentation") {
@@ -373,7 +373,7 @@ func TestRedisNoRightInAScript(t *testing.T) {
 }
 
 // The rights that the documentation of Redis lists are enough for everything.
-func TestRedisRights(t *testing.T) {
+func TestRights(t *testing.T) {
 	server := redistest.StartServer(t)
 	const name = "rights"
 	client := limited(t, server, "user", strings.Fields(`
@@ -406,7 +406,7 @@ func TestRedisRights(t *testing.T) {
 }
 
 // SCRIPT FLUSH at any time is not noticed.
-func TestRedisScriptFlush(t *testing.T) {
+func TestScriptFlush(t *testing.T) {
 	server := redistest.StartServer(t)
 	client := server.Client()
 	q := redisqueue.New(client, "scripts")
@@ -423,7 +423,7 @@ func TestRedisScriptFlush(t *testing.T) {
 }
 
 // Connections that break at any moment neither double nor lose a ticket.
-func TestRedisConnectionsBreak(t *testing.T) {
+func TestConnectionsBreak(t *testing.T) {
 	t.Parallel()
 	redistest.NeedReal(t)
 	proxy := redistest.NewProxy(t, redistest.Addr(t))
@@ -459,7 +459,7 @@ func TestRedisConnectionsBreak(t *testing.T) {
 // A timeout of the client's own is not the end of the ctx, though package net
 // and crypto/tls let it look so: who waits without limit must not read that the
 // time is up.
-func TestRedisTimeoutOfTheClient(t *testing.T) {
+func TestTimeoutOfTheClient(t *testing.T) {
 	late := func(context.Context) error { return context.DeadlineExceeded }
 	for what, fails := range map[string]func(ctx context.Context) error{
 		"TLS handshake": late, // as crypto/tls returns it

@@ -27,7 +27,7 @@ func leaseKey(name string, ticket queue.Ticket) string {
 //
 // The new lease is the new ticket's alone: the old one stays dead, or its owner
 // would keep alive what it does not know of, and wait behind it for ever.
-func TestRedisLeaseIsOfOneTicket(t *testing.T) {
+func TestLeaseIsOfOneTicket(t *testing.T) {
 	redistest.NeedReal(t)
 	direct, name := redistest.Client(t), redistest.Name(t)
 	warm(t, direct)
@@ -78,7 +78,7 @@ func (a answers) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 // A server that says "not now" is asked again: otherwise the ticket would stay
 // in line for a lease. What was refused was not executed, so that an answer to
 // the next request is taken at its word.
-func TestRedisReleaseAtBusyServer(t *testing.T) {
+func TestReleaseAtBusyServer(t *testing.T) {
 	server := redistest.StartServer(t, "--lua-time-limit", "20")
 	looping := server.Client(func(o *redis.Options) { o.ReadTimeout = time.Minute })
 	control := server.Client()
@@ -121,7 +121,7 @@ func TestRedisReleaseAtBusyServer(t *testing.T) {
 
 // Who stands in line waits for somebody else's script, too; who only tries is
 // told.
-func TestRedisRegisterAtBusyServer(t *testing.T) {
+func TestRegisterAtBusyServer(t *testing.T) {
 	server := redistest.StartServer(t, "--lua-time-limit", "20")
 	looping := server.Client(func(o *redis.Options) { o.ReadTimeout = time.Minute })
 	control := server.Client()
@@ -161,7 +161,7 @@ func TestRedisRegisterAtBusyServer(t *testing.T) {
 // A request that is overtaken by its own repetition arrives when the call has
 // long had its answer, and the line is empty. It takes no ticket that nobody
 // knows of.
-func TestRedisOvertakenRegister(t *testing.T) {
+func TestOvertakenRegister(t *testing.T) {
 	redistest.NeedReal(t)
 	direct := redistest.Client(t)
 	warm(t, direct)
@@ -214,7 +214,7 @@ func TestRedisOvertakenRegister(t *testing.T) {
 //  1. A holds. B's request is executed, its reply is lost. C comes.
 //  2. A releases: B is told, in its own process.
 //  3. B's lease runs out, C is the head. B's request is executed again.
-func TestRedisGrantOfAnEarlierRequest(t *testing.T) {
+func TestGrantOfAnEarlierRequest(t *testing.T) {
 	redistest.NeedReal(t)
 	direct := redistest.Client(t)
 	warm(t, direct)

@@ -13,19 +13,25 @@ const membersPage = 200
 
 // Members lists who is in line, 200 in one round trip. Those who come or go
 // while it lists a longer line may be listed or not.
-func (r *Queue) Members(ctx context.Context) ([]queue.Member, error) {
-	h, err := r.begin(ctx)
+func (v *view) Members(ctx context.Context) ([]queue.Member, error) {
+	members, err := v.members(ctx)
+	return members, v.failed(ctx, "list the members", err)
+}
+
+func (v *view) members(ctx context.Context) ([]queue.Member, error) {
+	n, err := v.begin(ctx)
 	if err != nil {
-		return nil, r.fail(ctx, "list the members", err)
+		return nil, err
 	}
 	var members []queue.Member
-	for after := "0"; after != ""; {
-		answer, err := r.repeat(ctx, h, membersScript, r.keys(), after, membersPage)
+	from, over := "1", int64(0)
+	for from != "" {
+		answer, err := v.repeat(ctx, n, v.request(membersScript, n.ID(), v.keys(), from, over, membersPage))
 		if err != nil {
-			return nil, r.fail(ctx, "list the members", err)
+			return nil, err
 		}
-		members = appendMembers(members, time.UnixMilli(answer.integer(0)), answer.list(2))
-		after = answer.text(1)
+		members = appendMembers(members, time.UnixMilli(answer.integer(0)), answer.list(3))
+		from, over = answer.text(1), answer.integer(2)
 	}
 	return members, nil
 }
@@ -37,19 +43,21 @@ func appendMembers(members []queue.Member, now time.Time, page []any) []queue.Me
 		name, _ := page[0].(string)
 		value, _ := page[1].(string)
 		left, _ := page[2].(int64)
-		entry, err := parseRedisEntry(name)
+		e, err := parseEntry(name)
 		if err != nil {
 			continue
 		}
 		m := queue.Member{
-			Ticket: queue.Ticket{Number: entry.number, Member: name, Ahead: len(members)},
-			Since:  entry.since,
+			Ticket: queue.Ticket{Number: e.number, Member: name, Ahead: len(members)},
+			Since:  e.since,
 			Dead:   value == "",
 		}
-		if said := parseRedisLease(value); said.lease > 0 {
+		if said := parseLease(value); said.lease > 0 {
 			m.Ticket.Lease = said.lease
-			m.Host, m.PID = said.host, said.pid
-			m.LastSeen = now.Add(time.Duration(left)*time.Millisecond - said.lease)
+			m.Host, m.PID, m.Label = said.host, said.pid, said.label
+			if left >= 0 {
+				m.LastSeen = now.Add(time.Duration(left)*time.Millisecond - said.lease)
+			}
 		}
 		members = append(members, m)
 	}

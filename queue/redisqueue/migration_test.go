@@ -51,7 +51,7 @@ func startTwoNodes(t *testing.T) (from, to *redis.Client, cluster *redis.Cluster
 //     A's lease has not.
 //  2. B looks. It must not be told that it is the head.
 //  3. The slot has moved. A is still there, and releases.
-func TestRedisSlotMoves(t *testing.T) {
+func TestSlotMoves(t *testing.T) {
 	t.Parallel()
 	from, to, cluster := startTwoNodes(t)
 	const name = "moving"

@@ -20,9 +20,9 @@ var strangeNames = []string{
 	"seq", "queue", "*", "?", "[a]", "a\\", "%s", "$1", "'", "\"", "../a", strings.Repeat("n", 512), strings.Repeat("n", 513), strings.Repeat("\u00e9", 257),
 }
 
-// FuzzRedisName: a name is refused, or a whole cycle works with it, in one slot,
+// FuzzName: a name is refused, or a whole cycle works with it, in one slot,
 // beside a queue of any other name, and leaves nothing.
-func FuzzRedisName(f *testing.F) {
+func FuzzName(f *testing.F) {
 	for i, name := range strangeNames {
 		f.Add(name, strangeNames[(i+1)%len(strangeNames)])
 	}
@@ -30,8 +30,8 @@ func FuzzRedisName(f *testing.F) {
 	f.Fuzz(func(t *testing.T, one, other string) { checkNames(t, client, one, other) })
 }
 
-// TestRedisNameCorpus is the same with a real server.
-func TestRedisNameCorpus(t *testing.T) {
+// TestNameCorpus is the same with a real server.
+func TestNameCorpus(t *testing.T) {
 	redistest.NeedReal(t)
 	client := redistest.StartServer(t).Client() // no other test may have keys there
 	for i, name := range strangeNames {
@@ -42,9 +42,9 @@ func TestRedisNameCorpus(t *testing.T) {
 	}
 }
 
-// nameCorpus reads what FuzzRedisName has kept.
+// nameCorpus reads what FuzzName has kept.
 func nameCorpus(t *testing.T) (corpus [][2]string) {
-	files, err := filepath.Glob("testdata/fuzz/FuzzRedisName/*")
+	files, err := filepath.Glob("testdata/fuzz/FuzzName/*")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("there is no corpus: %v", err)
 	}

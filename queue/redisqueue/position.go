@@ -2,33 +2,57 @@ package redisqueue
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/redisqueue/internal/notifier"
 )
 
-// IsHead reports whether t is the first in line whose owner is alive. It
-// removes the dead before that one.
-func (r *Queue) IsHead(ctx context.Context, t queue.Ticket) (bool, error) {
-	ahead, err := r.position(ctx, "is head", t)
-	return err == nil && ahead == 0, err
+// IsHead reports whether t owns: whether it is the first in line whose owner is
+// alive, or one of the first in a view of [Queue.Share]. It removes the dead among
+// them.
+func (v *view) IsHead(ctx context.Context, t queue.Ticket) (bool, error) {
+	place, err := v.place(ctx, t)
+	return err == nil && place.Ahead == 0, v.failedTicket(ctx, "is head", t, err)
 }
 
-// Position removes the dead heads and reports how many are in line before t,
-// in one round trip.
-func (r *Queue) Position(ctx context.Context, t queue.Ticket) (queue.Place, error) {
-	ahead, err := r.position(ctx, "position", t)
-	return queue.Place{Ahead: ahead}, err
+// Position removes the dead among the owners and reports how many must leave before
+// t owns, in one round trip.
+//
+// Recheck is how long all the owners are believed. It is 0 as long as t is not
+// watched, or the subscription is refused or down, and for a while after a ticket
+// of this client was found to own without having been told.
+func (v *view) Position(ctx context.Context, t queue.Ticket) (queue.Place, error) {
+	place, err := v.place(ctx, t)
+	return place, v.failedTicket(ctx, "position", t, err)
 }
 
-func (r *Queue) position(ctx context.Context, operation string, t queue.Ticket) (int, error) {
-	h, token, err := r.beginTicket(ctx, t)
+func (v *view) place(ctx context.Context, t queue.Ticket) (queue.Place, error) {
+	n, token, err := v.beginTicket(ctx, t)
 	if err != nil {
-		return 0, r.failTicket(ctx, operation, t, err)
+		return queue.Place{}, err
 	}
-	answer, err := r.repeat(ctx, h, positionScript, r.ticketKeys(token), t.Member, h.id)
+	answer, err := v.repeat(ctx, n, v.request(positionScript, n.ID(), v.ticketKeys(token), t.Member))
 	if err != nil {
-		h.dropGone(token, err)
-		return 0, r.failTicket(ctx, operation, t, err)
+		dropGone(n, token, err)
+		return queue.Place{}, err
 	}
-	return int(answer.integer(0)), nil
+	place := queue.Place{Ahead: int(answer.integer(0))}
+	milliseconds := answer.integer(1)
+	v.repairIf(ctx, n, milliseconds)
+	switch {
+	case place.Ahead == 0:
+		n.Found(token)
+	case milliseconds > 0 && n.Reliable(token):
+		place.Recheck = time.Duration(milliseconds) * time.Millisecond
+	}
+	return place, nil
+}
+
+// dropGone drops the waiter of a ticket that an operation found gone.
+func dropGone(n *notifier.Notifier, token string, err error) {
+	if errors.Is(err, queue.ErrNotQueued) {
+		n.Drop(token)
+	}
 }

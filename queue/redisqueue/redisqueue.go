@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/redisqueue/internal/notifier"
 )
 
 const (
@@ -23,14 +25,17 @@ const (
 	longestName = 512
 )
 
-// Queue is a queue in a Queue server (6.2 or later, or Valkey), for many
+// Queue is a queue in a Redis server (6.2 or later, or Valkey), for many
 // machines. It works with a *redis.Client, also one from NewFailoverClient, a
-// *redis.ClusterClient and a *redis.Ring.
+// *redis.ClusterClient, a *redis.Ring, and a *redis.AutoPipeliner.
 //
 // A Queue may be used by many goroutines at the same time, and there may be
-// many for one name, in any number of processes. The zero value does not work;
-// use [New]. It holds nothing that must be closed; the client belongs to
+// many for one name, in any number of processes. The zero value does not work, and
+// says so; use [New]. It holds nothing that must be closed; the client belongs to
 // the caller.
+//
+// Every method that fails returns a *[queue.Error]. When the client was closed, its
+// cause is [queue.ErrClosed], at once; a waiter that listens is woken to find out.
 //
 // # Keys
 //
@@ -42,17 +47,26 @@ const (
 //	                      taken, by the server's clock
 //	{name}:seq            the last number given
 //	{name}:lease:{token}  exists as long as the owner of the ticket is alive:
-//	                      {entry} {proof} {lease in ms} {pid} {host}
+//	                      {entry} {lease in ms} {owners} {pid} {host} {label}
 //
-// The token is the hub's id (see queue.Wake-ups), a dot, and a counter. Anything else
-// in the ZSET is ignored and kept. An entry with the token of another is one whose
+// The token is the notifier's id (see Wake-ups), a dot, and a random text. owners is
+// 0 for a ticket of the queue itself (exclusive), n for one of a view of [Queue.Share]
+// (shared). The first in line says of which kind the line is; a ticket of the other
+// kind is refused until the line is empty.
+//
+// Anything else in the ZSET is ignored and kept: once it has been met, the ZSET has
+// a time to live of a hundred years. An entry with the token of another is one whose
 // owner is gone.
 //
 // An owner is alive as long as its lease has not run out, by the server's clock
 // alone. A lease is made by Register and renewed by Refresh, which package lock
-// calls every third of it. Its length is its owner's own, whoever judges it.
+// calls every third of it. Its length is its ticket's own, whoever judges or renews
+// it. A lease that lasts for longer than it was made (because that clock was set back,
+// or the key has lost its time to live) lasts for that long again from when a look at
+// the line finds it among the owners'.
 //
-// Nothing is left in an empty queue. What a crash leaves behind runs out: a
+// Nothing is left in an empty queue, unless seq is ahead of the server's clock: then
+// it stays until the clock has passed it. What a crash leaves behind runs out: a
 // ticket after its lease, the other keys after twice the longest lease. A
 // registration that had to be sent again leaves an empty lease key for the time
 // of a lease after its ticket is gone, so that the request is refused if it
@@ -62,7 +76,7 @@ const (
 //
 // Every operation is one Lua script, sent with EVALSHA, and with EVAL where
 // the server does not know it. On an empty queue, Register runs EXISTS,
-// TIME, SET, ZADD, PEXPIRE, SET, and Release ZRANGE, MGET, DEL. Each
+// TIME, SET, ZADD, PEXPIRE, SET, and Release ZRANGE, MGET, TIME, DEL. Each
 // operation does a bounded amount of work: the dead are removed a thousand at
 // a time, and more than a thousand foreign entries in the way are an error.
 //
@@ -75,16 +89,27 @@ const (
 // and for wake-ups +publish +subscribe +ping &fifolock:*. Without them the
 // queue works by polling.
 //
-// # queue.Wake-ups
+// # Wake-ups
 //
-// All the queues of one client share a hub: one pub/sub connection, opened when
-// somebody has to wait and closed when nobody has for a few seconds. Whatever
-// makes a ticket the head publishes that to the channel fifolock:{hub id} of
-// the ticket's owner, with the proof from its lease. A waiter of the same hub is told in
-// the process, without the server. In a Cluster a message is sent to every
-// node, as PUBLISH is: one small message for each hand-off between processes.
+// All the queues of one client value share a notifier: one pub/sub connection, opened
+// when a ticket has to wait and closed when none has for a few seconds. (A client
+// value made for each Lock, with Client.WithTimeout say, costs a connection each.)
+// The script that makes a ticket an owner publishes its entry to the channel
+// fifolock:{notifier's id} of its process; a waiter of the caller's own notifier is
+// told in the process. The entry has a random part that only the owner and the server
+// know: it is the proof. In a Cluster a message is sent to every node, as PUBLISH is:
+// one small message for each hand-off between processes.
 //
 // # The client
+//
+// A request is sent again as often as the client's MaxRetries says (MaxRedirects of a
+// ClusterClient), with its backoff, but by the queue: the client itself does not repeat
+// it, so that the queue knows whether an answer was lost.
+//
+// A type of the caller's that wraps a client must pass on the methods that tell what
+// it is: ReloadState of a ClusterClient, without which the queue is not found again
+// for up to a minute when a primary has died; GetShardClientForKey of a Ring, without
+// which waiters are not woken, and poll.
 //
 // Heartbeats and releases go through the client's pool like any command of the
 // caller's. Where blocking commands (BLPOP, XREAD BLOCK) or slow ones can use up
@@ -125,34 +150,41 @@ const (
 // ClusterClient is made to look for the one that took its place; one from
 // NewFailoverClient is told by the sentinels.
 //
+// Redis 6.2 needs lua-replicate-commands to be yes, as it is unless it was changed:
+// the scripts read the clock before they write.
+//
 // Nothing is read from a replica. An eviction policy that removes keys without
 // being asked (allkeys-*, volatile-*) removes tickets and leases too.
-type Queue struct {
+type Queue struct{ view }
+
+// view is a way to use the line: by the tickets of the queue itself, of which the
+// first owns, or by those of [Queue.Share].
+type view struct {
+	*storage        // nil in the zero Queue
+	owners   int    // how many own, of a shared view; 0: one does, exclusively
+	terms    string // what a lease says behind the entry
+	err      error  // what is wrong with the arguments
+}
+
+// storage is a line in a server. Its views share it.
+type storage struct {
 	client redis.UniversalClient
+	retry  retry
 	name   string
 	lease  time.Duration
+	label  string
 	prefix string // {name}:
 	queue  string // the key of the ZSET
 	seq    string // the key of the last number
-	err    error  // what is wrong with the arguments
 
-	// home is the client's hub. In a Ring every shard has its own; there it is
+	// home is the client's notifier. In a Ring every shard has its own; there it is
 	// the one of the shard that had the keys when we last looked.
-	home atomic.Pointer[hub]
+	home atomic.Pointer[notifier.Notifier]
 
-	// overtaken has the tokens of tickets whose request was sent more than
-	// once: when they have left the line, the other request may still arrive.
-	overtaken sync.Map
+	// resent has the tokens of tickets whose request was sent more than once: when
+	// they have left the line, the other request may still arrive.
+	resent sync.Map
 }
-
-var (
-	_ queue.TryRegisterer = (*Queue)(nil)
-	_ queue.Releaser      = (*Queue)(nil)
-	_ queue.Refresher     = (*Queue)(nil)
-	_ queue.Watcher       = (*Queue)(nil)
-	_ queue.Positioner    = (*Queue)(nil)
-	_ queue.Lister        = (*Queue)(nil)
-)
 
 // New returns the queue of that name in the server (or the Cluster) that
 // the client is connected to. It does no I/O; a bad argument is reported by the
@@ -163,24 +195,35 @@ var (
 func New(client redis.UniversalClient, name string, opts ...Option) *Queue {
 	o := newOptions(opts)
 	prefix := "{" + name + "}:"
-	r := &Queue{
+	s := &storage{
 		client: client,
 		name:   name,
-		lease:  o.lease,
+		lease:  o.lease.Truncate(time.Millisecond),
+		label:  o.label,
 		prefix: prefix,
 		queue:  prefix + "queue",
 		seq:    prefix + "seq",
 	}
-	if r.err = checkRedis(client, name, &o); r.err != nil {
-		return r
+	q := &Queue{newView(s, 0)}
+	if q.err = check(client, name, &o); q.err != nil {
+		return q
 	}
-	if _, ok := client.(*redis.Ring); !ok {
-		r.home.Store(hubOf(client))
+	s.retry = retryOf(client)
+	if _, ok := client.(sharded); !ok {
+		s.home.Store(notifier.Of(client, tokenOf))
 	}
-	return r
+	return q
 }
 
-func checkRedis(client redis.UniversalClient, name string, o *options) error {
+func newView(s *storage, owners int) view {
+	v := view{storage: s, owners: owners}
+	if s != nil {
+		v.terms = leaseValue{s.lease, owners, os.Getpid(), hostName(), s.label}.text()
+	}
+	return v
+}
+
+func check(client redis.UniversalClient, name string, o *options) error {
 	value := reflect.ValueOf(client)
 	switch {
 	case client == nil || value.Kind() == reflect.Pointer && value.IsNil():
@@ -198,75 +241,75 @@ func checkRedis(client redis.UniversalClient, name string, o *options) error {
 // String returns a text like
 //
 //	redis queue "report"
-func (r *Queue) String() string {
-	return fmt.Sprintf("redis queue %q", r.name)
+func (v *view) String() string {
+	if v.storage == nil {
+		return "redis queue"
+	}
+	return fmt.Sprintf("redis queue %q", v.name)
 }
 
-// repeat runs a script until it is through with the dead.
-func (r *Queue) repeat(ctx context.Context, h *hub, script *redis.Script, keys []string, args ...any) (reply, error) {
-	for {
-		answer, err := runScript(ctx, r.client, script, nil, keys, args...)
-		if err != nil {
-			return reply{}, err
-		}
-		h.deliver(answer.message)
-		if answer.status != statusAgain {
-			return answer, answer.status.err()
-		}
-		if err := ctx.Err(); err != nil {
-			return reply{}, err
-		}
-	}
+// sharded is a client whose keys have homes of their own, as a Ring is.
+type sharded interface {
+	GetShardClientForKey(key string) (*redis.Client, error)
 }
 
 // begin is how every operation begins: with what can be said without the server.
-func (r *Queue) begin(ctx context.Context) (*hub, error) {
-	if r.err != nil {
-		return nil, r.err
+func (v *view) begin(ctx context.Context) (*notifier.Notifier, error) {
+	if v.storage == nil {
+		return nil, errors.New("the Queue was not made by New")
+	}
+	if v.err != nil {
+		return nil, v.err
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	h := r.home.Load()
-	ring, ok := r.client.(*redis.Ring)
+	n := v.home.Load()
+	ring, ok := v.client.(sharded)
 	if !ok {
-		return h, nil
+		return n, nil
 	}
 	// The shard that has the keys is the one that publishes. It changes with
 	// the ring's addresses.
-	shard, err := ring.GetShardClientForKey(r.prefix)
+	shard, err := ring.GetShardClientForKey(v.prefix)
 	if err != nil {
-		return nil, err
+		return nil, v.classify(err)
 	}
-	if h == nil || h.client != subscriber(shard) {
-		h = hubOf(shard)
-		r.home.Store(h)
+	if n == nil || !n.Uses(shard) {
+		n = notifier.Of(shard, tokenOf)
+		v.home.Store(n)
 	}
-	return h, nil
+	return n, nil
 }
 
 // beginTicket is begin for an operation on a ticket. A ticket that cannot be
 // one of this queue is not in line.
-func (r *Queue) beginTicket(ctx context.Context, t queue.Ticket) (*hub, string, error) {
-	h, err := r.begin(ctx)
+func (v *view) beginTicket(ctx context.Context, t queue.Ticket) (*notifier.Notifier, string, error) {
+	n, err := v.begin(ctx)
 	if err != nil {
 		return nil, "", err
 	}
-	entry, err := parseRedisEntry(t.Member)
-	if err != nil || entry.number != t.Number {
+	e, err := parseEntry(t.Member)
+	if err != nil || e.number != t.Number {
 		return nil, "", queue.ErrNotQueued
 	}
-	return h, entry.token, nil
+	return n, e.token, nil
+}
+
+// leaseOf returns a ticket's lease; that of the queue for one that does not say.
+func (s *storage) leaseOf(t queue.Ticket) time.Duration {
+	if t.Lease > 0 {
+		return t.Lease
+	}
+	return s.lease
 }
 
 // lasts is for how many milliseconds the keys that the tickets share last after
 // a crash.
-func (r *Queue) lasts() int64 { return 2 * r.lease.Milliseconds() }
+func (s *storage) lasts() int64 { return 2 * s.lease.Milliseconds() }
 
-func (r *Queue) keys() []string {
-	return []string{r.queue, r.seq}
-}
+func (s *storage) keys() []string { return []string{s.queue, s.seq} }
 
-func (r *Queue) ticketKeys(token string) []string {
-	return []string{r.queue, r.seq, r.prefix + "lease:" + token}
+func (s *storage) ticketKeys(token string) []string {
+	return []string{s.queue, s.seq, s.prefix + "lease:" + token}
 }

@@ -97,7 +97,7 @@ func plantDead(t *testing.T, client *redis.Client, name string, from int64, n in
 }
 
 // The layout that is promised, and that nothing of it is left.
-func TestRedisKeys(t *testing.T) {
+func TestKeys(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
 	q := redisqueue.New(client, name)
 	a, b := mustRegister(t, q), mustRegister(t, q)
@@ -138,7 +138,7 @@ func TestRedisKeys(t *testing.T) {
 	}
 }
 
-func TestRedisBadArguments(t *testing.T) {
+func TestBadArguments(t *testing.T) {
 	client := redistest.Client(t)
 	var none *redis.Client
 	for what, q := range map[string]*redisqueue.Queue{
@@ -184,7 +184,7 @@ func calls(q *redisqueue.Queue, ticket queue.Ticket) map[string]func(context.Con
 	}
 }
 
-func TestRedisCanceled(t *testing.T) {
+func TestCanceled(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
 	q := redisqueue.New(client, name)
 	held := mustRegister(t, q)
@@ -202,7 +202,7 @@ func TestRedisCanceled(t *testing.T) {
 }
 
 // Names are bytes; each is a queue of its own.
-func TestRedisNames(t *testing.T) {
+func TestNames(t *testing.T) {
 	client, suffix := redistest.Client(t), redistest.Name(t)
 	for _, name := range []string{":", "seq", "a b", "\r\n", "\x00", "\xff\xfe", "é", "e\u0301", "%s", strings.Repeat("n", 400)} {
 		q := redisqueue.New(client, name+suffix)
@@ -217,7 +217,7 @@ func TestRedisNames(t *testing.T) {
 
 // A ticket that cannot be one of this queue is not in line, and nothing else is
 // touched.
-func TestRedisNotATicket(t *testing.T) {
+func TestNotATicket(t *testing.T) {
 	q := redisqueue.New(redistest.Client(t), redistest.Name(t))
 	held := mustRegister(t, q)
 	other := held
@@ -236,7 +236,7 @@ func TestRedisNotATicket(t *testing.T) {
 
 // Two hundred waiters die; the one behind them is the head as soon as the
 // holder has left, and they are gone.
-func TestRedisDeadWaiters(t *testing.T) {
+func TestDeadWaiters(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
 	q := redisqueue.New(client, name)
 	dying := redisqueue.New(client, name, redisqueue.WithLease(50*time.Millisecond))
@@ -255,7 +255,7 @@ func TestRedisDeadWaiters(t *testing.T) {
 }
 
 // More dead than one call removes: each operation goes on until it is through.
-func TestRedisManyDead(t *testing.T) {
+func TestManyDead(t *testing.T) {
 	client := redistest.Client(t)
 	for what, operation := range map[string]func(t *testing.T, q *redisqueue.Queue){
 		"Register": func(t *testing.T, q *redisqueue.Queue) {
@@ -293,7 +293,7 @@ func TestRedisManyDead(t *testing.T) {
 }
 
 // A waiter who is alive keeps its place for many leases.
-func TestRedisPatientWaiter(t *testing.T) {
+func TestPatientWaiter(t *testing.T) {
 	const lease = 400 * time.Millisecond
 	client, name := redistest.Client(t), redistest.Name(t)
 	q := redisqueue.New(client, name, redisqueue.WithLease(lease))
@@ -317,7 +317,7 @@ func TestRedisPatientWaiter(t *testing.T) {
 }
 
 // A ticket whose lease has run out never comes back.
-func TestRedisLeaseRunsOut(t *testing.T) {
+func TestLeaseRunsOut(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
 	q := redisqueue.New(client, name, redisqueue.WithLease(30*time.Millisecond))
 	// One with a longer lease was there, so that the line outlasts the ticket for
@@ -342,7 +342,7 @@ func TestRedisLeaseRunsOut(t *testing.T) {
 // When the server's clock was set back, every lease has as much longer to go.
 // Whoever looks makes them as long again as they were made, and touches none
 // that has not longer to go than that.
-func TestRedisOverlongLeases(t *testing.T) {
+func TestOverlongLeases(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
 	q := redisqueue.New(client, name, redisqueue.WithLease(2*time.Hour))
 	const lease = time.Minute
@@ -390,7 +390,7 @@ func TestRedisOverlongLeases(t *testing.T) {
 
 // The mark of an abandoned registration is no lease: a ticket that is in line
 // all the same is dead.
-func TestRedisMarkIsNoLease(t *testing.T) {
+func TestMarkIsNoLease(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
 	q := redisqueue.New(client, name)
 	marked, next := mustRegister(t, q), mustRegister(t, q)
@@ -405,7 +405,7 @@ func TestRedisMarkIsNoLease(t *testing.T) {
 
 // Neither a lease without its entry nor an entry without its lease is a ticket,
 // and a refresh brings neither back.
-func TestRedisHalfGone(t *testing.T) {
+func TestHalfGone(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
 	q := redisqueue.New(client, name)
 	for what, remove := range map[string]func(queue.Ticket){
@@ -438,7 +438,7 @@ func TestRedisHalfGone(t *testing.T) {
 
 // What a crash leaves behind expires, but not because of someone with a shorter
 // lease; an expiry that somebody else has set or removed is set right.
-func TestRedisExpiry(t *testing.T) {
+func TestExpiry(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
 	long := redisqueue.New(client, name, redisqueue.WithLease(time.Hour))
 	short := redisqueue.New(client, name, redisqueue.WithLease(20*time.Millisecond))
@@ -476,7 +476,7 @@ func TestRedisExpiry(t *testing.T) {
 	}
 }
 
-func TestRedisNumbersAscend(t *testing.T) {
+func TestNumbersAscend(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
 	q := redisqueue.New(client, name)
 	last := int64(0)
@@ -516,7 +516,7 @@ func TestRedisNumbersAscend(t *testing.T) {
 	client.Del(t.Context(), redistest.Keys(t, client, name)...)
 }
 
-func TestRedisNumbersSurviveFlush(t *testing.T) {
+func TestNumbersSurviveFlush(t *testing.T) {
 	server := redistest.StartServer(t)
 	client := server.Client()
 	q := redisqueue.New(client, "flushed")
@@ -535,7 +535,7 @@ func TestRedisNumbersSurviveFlush(t *testing.T) {
 
 // A number that the clock is far behind of is exceeded all the same, up to the
 // last that a ZSET can order.
-func TestRedisLargeNumbers(t *testing.T) {
+func TestLargeNumbers(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
 	q := redisqueue.New(client, name)
 	seq := "{" + name + "}:seq"
@@ -562,7 +562,7 @@ func TestRedisLargeNumbers(t *testing.T) {
 }
 
 // Entries that are no tickets are ignored and kept, whatever their place.
-func TestRedisForeignEntries(t *testing.T) {
+func TestForeignEntries(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
 	key := "{" + name + "}:queue"
 	foreign := map[string]string{
@@ -613,7 +613,7 @@ func TestRedisForeignEntries(t *testing.T) {
 }
 
 // Too many of them are an error that says so; who is in line can leave.
-func TestRedisCrowded(t *testing.T) {
+func TestCrowded(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
 	key := "{" + name + "}:queue"
 	q := redisqueue.New(client, name)
@@ -644,7 +644,7 @@ func TestRedisCrowded(t *testing.T) {
 }
 
 // A key of the wrong type is an error, and nothing is written.
-func TestRedisWrongType(t *testing.T) {
+func TestWrongType(t *testing.T) {
 	client := redistest.Client(t)
 	redistest.NeedReal(t) // DUMP
 	values := map[string]func(ctx context.Context, key string) error{

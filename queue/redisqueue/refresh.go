@@ -6,18 +6,19 @@ import (
 	"github.com/fifolock/fifolock/queue"
 )
 
-// Refresh renews t's lease, and removes the dead heads. It needs no memory of
-// the server, and never makes a ticket or a lease that is not there.
-func (r *Queue) Refresh(ctx context.Context, t queue.Ticket) error {
-	const operation = "refresh"
-	h, token, err := r.beginTicket(ctx, t)
+// Refresh makes t's lease last again for as long as it was made, whatever this
+// queue's own is, and removes the dead among the owners. It needs no memory of the
+// server, and never makes a ticket or a lease that is not there.
+func (v *view) Refresh(ctx context.Context, t queue.Ticket) error {
+	return v.failedTicket(ctx, "refresh", t, v.refresh(ctx, t))
+}
+
+func (v *view) refresh(ctx context.Context, t queue.Ticket) error {
+	n, token, err := v.beginTicket(ctx, t)
 	if err != nil {
-		return r.failTicket(ctx, operation, t, err)
+		return err
 	}
-	_, err = r.repeat(ctx, h, refreshScript, r.ticketKeys(token), t.Member, t.Lease.Milliseconds(), 2*t.Lease.Milliseconds(), h.id)
-	if err != nil {
-		h.dropGone(token, err)
-		return r.failTicket(ctx, operation, t, err)
-	}
-	return nil
+	_, err = v.repeat(ctx, n, v.request(refreshScript, n.ID(), v.ticketKeys(token), t.Member))
+	dropGone(n, token, err)
+	return err
 }

@@ -2,12 +2,10 @@ package redisqueue
 
 import (
 	"context"
-	"crypto/rand"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/redisqueue/internal/notifier"
 )
 
 // abandonTimeout is how long a registration that failed tries to make sure that
@@ -20,114 +18,107 @@ const abandonTimeout = 5 * time.Second
 // five seconds, that no ticket is left before it returns the error. If it
 // cannot, a ticket that may be there runs out with its lease.
 //
-// While the slot of the queue moves to another node of a Cluster, Register waits,
-// for up to half a lease.
-func (r *Queue) Register(ctx context.Context) (queue.Ticket, error) {
-	t, _, err := r.enrol(ctx, "register", registerScript)
-	return t, err
+// Register waits, for up to half a lease, while the slot of the queue moves to
+// another node of a Cluster, while the server is busy with a script or has just
+// started, and while the client has no connection to spare.
+func (v *view) Register(ctx context.Context) (queue.Ticket, error) {
+	t, _, err := v.join(ctx, registerScript)
+	return t, v.failed(ctx, "register", err)
 }
 
-// TryRegister takes a ticket if nobody is in line, in one round trip. The dead
-// do not count; they are removed. An error leaves no ticket, as for Register.
-func (r *Queue) TryRegister(ctx context.Context) (queue.Ticket, bool, error) {
-	return r.enrol(ctx, "try to register", tryRegisterScript)
+// TryRegister takes a ticket if fewer are in line than may own, in one round trip.
+// The dead do not count; they are removed. An error leaves no ticket, as for
+// Register.
+func (v *view) TryRegister(ctx context.Context) (queue.Ticket, bool, error) {
+	t, ok, err := v.join(ctx, tryRegisterScript)
+	return t, ok, v.failed(ctx, "try to register", err)
 }
 
-// enrol runs one of the two scripts that put a ticket in line.
-func (r *Queue) enrol(ctx context.Context, operation string, script *redis.Script) (queue.Ticket, bool, error) {
-	h, err := r.begin(ctx)
+// join runs one of the two scripts that put a ticket in line.
+func (v *view) join(ctx context.Context, script func() *script) (t queue.Ticket, ok bool, err error) {
+	n, err := v.begin(ctx)
 	if err != nil {
-		return queue.Ticket{}, false, r.fail(ctx, operation, err)
+		return queue.Ticket{}, false, err
 	}
-	token, proof := h.newToken(), rand.Text()
-	// The mailbox is there before anyone can write to it, so that no message
-	// is missed between registering and watching.
-	h.open(token, proof)
-	request := &sending{value: token}
-	t, ok, err := r.take(ctx, h, script, request, proof)
-	if err != nil || t.Ahead == 0 {
-		h.drop(token) // nobody, or a head: there is nothing to be told
+	token := n.NewToken()
+	// The waiter is there before anyone can write to it, so that no message is
+	// missed between registering and watching.
+	n.Open(token, v.name)
+	t, ok, lost, err := v.take(ctx, n, script, token)
+	if ok && t.Ahead > 0 {
+		n.Bind(v.waiter(token, t))
+	} else {
+		n.Drop(token) // no ticket, or an owner: there is nothing to be told
 	}
-	times := request.times.Load()
 	switch {
-	case err != nil && times > 0:
-		r.abandon(ctx, h, token, times == 1 && isAnswer(err))
-	case ok && times > 1:
-		r.overtaken.Store(token, nil) // another request may still be under way
-		if t.Ahead > 0 {
-			h.open(token, proof) // what is in the mailbox may be for a ticket that died since
-		}
-		h.look() // a lost reply may have carried a grant for one of ours
-	case times > 1:
-		r.abandon(ctx, h, token, false)
+	case ok && lost > 0:
+		v.resent.Store(token, nil) // another request may still be under way
+	case lost > 0:
+		v.abandon(ctx, n, token, v.lease.Milliseconds())
+	case err != nil && isReply(err) && !isRefusal(err):
+		v.abandon(ctx, n, token, 0) // it may have failed half way
 	}
-	if err != nil {
-		return queue.Ticket{}, false, r.fail(ctx, operation, err)
+	if lost > 0 {
+		n.Reload(v.name) // a lost reply may have carried a message for one of ours
 	}
-	return t, ok, nil
+	return t, ok, err
 }
 
 // take sends the request until the script is through with the dead.
-func (r *Queue) take(ctx context.Context, h *hub, script *redis.Script, request *sending, proof string) (queue.Ticket, bool, error) {
-	keys := r.ticketKeys(request.value)
-	// Of a refusal that passes, who only tries is told, and who stands in line waits
-	// in any case; but not so long that the lease, which its owner counts from the
-	// beginning of the call, would be over with the first heartbeat.
-	began := time.Now()
-	forGood := func(err error) bool {
-		return script != registerScript || !isPassing(err) || time.Since(began) > r.lease/2
+func (v *view) take(ctx context.Context, n *notifier.Notifier, script func() *script, token string) (t queue.Ticket, ok bool, lost int, err error) {
+	r := v.request(script, n.ID(), v.ticketKeys(token), token, v.lease.Milliseconds(), v.lasts(), v.terms)
+	p := v.brief()
+	if r.script == registerScript() {
+		// A call that only tries is told of a refusal that passes; one that stands in
+		// line waits in any case. But not so long that the lease, which its owner counts
+		// from the beginning of the call, would be over with the first heartbeat.
+		p.passing = v.lease / 2
 	}
 	for {
-		sent := request.times.Load()
-		var answer reply
-		err := r.persist(ctx, forGood, func() (err error) {
-			answer, err = runScript(ctx, r.client, script, request, keys,
-				request, r.lease.Milliseconds(), r.lasts(), leaseText(proof, r.lease), h.id)
-			return err
-		})
+		answer, more, err := v.send(ctx, p, r)
+		lost += more
 		if err != nil {
-			return queue.Ticket{}, false, err
+			return queue.Ticket{}, false, lost, err
 		}
-		h.deliver(answer.message)
+		deliver(n, answer)
 		switch answer.status {
-		case statusAgain:
-			if request.times.Load() == sent+1 {
-				request.times.Store(sent) // it took no ticket
-			}
-			if err := ctx.Err(); err != nil {
-				return queue.Ticket{}, false, err
-			}
-		case statusBusy:
-			return queue.Ticket{}, false, nil
 		case statusOK:
-			entry, err := parseRedisEntry(answer.text(0))
+			e, err := parseEntry(answer.text(0))
 			if err != nil {
-				return queue.Ticket{}, false, err
+				return queue.Ticket{}, false, lost, err
 			}
-			return queue.Ticket{Number: entry.number, Member: answer.text(0), Ahead: int(answer.integer(1)), Lease: r.lease}, true, nil
+			return queue.Ticket{Number: e.number, Member: answer.text(0), Ahead: int(answer.integer(1)), Lease: v.lease}, true, lost, nil
+		case statusBusy:
+			v.repairIf(ctx, n, answer.integer(0))
+			return queue.Ticket{}, false, lost, nil
+		case statusAgain:
+			if err := ctx.Err(); err != nil {
+				return queue.Ticket{}, false, lost, err
+			}
+		case statusKind:
+			return queue.Ticket{}, false, lost, kindError(v.owners, int(answer.integer(0)))
 		default:
-			return queue.Ticket{}, false, answer.status.err()
+			return queue.Ticket{}, false, lost, answer.status.err()
 		}
 	}
 }
 
-// abandon takes back a registration that returned an error. Unless the request
-// was surely answered by that error, a mark is left that refuses it should it
-// arrive late. The caller's ctx may be what ended it, so it does not count here.
-func (r *Queue) abandon(ctx context.Context, h *hub, token string, answered bool) {
+// abandon takes back a registration that returned an error, or that was answered
+// after it was sent more than once. A mark refuses the request for so long, should
+// it arrive late. The caller's ctx may be what ended it, so it does not count here.
+func (v *view) abandon(ctx context.Context, n *notifier.Notifier, token string, mark int64) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
 	defer cancel()
-	var mark int64
-	if !answered {
-		mark = r.lease.Milliseconds()
-	}
-	defer h.look() // a lost reply may have carried a grant for one of ours
+	r := v.request(releaseScript, n.ID(), v.ticketKeys(token), "", mark, 0)
 	// What is still there after all the tries runs out with its lease.
-	_ = r.persist(ctx, isAnswer, func() error {
-		answer, err := runScript(ctx, r.client, abandonScript, nil, r.ticketKeys(token), mark, h.id)
-		if err == nil {
-			h.deliver(answer.message)
-		}
-		return err
-	})
+	if answer, _, err := v.send(ctx, persistent(abandonTimeout), r); err == nil {
+		deliver(n, answer)
+	}
+}
+
+// deliver hands on the messages of an answer.
+func deliver(n *notifier.Notifier, answer reply) {
+	for _, message := range answer.messages {
+		n.Deliver(message)
+	}
 }

@@ -1,11 +1,10 @@
 package redisqueue
 
 import (
-	"context"
 	"embed"
 	"fmt"
 	"strings"
-	"sync/atomic"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 
@@ -13,86 +12,41 @@ import (
 )
 
 //go:embed scripts/*.lua
-var scripts embed.FS
+var sources embed.FS
 
-// One Lua script for each operation, behind the files that it builds on.
+// One Lua script for each operation, behind the files that it builds on. A program
+// without a queue in Redis does not build them.
 var (
-	registerScript     = newScript("first", "prelude", "enrol", "register")
-	tryRegisterScript  = newScript("first", "prelude", "enrol", "try-register")
-	positionScript     = newScript("prelude", "position")
-	refreshScript      = newScript("prelude", "refresh")
-	releaseScript      = newScript("last", "prelude", "leave", "release")
-	abandonScript      = newScript("prelude", "leave", "abandon")
-	cleanupStaleScript = newScript("prelude", "cleanup-stale")
-	isEmptyScript      = newScript("prelude", "is-empty")
-	maybeCleanupScript = newScript("prelude", "maybe-cleanup")
-	membersScript      = newScript("prelude", "members")
+	registerScript     = newScript("register_fast", "lib", "join", "register")
+	tryRegisterScript  = newScript("register_fast", "lib", "join", "try_register")
+	positionScript     = newScript("lib", "position")
+	refreshScript      = newScript("lib", "refresh")
+	releaseScript      = newScript("release_fast", "lib", "release")
+	cleanupStaleScript = newScript("lib", "cleanup_stale")
+	isEmptyScript      = newScript("lib", "is_empty")
+	maybeCleanupScript = newScript("lib", "maybe_cleanup")
+	membersScript      = newScript("lib", "members")
+	repairScript       = newScript("lib", "repair")
 )
 
-func newScript(names ...string) *redis.Script {
-	var source strings.Builder
-	for _, name := range names {
-		text, err := scripts.ReadFile("scripts/" + name + ".lua")
-		if err != nil {
-			panic(err) // the files are part of the program
+// script is the text of a script, and the hash by which a server knows it.
+type script struct{ source, hash string }
+
+func newScript(names ...string) func() *script {
+	return sync.OnceValue(func() *script {
+		var source strings.Builder
+		for _, name := range names {
+			text, err := sources.ReadFile("scripts/" + name + ".lua")
+			if err != nil {
+				panic(err) // the files are part of the program
+			}
+			source.Write(text)
 		}
-		source.Write(text)
-	}
-	return redis.NewScript(source.String())
+		return &script{source.String(), redis.NewScript(source.String()).Hash()}
+	})
 }
 
-// runScript runs a script by its hash, or by its source where the server does
-// not know it (yet, or any more).
-//
-// It is redis.Script.Run, but for one thing: an execution by hash that found
-// no script was none, and sent must not count it.
-func runScript(ctx context.Context, client redis.Scripter, script *redis.Script, sent *sending, keys []string, args ...any) (reply, error) {
-	cmd := script.EvalSha(ctx, client, keys, args...)
-	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
-		if sent != nil {
-			sent.times.Add(-1)
-		}
-		cmd = script.Eval(ctx, client, keys, args...)
-	}
-	value, err := cmd.Result()
-	if err != nil {
-		lookAround(ctx, client, err)
-		return reply{}, scriptError(err)
-	}
-	answer, err := newReply(value)
-	queue.Evicted(ctx, answer.evicted)
-	return answer, err
-}
-
-// lookAround has the client of a Cluster ask, in the background, which node has
-// which slots, after an error that did not come from a node. By itself it does so
-// when a node tells it that it is not the one, which a node that is down does
-// not, and then once a minute: a lease may be shorter than that.
-func lookAround(ctx context.Context, client any, err error) {
-	if cluster, ok := client.(interface{ ReloadState(context.Context) }); ok && !isReply(err) && ctx.Err() == nil {
-		cluster.ReloadState(ctx)
-	}
-}
-
-// sending is an argument of a command that counts how often the command was
-// sent. The client repeats a command by itself when it gets no reply, and an
-// answer to the second time means something else: a ticket that is not there
-// may have been removed by the first.
-//
-// It counts also what was redirected by a Cluster, so it may be too high, but
-// never too low: 0 means that the server has not heard of it.
-type sending struct {
-	value string
-	times atomic.Int32
-}
-
-// MarshalBinary is called each time that the client writes the command.
-func (s *sending) MarshalBinary() ([]byte, error) {
-	s.times.Add(1)
-	return []byte(s.value), nil
-}
-
-// status is the first element of a script's answer. See prelude.lua.
+// status is the first element of a script's answer. See lib.lua.
 type status string
 
 const (
@@ -103,53 +57,47 @@ const (
 	statusCrowded   status = "crowded"
 	statusExhausted status = "exhausted"
 	statusRefused   status = "refused"
+	statusKind      status = "kind"
 )
 
 // reply is a script's answer.
 type reply struct {
-	status  status
-	values  []any  // what is between the first and the last element
-	message string // the grant of a head whose hub is our own; empty if none
-	evicted []queue.Ticket
+	status   status
+	values   []any    // what is between the first and the last element
+	messages []string // the entries of tickets of our own notifier that own now
+	evicted  []queue.Ticket
 }
 
 func newReply(value any) (reply, error) {
 	values, ok := value.([]any)
 	if !ok {
-		// The short ways, first.lua and last.lua, answer one value. Where a
-		// number belongs behind it, that is 0.
+		// The fast ways answer one value. Where a number belongs behind it, that
+		// is 0.
 		return reply{status: statusOK, values: []any{value}}, nil
 	}
 	if len(values) < 2 {
 		return reply{}, fmt.Errorf("the script answered %d values", len(values))
 	}
-	last := values[len(values)-1]
-	var dead []any
-	if news, ok := last.([]any); ok && len(news) > 0 {
-		last, dead = news[0], news[1:]
+	first, _ := values[0].(string)
+	answer := reply{status: status(first), values: values[1 : len(values)-1]}
+	if news, ok := values[len(values)-1].([]any); ok && len(news) > 0 {
+		answer.readNews(news)
 	}
-	first, ok1 := values[0].(string)
-	message, ok2 := last.(string)
-	if !ok1 || !ok2 {
-		return reply{}, fmt.Errorf("the script answered %T and %T", values[0], last)
-	}
-	return reply{
-		status:  status(first),
-		values:  values[1 : len(values)-1],
-		message: message,
-		evicted: evictedTickets(dead),
-	}, nil
+	return answer, nil
 }
 
-// evictedTickets makes tickets of the entries that a script has removed.
-func evictedTickets(entries []any) (tickets []queue.Ticket) {
-	for _, e := range entries {
-		member, _ := e.(string)
-		if entry, err := parseRedisEntry(member); err == nil {
-			tickets = append(tickets, queue.Ticket{Number: entry.number, Member: member})
+// readNews reads how many messages there are, the messages, and the entries that
+// the script has removed.
+func (r *reply) readNews(news []any) {
+	count, _ := news[0].(int64)
+	for i, v := range news[1:] {
+		member, _ := v.(string)
+		if int64(i) < count {
+			r.messages = append(r.messages, member)
+		} else if e, err := parseEntry(member); err == nil {
+			r.evicted = append(r.evicted, queue.Ticket{Number: e.number, Member: member})
 		}
 	}
-	return tickets
 }
 
 // integer returns the i'th value, 0 if it is none.

@@ -1,14 +1,16 @@
 -- members.lua lists a page of the tickets in line and changes nothing.
 --
 -- KEYS  queue, seq
--- ARGV  the number after which the page begins, how many entries to look at
--- Returns {'ok', the server's time in milliseconds, the number after which the
---   next page begins or '' if there is none, an array of three elements for
---   each ticket: entry, what its lease says ('' if it is dead), milliseconds
---   left of its lease, ''}
+-- ARGV  owners, notifier, the score with which the page begins, how many entries of
+--       that score to pass over, how many entries to look at
+-- Returns {'ok', the server's time in milliseconds, the score with which the next
+--   page begins or '' if there is none, how many entries of that score to pass over,
+--   an array of three elements for each ticket: entry, what its lease says ('' if it
+--   is dead), milliseconds left of its lease, ''}
 
 primary()
-local entries = call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[1], MAX, 'WITHSCORES', 'LIMIT', 0, ARGV[2])
+local count = tonumber(ARGV[5])
+local entries = call('ZRANGEBYSCORE', KEYS[1], ARGV[3], MAX, 'WITHSCORES', 'LIMIT', ARGV[4], count)
 local tickets = {}
 for i = 1, #entries, 2 do
   local number, token = parse(entries[i], entries[i + 1])
@@ -19,9 +21,12 @@ for i = 1, #entries, 2 do
     tickets[#tickets + 1] = call('PTTL', key)
   end
 end
-local after = ''
-if #entries == 2 * tonumber(ARGV[2]) then
+local after, over = '', 0
+if #entries == 2 * count then
   after = entries[#entries]
+  for i = 2, #entries, 2 do
+    over = over + (entries[i] == after and 1 or 0)
+  end
+  over = over + (after == ARGV[3] and tonumber(ARGV[4]) or 0)
 end
-local time = call('TIME')
-return { 'ok', math.floor(time[1] * 1000 + time[2] / 1000), after, tickets, '' }
+return { 'ok', math.floor(micros() / 1000), after, over, tickets, '' }

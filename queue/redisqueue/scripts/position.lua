@@ -1,27 +1,29 @@
--- position.lua removes the dead heads and says how many are before a ticket.
+-- position.lua removes the dead among the owners and says how many must leave before
+-- a ticket owns.
 --
 -- KEYS  queue, seq, lease
--- ARGV  entry, the caller's hub
--- Returns {'ok', how many are before it (0: it is the head), message},
---   {'gone', message}, {'again', message} or {'crowded', ''}
+-- ARGV  owners, notifier, entry
+-- Returns {'ok', how many must leave (0: it owns), for how many milliseconds all the
+--     owners are believed or -1 if a lease needs repair, news},
+--   {'gone', news}, {'again', news} or {'crowded', ''}
 
 local line = survey()
+primary()
 if not line then
   return { 'crowded', '' }
 end
-primary()
-local alive = line.head ~= ARGV[1] and lease(KEYS[3], ARGV[1])
+local place = line.place[ARGV[3]]
+local owns = place and place < OWNERS
+local alive = place or lease(KEYS[3], ARGV[3]) and queued(ARGV[3])
+local milliseconds = believed(line)
 evict(line)
-shorten(line)
-if line.head == ARGV[1] then
-  return { 'ok', 0, news('', line) }
+if owns then
+  return { 'ok', 0, milliseconds, news(line) }
 end
-local message = news(tell(line, ARGV[2]), line)
-if not alive or not queued(ARGV[1]) then
-  return { 'gone', message }
+if not alive then
+  return { 'gone', news(line) }
 end
 if line.more then
-  return { 'again', message }
+  return { 'again', news(line) }
 end
-local ahead = call('ZRANK', KEYS[1], ARGV[1]) - line.foreign
-return { 'ok', math.max(1, ahead), message }
+return { 'ok', ahead(ARGV[3], line), milliseconds, news(line) }

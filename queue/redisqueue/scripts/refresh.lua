@@ -1,29 +1,35 @@
--- refresh.lua shows that a ticket's owner is alive. It makes nothing that is
--- not there, and needs no memory.
+-- refresh.lua shows that a ticket's owner is alive: its lease lasts again for as
+-- long as it was made. It makes nothing that is not there, and needs no memory.
 --
--- Like every look at the line it removes the dead heads: of those who wait
--- behind many dead, the heartbeat may be the one that comes by first.
+-- Like every look at the line it removes the dead: of those who wait behind many
+-- dead, the heartbeat may be the one that comes by first.
 --
 -- KEYS  queue, seq, lease
--- ARGV  entry, lease in milliseconds, for how many milliseconds the other keys
---       last, the caller's hub
--- Returns {'ok', message}, {'again', message} or {'gone', message}
+-- ARGV  owners, notifier, entry
+-- Returns {'ok', news}, {'again', news} or {'gone', news}
 
 local line = survey()
 primary()
-local alive = lease(KEYS[3], ARGV[1]) and queued(ARGV[1])
-call('GET', KEYS[2])
+local value = lease(KEYS[3], ARGV[3])
+local alive = value and queued(ARGV[3])
+local number = given()
 if alive then
-  call('PEXPIRE', KEYS[3], ARGV[2])
-  lasting(KEYS[1], tonumber(ARGV[3]))
-  lasting(KEYS[2], tonumber(ARGV[3]))
+  local length = terms(value)
+  if length then
+    local left = call('PTTL', KEYS[2])
+    local ahead_of_clock = left < 0 and early(number, micros()) or 0
+    call('PEXPIRE', KEYS[3], length)
+    lasting(KEYS[1], call('PTTL', KEYS[1]), 2 * length)
+    lasting(KEYS[2], left, 2 * length + ahead_of_clock)
+  end
+  keep(line)
 end
-local message = ''
-if line then -- a crowded line keeps nobody from staying in it
+local last = ''
+if line then -- a crowded line keeps no ticket from staying in it
   evict(line)
-  message = news(tell(line, ARGV[4]), line)
+  last = news(line)
 end
 if not alive then
-  return { 'gone', message }
+  return { 'gone', last }
 end
-return { line and line.more and 'again' or 'ok', message }
+return { line and line.more and 'again' or 'ok', last }

@@ -2,19 +2,25 @@
 -- has one ticket however often this is called with it.
 --
 -- KEYS  queue, seq, lease
--- ARGV  token, lease in milliseconds, for how many milliseconds the other keys
---       last, what the lease says after the entry, the caller's hub
--- Returns {'ok', entry, how many are ahead (0: it is the head), message},
---   {'again', message}, {'crowded', ''}, {'exhausted', ''} or {'refused', ''};
---   or the entry of a head, see first.lua
+-- ARGV  owners, notifier, and see join.lua
+-- Returns {'ok', entry, how many must leave before it owns (0: it owns), the entry
+--     directly in front or '' if that is not known, news},
+--   {'again', news}, {'crowded', ''}, {'exhausted', ''}, {'refused', ''} or
+--   {'kind', owners of the first, ''}; or the entry of an owner, see
+--   register_fast.lua
 
-local last = highest()
+local last, before, behind = highest()
 local line = last and survey()
 if not line then
+  primary()
   return { 'crowded', '' }
+end
+local refusal = other(line)
+if refusal then
+  return refusal
 end
 if line.more then
   evict(line)
-  return { 'again', news('', line) }
+  return { 'again', news(line) }
 end
-return enrol(line, last, ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5])
+return join(line, last, before, behind)

@@ -1,9 +1,52 @@
--- release.lua takes a ticket out of the line, tells the next, and removes every
--- key of a line that has become empty.
+-- release.lua takes a ticket out of the line, together with the dead among those
+-- that own, tells those that own now, and removes every key of a line that has become
+-- empty.
+--
+-- It also takes back a registration whose outcome the client does not know, or that
+-- was sent more than once: then a mark is left in the place of the lease, so that a
+-- request that arrives late is refused; and if the lease is of another entry of the
+-- same token, which such a request has taken, that leaves as well. Otherwise it
+-- touches no entry and no lease but the ticket's own.
 --
 -- KEYS  queue, seq, lease
--- ARGV  entry, the caller's hub, 1 to remove the keys of an empty line
--- Returns {'ok', message} or {'gone', ''}; or 1, see last.lua
+-- ARGV  owners, notifier, entry (empty if it is not known), for how many milliseconds
+--       the mark stays (0: none), 1 to remove the keys of an empty line
+-- Returns {'ok', the first entry that owns now and did not before or '', news} or
+--   {'gone', '', news}; or 1, see release_fast.lua
 
-call('GET', KEYS[3])
-return leave(ARGV[1], ARGV[2], ARGV[3] == '1')
+local value = call('GET', KEYS[3])
+local named = value and string.match(value, '^%S+')
+local entry = ARGV[3] ~= '' and ARGV[3] or named or ''
+local mark = tonumber(ARGV[4]) > 0
+local other = mark and named ~= entry and named or nil
+local line = survey(entry, other)
+local number, clock = 0, 0
+local last = ARGV[5] == '1' and line and line.living == 0 and not line.more
+if last then
+  number, clock = given(), micros()
+end
+local gone = call('ZREM', KEYS[1], entry) == 0
+if other then
+  call('ZREM', KEYS[1], other)
+end
+if mark then
+  -- Without memory for the mark, the removal stands all the same.
+  call('DEL', KEYS[3])
+  redis.pcall('SET', KEYS[3], '', 'PX', ARGV[4])
+elseif named == entry then
+  call('DEL', KEYS[3])
+end
+if gone and not other then
+  return { 'gone', '', '' }
+end
+-- A crowded line does not keep a ticket in it: the next is not found then, and not
+-- told.
+if not line then
+  return { gone and 'gone' or 'ok', '', '' }
+end
+evict(line)
+keep(line)
+if last then
+  forget(number, clock)
+end
+return { gone and 'gone' or 'ok', line.granted[1] or '', news(line) }

@@ -1,15 +1,16 @@
--- is-empty.lua says whether no ticket is in line, dead or alive.
+-- is_empty.lua says whether no ticket is in line, dead or alive.
 --
 -- KEYS  queue, seq
--- Returns {'ok', 1 if nobody is in line or 0, ''} or {'crowded', ''}
+-- ARGV  owners, notifier
+-- Returns {'ok', 1 if no ticket is in line or 0, ''} or {'crowded', ''}
 
 local empty = 1
 local foreign = walk(function()
   empty = 0
   return true
 end)
+primary()
 if not foreign then
   return { 'crowded', '' }
 end
-primary()
 return { 'ok', empty, '' }

@@ -1,7 +1,8 @@
--- maybe-cleanup.lua removes the number last given if no ticket is in line. The
+-- maybe_cleanup.lua removes the number last given if no ticket is in line. The
 -- ZSET is gone by itself then; foreign entries in it are kept.
 --
 -- KEYS  queue, seq
+-- ARGV  owners, notifier
 -- Returns {'ok', ''} or {'crowded', ''}
 
 local empty = true
@@ -9,10 +10,12 @@ local foreign = walk(function()
   empty = false
   return true
 end)
+local number = given()
+primary()
 if not foreign then
   return { 'crowded', '' }
 end
-if empty and call('GET', KEYS[2]) then
-  call('DEL', KEYS[2])
+if empty and call('EXISTS', KEYS[2]) == 1 then
+  forget(number, micros())
 end
 return { 'ok', '' }

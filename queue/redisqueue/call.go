@@ -1,0 +1,186 @@
+package redisqueue
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fifolock/fifolock/queue"
+)
+
+// command is a script on its way to the server. The client must not send it again by
+// itself: an answer to a request that was sent twice means something else, because
+// a ticket that is not there may have been removed by the first. So the queue counts.
+// The client still repeats what it knows not to have been executed: a request that a
+// node of a Cluster has redirected, or that did not get onto the wire.
+type command struct{ *redis.Cmd }
+
+// NoRetry is asked by the client, its pipelines included.
+func (command) NoRetry() bool { return true }
+
+// request is one call of a script.
+type request struct {
+	script *script
+	keys   []string
+	args   []any
+}
+
+// command returns the request as EVALSHA (with the script's hash) or EVAL (with its
+// source).
+func (r request) command(ctx context.Context, name, text string) command {
+	args := make([]any, 0, 3+len(r.keys)+len(r.args))
+	args = append(args, name, text, len(r.keys))
+	for _, key := range r.keys {
+		args = append(args, key)
+	}
+	cmd := redis.NewCmd(ctx, append(args, r.args...)...)
+	cmd.SetFirstKeyPos(3)
+	return command{cmd}
+}
+
+// attempt sends a request once: by the hash of its script, or by its source where
+// the server does not know it yet, or any more. An execution by hash that found no
+// script was none.
+func (s *storage) attempt(ctx context.Context, r request) (reply, error) {
+	cmd := r.command(ctx, "evalsha", r.script.hash)
+	_ = s.client.Process(ctx, cmd)
+	value, err := cmd.Result()
+	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+		cmd = r.command(ctx, "eval", r.script.source)
+		_ = s.client.Process(ctx, cmd)
+		value, err = cmd.Result()
+	}
+	if err != nil {
+		s.reloadState(ctx, err)
+		return reply{}, s.classify(err)
+	}
+	answer, err := newReply(value)
+	queue.Evicted(ctx, answer.evicted)
+	return answer, err
+}
+
+// reloadState has the client of a Cluster ask, in the background, which node has
+// which slots, after an error that did not come from a node. By itself it does so
+// when a node tells it that it is not the one, which a node that is down does
+// not, and then once a minute: a lease may be shorter than that.
+func (s *storage) reloadState(ctx context.Context, err error) {
+	if cluster, ok := s.client.(interface{ ReloadState(context.Context) }); ok && !isReply(err) && ctx.Err() == nil {
+		cluster.ReloadState(ctx)
+	}
+}
+
+// patience says how long a request is sent again that was refused or not answered.
+type patience struct {
+	retries int           // how often at most
+	longest time.Duration // and for how long
+	passing time.Duration // for how long, however often, while what refuses it passes by itself
+}
+
+const (
+	// briefly is for how long a request is sent again whose caller asks again by
+	// itself, or wants to know soon.
+	briefly = 5 * time.Second
+
+	forever = math.MaxInt
+)
+
+func (p patience) goesOn(err error, retries int, since time.Duration) bool {
+	return isPassing(err) && since < p.passing || retries < p.retries && since < p.longest
+}
+
+// send sends a request until it is answered, or p is over, or ctx has ended. lost is
+// how often it was sent, and may have been executed, without an answer.
+func (s *storage) send(ctx context.Context, p patience, r request) (answer reply, lost int, err error) {
+	began := time.Now()
+	answer, err = s.attempt(ctx, r)
+	if err == nil || isFinal(err) {
+		return answer, 0, err // as nearly always, without the machinery
+	}
+	last, wait := err, s.retry.newBackOff()
+	for retries := 0; ; retries++ {
+		if !isUnsent(err) && !isRefusal(err) {
+			lost++
+		}
+		if ended := contextError(ctx); ended == nil || !isContextError(err) {
+			last = err // that ctx has ended says less than what was before
+		}
+		if !p.goesOn(err, retries, time.Since(began)) || !pause(ctx, wait.NextBackOff()) {
+			return reply{}, lost, last
+		}
+		answer, err = s.attempt(ctx, r)
+		if err == nil || isFinal(err) {
+			return answer, lost, err
+		}
+	}
+}
+
+// pause waits, and reports whether ctx has let it.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// retry is how a client repeats a request, which the queue does in its place.
+type retry struct {
+	retries  int
+	min, max time.Duration
+	tls      bool
+}
+
+// retryOf returns what the client was told. One that does not say gets go-redis's
+// defaults.
+func retryOf(client redis.UniversalClient) retry {
+	r := retry{retries: 3}
+	switch c := client.(type) {
+	case interface{ Options() *redis.Options }:
+		o := c.Options()
+		r = retry{o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff, o.TLSConfig != nil}
+	case interface{ Options() *redis.ClusterOptions }:
+		o := c.Options()
+		r = retry{o.MaxRedirects, o.MinRetryBackoff, o.MaxRetryBackoff, o.TLSConfig != nil}
+	case interface{ Options() *redis.RingOptions }:
+		o := c.Options()
+		r = retry{o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff, o.TLSConfig != nil}
+	}
+	if r.min <= 0 {
+		r.min = 8 * time.Millisecond
+	}
+	if r.max <= 0 {
+		r.max = 512 * time.Millisecond
+	}
+	return r
+}
+
+func (r retry) newBackOff() backoff.BackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval = r.min
+	b.MaxInterval = max(r.min, r.max)
+	b.MaxElapsedTime = 0
+	b.Reset()
+	return b
+}
+
+// brief is the patience of what only asks.
+func (s *storage) brief() patience {
+	return patience{retries: s.retry.retries, longest: briefly}
+}
+
+// persistent is the patience of what must be done, for so long.
+func persistent(longest time.Duration) patience {
+	return patience{retries: forever, longest: longest}
+}
+
+// request is a call of one of the view's scripts. args are those behind the owners
+// and the notifier.
+func (v *view) request(script func() *script, notifier string, keys []string, args ...any) request {
+	return request{script(), keys, append([]any{v.owners, notifier}, args...)}
+}

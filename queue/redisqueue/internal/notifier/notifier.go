@@ -1,0 +1,314 @@
+// Package notifier tells the tickets of one Redis client when they own: one
+// subscription for all of them, and a waiter for each.
+//
+// It knows nothing of scripts and keys. A ticket has a token, which the client has
+// chosen and which says what messages are about it, and an entry, which the server
+// has answered. A message is an entry. It opens the waiter of that very entry and
+// nothing else: the token has a random part that only the owner and the server know,
+// so that nobody can guess an entry; and a token may have more than one entry, if
+// the request was executed more than once, so that a message for one of them says
+// nothing of another.
+package notifier
+
+import (
+	"context"
+	"crypto/rand"
+	"math"
+	mathrand "math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/internal/wakeup"
+)
+
+const (
+	// ChannelPrefix and the notifier's id are the channel that it listens to.
+	ChannelPrefix = "fifolock:"
+
+	// idleTimeout is how long the connection outlives the last watch, so that a lock
+	// that is contended now and then need not connect each time.
+	idleTimeout = 5 * time.Second
+
+	// longestMessage is more than any script publishes.
+	longestMessage = 512
+
+	// near is how many waiters of a line look when something may have been missed.
+	// They are the first in line of this client's, so that none behind them can own
+	// before one of them has left; and it tells the next.
+	near = 4
+
+	// earlyMessages is how many messages are kept for a waiter whose entry is not
+	// known yet. There is one for each time that its request was executed.
+	earlyMessages = 8
+
+	// spread is the time between two waiters that look after the subscription has
+	// changed, if many have to.
+	spread = time.Millisecond
+
+	// After a wake-up that did not come, none is relied on for this long; twice as
+	// long each time until one comes.
+	firstDoubt, longestDoubt = time.Second, time.Minute
+)
+
+// Client is what a notifier needs of a client.
+type Client interface {
+	Subscribe(ctx context.Context, channels ...string) *redis.PubSub
+	Ping(ctx context.Context) *redis.StatusCmd
+}
+
+// Ticket is what a notifier must know of a ticket to wake it.
+type Ticket struct {
+	Token  string
+	Entry  string
+	Line   string // the tickets of one line wait for each other,
+	Number int64  // in this order
+	Owners int    // how many of them own at a time; at least 1
+}
+
+// Notifier wakes the tickets that were taken through one client.
+//
+// A waiter is opened before its ticket is registered. So what is published as soon
+// as the ticket is in line finds it, and a waiter need not look after it has begun
+// to watch, if the subscription was up all the time.
+//
+// All methods may be called concurrently.
+type Notifier struct {
+	id     string
+	client Client
+	token  func(entry string) string // "" if it has none
+
+	mu           sync.Mutex         // guards what follows, and all waiters
+	waiters      map[string]*waiter // by token
+	watches      int                // how many have not been stopped
+	subscription *subscription      // nil when nobody has watched for a while
+	listening    bool               // the server has confirmed the subscription, and it has not broken since
+	idle         *time.Timer        // ends the subscription; runs when watches is 0
+	doubt        time.Duration      // how long no wake-up is relied on after the next one that is missed; 0: firstDoubt
+	doubtUntil   time.Time
+}
+
+// waiter is where one ticket's wake-ups go. It is guarded by its notifier's mutex,
+// but for receiving from wake.
+type waiter struct {
+	Ticket           // Entry is empty until the ticket is registered
+	early   []string // messages that came before
+	wake    chan queue.Wake
+	watches int
+	granted bool // a WakeOwner was put into wake
+	blind   bool // the subscription was not up all the time since it was opened
+}
+
+// New returns a notifier of its own for a client. Use [Of].
+func New(client Client, token func(entry string) string) *Notifier {
+	return &Notifier{
+		id:      strings.ToLower(rand.Text()),
+		client:  client,
+		token:   token,
+		waiters: make(map[string]*waiter),
+	}
+}
+
+// ID forms the channel. It is random, and is the first part of every token.
+func (n *Notifier) ID() string { return n.id }
+
+func (n *Notifier) channel() string { return ChannelPrefix + n.id }
+
+// NewToken returns a token that no ticket has ever had, in any process: {id}.{random}.
+// All of it that must not repeat is drawn now, because two processes that were
+// resumed from one snapshot have the same memory.
+func (n *Notifier) NewToken() string { return n.id + "." + rand.Text() }
+
+// Owns reports whether messages for the token come to this notifier.
+func (n *Notifier) Owns(token string) bool {
+	id, _, ok := strings.Cut(token, ".")
+	return ok && id == n.id
+}
+
+// Open makes a waiter for a ticket that is about to be registered in a line.
+func (n *Notifier) Open(token, line string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.openLocked(Ticket{Token: token, Line: line})
+}
+
+func (n *Notifier) openLocked(t Ticket) *waiter {
+	w := &waiter{Ticket: t, wake: make(chan queue.Wake, 1)}
+	if !n.listening {
+		w.blind = true
+		wakeup.Put(w.wake, queue.WakeHint) // what is published now is missed
+	}
+	n.waiters[t.Token] = w
+	return w
+}
+
+// Bind says which ticket it has become. A message for it that has come already
+// opens it.
+func (n *Notifier) Bind(t Ticket) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	w := n.waiters[t.Token]
+	if w == nil {
+		return
+	}
+	w.Ticket = t
+	if slices.Contains(w.early, t.Entry) {
+		w.grant()
+	}
+	w.early = nil
+}
+
+// Drop forgets the waiter of a ticket that has nothing to be told any more.
+func (n *Notifier) Drop(token string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.waiters, token)
+}
+
+// Watch begins to listen for a ticket. stop ends that.
+func (n *Notifier) Watch(t Ticket) (wake <-chan queue.Wake, stop func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	w := n.waiters[t.Token]
+	if w == nil || w.Entry != t.Entry {
+		// It was watched before, or was not to be watched.
+		w = n.openLocked(t)
+		w.blind = true
+		wakeup.Put(w.wake, queue.WakeHint)
+	}
+	w.watches++
+	n.watches++
+	n.subscribeLocked()
+	return w.wake, sync.OnceFunc(func() { n.unwatch(w) })
+}
+
+func (n *Notifier) unwatch(w *waiter) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	w.watches--
+	if w.watches == 0 && n.waiters[w.Token] == w {
+		delete(n.waiters, w.Token)
+	}
+	n.watches--
+	if n.watches > 0 {
+		return
+	}
+	if n.idle == nil {
+		n.idle = time.AfterFunc(idleTimeout, n.unsubscribe)
+	} else {
+		n.idle.Reset(idleTimeout)
+	}
+}
+
+// Deliver hands a message to the waiter that it is for.
+func (n *Notifier) Deliver(message string) {
+	if message == "" || len(message) > longestMessage {
+		return
+	}
+	token := n.token(message)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch w := n.waiters[token]; {
+	case w == nil:
+	case w.Entry == message:
+		w.grant()
+	case w.Entry == "" && len(w.early) < earlyMessages:
+		w.early = append(w.early, message)
+	}
+}
+
+func (w *waiter) grant() {
+	w.granted = true
+	wakeup.Put(w.wake, queue.WakeOwner)
+}
+
+// Reload makes the first waiters of a line look: a wake-up for one of them may have
+// been lost with a reply.
+func (n *Notifier) Reload(line string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, w := range n.nearLocked(func(w *waiter) bool { return w.Line == line }) {
+		w.blind = true
+		wakeup.Put(w.wake, queue.WakeHint)
+	}
+}
+
+// Reliable reports whether the ticket's waiter may rely on being woken.
+func (n *Notifier) Reliable(token string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	w := n.waiters[token]
+	return w != nil && w.watches > 0 && n.listening && !time.Now().Before(n.doubtUntil)
+}
+
+// Found says that a ticket was found to own by looking. A waiter that should have
+// been told, and was not, makes the others doubt for a while that they will be.
+func (n *Notifier) Found(token string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	w := n.waiters[token]
+	if w == nil || w.watches == 0 || w.granted || w.blind {
+		return
+	}
+	n.doubt = min(max(2*n.doubt, firstDoubt), longestDoubt)
+	n.doubtUntil = time.Now().Add(n.doubt)
+}
+
+// nearLocked returns the first waiters of each line. Those that are not registered
+// yet have no number: they are the first.
+func (n *Notifier) nearLocked(which func(*waiter) bool) []*waiter {
+	var all []*waiter
+	for _, w := range n.waiters {
+		if which(w) {
+			all = append(all, w)
+		}
+	}
+	slices.SortFunc(all, func(a, b *waiter) int {
+		if c := strings.Compare(a.Line, b.Line); c != 0 {
+			return c
+		}
+		return int(max(math.MinInt32, min(math.MaxInt32, a.Number-b.Number)))
+	})
+	place, line := 0, ""
+	return slices.DeleteFunc(all, func(w *waiter) bool {
+		if w.Line != line {
+			place, line = 0, w.Line
+		}
+		if w.Entry != "" {
+			place++
+		}
+		return place > near+w.Owners-1
+	})
+}
+
+// changedLocked is called when the subscription has come up or gone down: something
+// may have been missed. Those near the head look, at once if they are few, one after
+// the other if they are many.
+func (n *Notifier) changedLocked() {
+	for _, w := range n.waiters {
+		w.blind = true
+	}
+	list := n.nearLocked(func(*waiter) bool { return true })
+	if len(list) <= 2*near {
+		for _, w := range list {
+			wakeup.Put(w.wake, queue.WakeHint)
+		}
+		return
+	}
+	for _, w := range list {
+		time.AfterFunc(mathrand.N(time.Duration(len(list))*spread), func() { n.hint(w) })
+	}
+}
+
+// hint makes a waiter look, if it is still there.
+func (n *Notifier) hint(w *waiter) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.waiters[w.Token] == w {
+		wakeup.Put(w.wake, queue.WakeHint)
+	}
+}

@@ -1,0 +1,107 @@
+package notifier
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/queue"
+)
+
+// unreachable is a client whose subscriptions panic, as a wrapper's may.
+type unreachable struct{}
+
+func (unreachable) Subscribe(context.Context, ...string) *redis.PubSub { panic("not reachable") }
+
+func (unreachable) Ping(ctx context.Context) *redis.StatusCmd {
+	cmd := redis.NewStatusCmd(ctx, "ping")
+	cmd.SetErr(errors.New("not reachable"))
+	return cmd
+}
+
+// A client that panics does not end the process (K12).
+func TestK12ClientThatPanics(t *testing.T) {
+	s := newSubscription(New(unreachable{}, tokenOf))
+	defer s.cancel()
+	if err := s.listen(); err == nil {
+		t.Error("no error from a client that panics")
+	}
+}
+
+// closing is a client that was closed when it was about to make a pub/sub
+// connection: that connection works.
+type closing struct{ *redis.Client }
+
+func (closing) Ping(ctx context.Context) *redis.StatusCmd {
+	cmd := redis.NewStatusCmd(ctx, "ping")
+	cmd.SetErr(redis.ErrClosed)
+	return cmd
+}
+
+// The subscription ends although its connection has outlived its client.
+func TestSubscriptionOfClosedClient(t *testing.T) {
+	client := redistest.Client(t)
+	before := goleak.IgnoreCurrent()
+	n := New(closing{client}, tokenOf)
+	_, stop := n.Watch(Ticket{Token: n.NewToken(), Owners: 1})
+	goleak.VerifyNone(t, before)
+	stop()
+}
+
+// Every waiter is woken when the client is closed, however far from the head: it
+// will find out by looking (K13).
+func TestK13ClosedClientWakesAll(t *testing.T) {
+	client := redis.NewClient(&redis.Options{Addr: redistest.Addr(t)})
+	n := New(client, tokenOf)
+	var wakes []<-chan queue.Wake
+	for i := range int64(3 * near) {
+		wake, stop := n.Watch(join(n, "line", i))
+		defer stop()
+		<-wake // it did not listen yet
+		wakes = append(wakes, wake)
+	}
+	<-wakes[0] // it listens now
+	if err := client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, wake := range wakes {
+		<-wake
+	}
+}
+
+// stuck is a client whose pool has a connection that hangs.
+type stuck struct {
+	*redis.Client
+	free chan struct{}
+}
+
+func (c stuck) Ping(ctx context.Context) *redis.StatusCmd {
+	<-c.free
+	return c.Client.Ping(ctx)
+}
+
+// Messages come over a connection of their own, whatever the pool does.
+func TestSubscriptionBesideAStuckPool(t *testing.T) {
+	client := redistest.Client(t)
+	free := make(chan struct{})
+	defer close(free)
+	n := New(stuck{client, free}, tokenOf)
+	ticket := join(n, "line", 1)
+	wake, stop := n.Watch(ticket)
+	defer stop()
+	for range 2 { // there is no subscription; there is one
+		if got := <-wake; got != queue.WakeHint {
+			t.Errorf("woken by %v; want WakeHint", got)
+		}
+	}
+	if err := client.Publish(t.Context(), n.channel(), ticket.Entry).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-wake; got != queue.WakeOwner {
+		t.Errorf("woken by %v; want WakeOwner", got)
+	}
+}

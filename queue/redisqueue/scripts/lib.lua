@@ -1,0 +1,293 @@
+-- lib.lua stands in front of every other script.
+--
+-- KEYS[1]  {name}:queue  ZSET   one entry per ticket: number:token:milliseconds, score = number
+-- KEYS[2]  {name}:seq    string the last number given
+-- KEYS[3]  {name}:lease:{token} string, where a script is about one ticket; the
+--          leases of the others in line are found by their tokens and lie in
+--          the same slot. It says
+--            {entry} {lease in ms} {owners} {pid} {host} {label}
+--          where owners is how many own at a time by the ticket's own view: 0 is
+--          exclusive, 1 or more is shared
+-- ARGV[1]  owners of the caller's view
+-- ARGV[2]  the caller's notifier
+-- What follows is told at each script.
+--
+-- Every script reads all that it needs before it writes anything: a key of the
+-- wrong type raises WRONGTYPE while nothing is half done.
+--
+-- Every script returns an array. Its first element says how it went:
+--   ok         done; what follows is told at each script
+--   gone       the ticket is not in line
+--   again      a bounded part of a long row of dead was removed: call again
+--   crowded    too many foreign entries to find the tickets between them
+--   exhausted  there is no number left
+--   refused    the ticket was abandoned before it was taken
+--   busy       as many are in line as may own
+--   kind       those in line are of the other kind
+-- (What register_fast.lua and release_fast.lua answer instead, in front of this, is
+-- told there.) Its last element is the news: '' if there are none; else an array of
+-- how many messages there are, the messages, and the entries of the dead that were
+-- removed. A message is the entry of a ticket of the caller's own notifier that owns
+-- now; it is not published.
+
+local call = redis.call
+
+-- How many own at a time.
+local OWNERS = math.max(1, tonumber(ARGV[1]))
+
+-- How many dead, and how many foreign entries, one call deals with.
+local LIMIT = 1000
+
+-- The highest integer that a score (a double) can hold.
+local MAX = 9007199254740991
+
+-- A hundred years: for keys that nobody may lose.
+local ALWAYS = 3153600000000
+
+-- parse returns the number and the token of a ticket's entry, or nothing for a
+-- foreign one. An entry whose score is not its number is foreign, too: its
+-- place in line is not its place in order.
+local function parse(member, score)
+  if #member > 256 then
+    return nil
+  end
+  local digits, token = string.match(member, '^([1-9]%d*):([^:]+):%d+$')
+  local number = tonumber(digits)
+  if number and number <= MAX and number == tonumber(score) then
+    return number, token
+  end
+end
+
+-- leaseKey returns the key of a token's lease.
+local function leaseKey(token)
+  return string.sub(KEYS[1], 1, -6) .. 'lease:' .. token
+end
+
+-- lease returns what the lease of a ticket says, or nil if its owner is gone.
+-- It is its own only if it begins with its entry. It does not if the token has
+-- got a second ticket, because the request was executed again after the lease
+-- of the first had run out; nor if it is the mark that release.lua leaves.
+--
+-- While a slot moves between two nodes of a Cluster, a lease that is not here
+-- may still be there. GET says nil all the same, where the line has arrived
+-- already; EXISTS of more than one key fails there unless all of them are here.
+local function lease(key, member)
+  local value = call('GET', key)
+  if not value then
+    call('EXISTS', KEYS[1], key)
+  elseif string.sub(value, 1, #member + 1) == member .. ' ' then
+    return value
+  end
+end
+
+-- terms returns how long a lease is made for, and how many own by its ticket's view.
+local function terms(value)
+  local length, owners = string.match(value, '^%S+ (%d+) (%d+) ')
+  return tonumber(length), tonumber(owners) or 0
+end
+
+-- walk calls visit(member, token) for the tickets from the front on until it
+-- returns true, and returns how many foreign entries it has passed, or nil if
+-- they are too many. It begins with few: most lines are looked at for their
+-- owners and the one behind them.
+local function walk(visit)
+  local foreign, from, count = 0, 0, math.min(OWNERS + 1, 100)
+  while true do
+    local entries = call('ZRANGE', KEYS[1], from, from + count - 1, 'WITHSCORES')
+    for i = 1, #entries, 2 do
+      local number, token = parse(entries[i], entries[i + 1])
+      if not number then
+        foreign = foreign + 1
+        if foreign > LIMIT then
+          return nil
+        end
+      elseif visit(entries[i], token) then
+        return foreign
+      end
+    end
+    if #entries < 2 * count then
+      return foreign
+    end
+    from, count = from + count, 100
+  end
+end
+
+-- survey looks for the owners, the first tickets whose owners are alive, and
+-- changes nothing. It returns nil if the line is crowded, else a table:
+--   living    how many living tickets were met, of which the first OWNERS own
+--   place     of each of them by its entry, 0 for the first
+--   values    what their leases say, in order, and
+--   keys      the keys of their leases
+--   granted   those that own by their own view and did not before this step, their
+--             entries and tokens in turn
+--   dead      the entries of the dead before the last of the living
+--   foreign   how many foreign entries are before it
+--   more      there are more dead than one call removes
+--   met       whether the entry leaving was met
+-- The entries leaving and other are passed over, as if they had left already.
+--
+-- A ticket owns if fewer living are before it than its own view says. It did so
+-- before this step if that held of all before it, those that leave now and the dead
+-- included. Behind as many as own by the caller's view, it looks on as long as it
+-- meets owners: those of a view that lets more own.
+--
+-- Where there are more dead than one call removes, as many as may own stay: a call
+-- that removed them without meeting the next would leave that one at the front, where
+-- the next call takes it for told.
+local function survey(leaving, other)
+  local line = { living = 0, place = {}, values = {}, keys = {}, granted = {}, dead = {} }
+  local passed = 0
+  line.foreign = walk(function(member, token)
+    if member == leaving or member == other then
+      line.met = line.met or member == leaving
+      passed = passed + 1
+      return false
+    end
+    local key = leaseKey(token)
+    local value = lease(key, member)
+    if not value then
+      line.dead[#line.dead + 1] = member
+      passed = passed + 1
+      line.more = #line.dead > LIMIT + OWNERS
+      return line.more
+    end
+    local _, owners = terms(value)
+    owners = math.max(1, owners)
+    if line.living < owners and passed >= owners then
+      line.granted[#line.granted + 1] = member
+      line.granted[#line.granted + 1] = token
+    end
+    local last = line.living + 1
+    line.place[member], line.values[last], line.keys[last] = line.living, value, key
+    line.living = last
+    passed = passed + 1
+    return last >= OWNERS and last >= owners
+  end)
+  if line.more then
+    for _ = 1, OWNERS + 1 do
+      table.remove(line.dead)
+    end
+  end
+  return line.foreign and line
+end
+
+-- primary fails on a replica, which refuses every write: this one, too, though
+-- there is nothing in its range. A script that may find nothing to write calls
+-- it before it answers, because a replica's answer may be old.
+local function primary()
+  call('ZREMRANGEBYRANK', KEYS[1], 1, 0)
+end
+
+-- evict removes the dead that a survey has found.
+local function evict(line)
+  for from = 1, #line.dead, LIMIT do
+    call('ZREM', KEYS[1], unpack(line.dead, from, math.min(#line.dead, from + LIMIT - 1)))
+  end
+end
+
+-- believed returns for how many milliseconds all owners are believed, that a survey
+-- has found, or -1 if a lease of theirs lasts for longer than it was made. It does so
+-- when the server's clock was set back, because a time to live ends at a time of that
+-- clock; or when it has no end, after PERSIST or RESTORE. repair.lua makes up for it.
+local function believed(line)
+  local shortest
+  for i = 1, math.min(line.living, OWNERS) do
+    local length = terms(line.values[i])
+    local left = call('PTTL', line.keys[i])
+    if length and (left > length or left == -1) then
+      return -1
+    end
+    shortest = math.min(shortest or left, left)
+  end
+  return math.max(0, shortest or 0)
+end
+
+-- tell tells those that a survey has found to own now. The notifier of each is the
+-- part of its token before the dot. A message for the caller's own is returned. A
+-- PUBLISH that is forbidden must not fail the script: polling carries on.
+local function tell(line)
+  local messages = {}
+  for i = 1, #line.granted, 2 do
+    local to = string.match(line.granted[i + 1], '^([^.]+)%.')
+    if to == ARGV[2] then
+      messages[#messages + 1] = line.granted[i]
+    elseif to then
+      redis.pcall('PUBLISH', 'fifolock:' .. to, line.granted[i])
+    end
+  end
+  return messages
+end
+
+-- news tells, and is the last element of an answer after evict.
+local function news(line)
+  local messages = tell(line)
+  if #messages == 0 and #line.dead == 0 then
+    return ''
+  end
+  local all = { #messages }
+  for _, message in ipairs(messages) do
+    all[#all + 1] = message
+  end
+  for _, member in ipairs(line.dead) do
+    all[#all + 1] = member
+  end
+  return all
+end
+
+-- queued reports whether an entry is a ticket that is in line.
+local function queued(member)
+  local score = call('ZSCORE', KEYS[1], member)
+  return score and parse(member, score) ~= nil
+end
+
+-- ahead returns how many must leave before a ticket owns that does not. It counts
+-- the dead behind the owners.
+local function ahead(member, line)
+  return math.max(1, call('ZRANK', KEYS[1], member) - line.foreign - OWNERS + 1)
+end
+
+-- lasting makes a key last for so many milliseconds, if it has less than three
+-- quarters of them to go, or no end. It never shortens: the tickets that share the key
+-- may have longer leases. left is what PTTL says, of a new key what it said before.
+local function lasting(key, left, milliseconds)
+  if left < milliseconds * 3 / 4 then
+    call('PEXPIRE', key, string.format('%.0f', milliseconds))
+  end
+end
+
+-- keep makes the line last, with the foreign entries in it, which are not ours to
+-- remove.
+local function keep(line)
+  if line and line.foreign > 0 then
+    call('PEXPIRE', KEYS[1], ALWAYS)
+  end
+end
+
+-- micros returns the server's clock.
+local function micros()
+  local time = call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+
+-- given returns the last number given, or 0 if the key says nothing that could
+-- be one: it is repaired by the next number.
+local function given()
+  local value = call('GET', KEYS[2])
+  local number = value and #value <= 16 and string.find(value, '^[1-9]%d*$') and tonumber(value)
+  return number and number <= MAX and number or 0
+end
+
+-- early returns for how many milliseconds a number is ahead of the clock.
+local function early(number, clock)
+  return math.max(0, number - clock) / 1000
+end
+
+-- forget removes the last number given when no ticket is in line, unless it is ahead
+-- of the clock: then it stays until the clock has passed it, so that numbers ascend.
+local function forget(number, clock)
+  if number < clock then
+    call('DEL', KEYS[2])
+  else
+    call('PEXPIRE', KEYS[2], string.format('%.0f', early(number, clock) + 60000))
+  end
+end
