@@ -43,7 +43,7 @@ type suite struct{ dir, run string }
 
 var suites = []suite{
 	{"internal/memqueue", "."},
-	{"queue", "^(TestFile|TestTicketName|FuzzTicketName|FuzzSeq|FuzzRedisEntry|FuzzRedisReply|FuzzRedisMessage)"},
+	{"queue", "^(TestFile|TestTicketName|FuzzTicketName|FuzzSeq|FuzzEntry|FuzzReply|FuzzMessage)"},
 	{"lock", "^(TestMemory|TestSixMethods|TestFile|TestMutex|TestTrace)"},
 }
 

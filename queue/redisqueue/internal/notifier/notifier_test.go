@@ -73,7 +73,7 @@ func TestWake(t *testing.T) {
 // A token may have two entries, when its request was executed twice. A message opens
 // the waiter of its own entry alone, whether it comes before the entry is known or
 // after (K01, K02).
-func TestK01MessageOfAnotherEntry(t *testing.T) {
+func TestMessageOfAnotherEntry(t *testing.T) {
 	for _, early := range []bool{true, false} {
 		for _, own := range []bool{true, false} {
 			n := up()
@@ -130,7 +130,7 @@ func FuzzMessage(f *testing.F) {
 
 // Two processes that were resumed from one snapshot have the same notifier; their
 // tokens differ all the same.
-func TestK14TokensAreDrawn(t *testing.T) {
+func TestTokensAreDrawn(t *testing.T) {
 	n := up()
 	twin := up()
 	twin.id = n.id
@@ -155,7 +155,7 @@ func TestSubscriptionEndsBeforeWatch(t *testing.T) {
 
 // When the subscription changes, those near the head of each line look, and no
 // others: all of them at once would be as many requests.
-func TestK15OnlyThoseNearTheHeadLook(t *testing.T) {
+func TestOnlyThoseNearTheHeadLook(t *testing.T) {
 	n := up()
 	var long, short []Ticket
 	for i := range int64(1000) {
@@ -189,7 +189,7 @@ func TestK15OnlyThoseNearTheHeadLook(t *testing.T) {
 }
 
 // Many lines are not looked at all at once.
-func TestK15LooksAreSpread(t *testing.T) {
+func TestLooksAreSpread(t *testing.T) {
 	n := up()
 	var tickets []Ticket
 	for i := range 200 {
@@ -216,7 +216,7 @@ func TestK15LooksAreSpread(t *testing.T) {
 
 // A waiter relies on being woken only while the subscription is up (K16), and not
 // after one was not told.
-func TestK16Reliable(t *testing.T) {
+func TestReliable(t *testing.T) {
 	n := up()
 	waiting, next := join(n, "line", 1), join(n, "line", 2)
 	reliable := func(want bool, when string) {

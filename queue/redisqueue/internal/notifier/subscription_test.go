@@ -24,7 +24,7 @@ func (unreachable) Ping(ctx context.Context) *redis.StatusCmd {
 }
 
 // A client that panics does not end the process (K12).
-func TestK12ClientThatPanics(t *testing.T) {
+func TestClientThatPanics(t *testing.T) {
 	s := newSubscription(New(unreachable{}, tokenOf))
 	defer s.cancel()
 	if err := s.listen(); err == nil {
@@ -54,7 +54,7 @@ func TestSubscriptionOfClosedClient(t *testing.T) {
 
 // Every waiter is woken when the client is closed, however far from the head: it
 // will find out by looking (K13).
-func TestK13ClosedClientWakesAll(t *testing.T) {
+func TestClosedClientWakesAll(t *testing.T) {
 	client := redis.NewClient(&redis.Options{Addr: redistest.Addr(t)})
 	n := New(client, tokenOf)
 	var wakes []<-chan queue.Wake
