@@ -3,41 +3,44 @@
 // Process A takes the lock, reads a balance, makes sure that the lock is still
 // its own, and is suspended (SIGSTOP) just before it writes: as happens to a
 // virtual machine that is moved, a laptop that is closed, a process that swaps.
-// Its lease runs out, and B gets the lock, as it must: nobody can know whether A
-// ever comes back. B deposits 50. Then A wakes up (SIGCONT) and writes what it
+// Its lease runs out, and B gets the lock, as it must: it cannot be known whether
+// A ever comes back. B deposits 50. Then A wakes up (SIGCONT) and writes what it
 // had calculated long ago. No lock in the world can prevent that; a storage that
 // refuses a token lower than the highest it has seen can.
 //
 //	go run ./examples/fencing                          # a queue in a directory
 //	go run ./examples/fencing -redis localhost:6379    # a queue in Redis
 //
+// In a directory a suspended process keeps its place for as long as it lives,
+// unless the queue was told otherwise (filequeue.WithStaleTimeout): -stale is that
+// time here, as -lease is on Redis.
+//
 // Both are done to two storages at once, one that checks tokens and one that
-// does not. The exit code is 0 if it went as told here. It needs a system where
-// processes can be suspended.
+// does not. It needs a system where processes can be suspended.
+//
+// Exit codes:
+//
+//	0  it went as told here
+//	1  it did not, or could not be finished, or was interrupted
+//	2  the arguments make no sense
 package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/rpc"
 	"os"
 	"os/exec"
-	"os/signal"
-	"path/filepath"
 	"sync"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
+	"github.com/fifolock/fifolock/examples/internal/cli"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
-	"github.com/fifolock/fifolock/queue/filequeue"
-	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 const (
@@ -53,40 +56,34 @@ func main() {
 	if isWorker() {
 		if err := work(); err != nil {
 			fmt.Fprintln(os.Stderr, "fencing: worker:", err)
-			os.Exit(1)
+			os.Exit(cli.ExitFailed)
 		}
 		return
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := fencing(ctx, os.Args[1:], os.Stdout)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "fencing:", err)
-		os.Exit(1)
-	}
+	cli.Main("fencing", fencing)
 }
 
-// place is where the queue is.
-type place struct {
-	directory, redis, name string
-	lease                  time.Duration
+func parse(args []string) (cli.Place, error) {
+	var p cli.Place
+	flags := cli.NewFlags("fencing", "[flags]")
+	flags.Place(&p, false)
+	flags.Lease(&p, 2*time.Second)
+	flags.Duration(&p.Stale, "stale", 2*time.Second, "in a directory: the `time` that an owner may be silent before it loses its place")
+	flags.Check(func() error {
+		if p.Redis != "" && flags.Given("stale") {
+			return errors.New("-stale is for a directory: give -lease with -redis")
+		}
+		return nil
+	})
+	return p, flags.Parse(args)
 }
 
-func parse(args []string) (place, error) {
-	var p place
-	flags := flag.NewFlagSet("fencing", flag.ContinueOnError)
-	flags.StringVar(&p.redis, "redis", "", "keep the queue in the Redis server at this `host:port`")
-	flags.DurationVar(&p.lease, "lease", 2*time.Second, "how long a process may be silent before it loses its place")
-	if err := flags.Parse(args); err != nil {
-		return p, err
+// silence is how long an owner may be silent before it loses its place.
+func silence(p cli.Place) time.Duration {
+	if p.Redis != "" {
+		return p.Lease
 	}
-	if flags.NArg() > 0 {
-		return p, fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	}
-	if p.lease < 100*time.Millisecond || p.lease > time.Minute {
-		return p, errors.New("-lease must be from 100ms to 1m")
-	}
-	return p, nil
+	return p.Stale
 }
 
 // fencing is the demonstration. It returns an error if it did not go as it
@@ -96,15 +93,16 @@ func fencing(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience+10*p.lease)
+	ctx, cancel := context.WithTimeout(ctx, patience+10*silence(p))
 	defer cancel()
-	temporary, err := os.MkdirTemp("", "fifolock-fencing-")
+	_, remove, err := p.Own("fencing")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(temporary)
-	p.directory, p.name = filepath.Join(temporary, "queue"), filepath.Base(temporary)
-
+	defer remove()
+	if err := p.Reach(ctx); err != nil {
+		return err
+	}
 	b := newBank(out)
 	if err := b.play(ctx, p); err != nil {
 		return err
@@ -113,9 +111,9 @@ func fencing(ctx context.Context, args []string, out io.Writer) error {
 }
 
 // play is the schedule.
-func (b *bank) play(ctx context.Context, p place) error {
-	b.tell("the balance is %d; A is about to deposit %d, and B %d. The lease is %v.", atFirst, depositA, depositB, p.lease)
-	a, err := b.start(p, "A", depositA, true)
+func (b *bank) play(ctx context.Context, p cli.Place) error {
+	b.tell("the balance is %d; A is about to deposit %d, and B %d. The lease is %v.", atFirst, depositA, depositB, silence(p))
+	a, err := b.start(order{"A", depositA, true, p})
 	if err != nil {
 		return err
 	}
@@ -128,7 +126,7 @@ func (b *bank) play(ctx context.Context, p place) error {
 	}
 	b.tell("** A is SUSPENDED, between its last look at the lock and its write **")
 
-	other, err := b.start(p, "B", depositB, false)
+	other, err := b.start(order{"B", depositB, false, p})
 	if err != nil {
 		return err
 	}
@@ -180,7 +178,7 @@ type bank struct {
 
 // entry is one attempt to write.
 type entry struct {
-	who     string
+	name    string // of the worker
 	write   Write
 	refused [storages]bool
 }
@@ -218,12 +216,12 @@ type worker struct {
 type Teller struct {
 	bank   *bank
 	worker *worker
-	who    string
+	name   string // of the worker
 }
 
 // Tell prints what the worker says.
 func (t *Teller) Tell(text string, _ *bool) error {
-	t.bank.tell("%s  %s", t.who, text)
+	t.bank.tell("%s  %s", t.name, text)
 	return nil
 }
 
@@ -261,22 +259,28 @@ func (t *Teller) Write(w Write, refused *[storages]bool) error {
 			refused[i] = true
 		}
 	}
-	t.bank.journal = append(t.bank.journal, entry{t.who, w, *refused})
+	t.bank.journal = append(t.bank.journal, entry{t.name, w, *refused})
 	return nil
 }
 
-const (
-	amountVariable    = "FIFOLOCK_FENCING_AMOUNT"
-	pauseVariable     = "FIFOLOCK_FENCING_PAUSE"
-	directoryVariable = "FIFOLOCK_FENCING_DIRECTORY"
-	redisVariable     = "FIFOLOCK_FENCING_REDIS"
-	nameVariable      = "FIFOLOCK_FENCING_NAME"
-	leaseVariable     = "FIFOLOCK_FENCING_LEASE"
-)
+// orderVariable makes this program a worker; its value is an order.
+const orderVariable = "FIFOLOCK_FENCING_ORDER"
+
+// order is what the parent tells a worker to do.
+type order struct {
+	Name   string // of the worker
+	Amount int    // to deposit
+	Pause  bool   // before it writes
+	Place  cli.Place
+}
 
 // start starts a worker and answers it.
-func (b *bank) start(p place, who string, amount int, pause bool) (*worker, error) {
+func (b *bank) start(o order) (*worker, error) {
 	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(o)
 	if err != nil {
 		return nil, err
 	}
@@ -286,9 +290,7 @@ func (b *bank) start(p place, who string, amount int, pause bool) (*worker, erro
 		goOn:    make(chan struct{}),
 		ended:   make(chan struct{}),
 	}
-	w.command.Env = append(os.Environ(), fmt.Sprintf("%s=%d", amountVariable, amount),
-		fmt.Sprintf("%s=%t", pauseVariable, pause), directoryVariable+"="+p.directory,
-		redisVariable+"="+p.redis, nameVariable+"="+p.name, leaseVariable+"="+p.lease.String())
+	w.command.Env = append(os.Environ(), orderVariable+"="+string(text))
 	w.command.Stderr = os.Stderr
 	requests, err := w.command.StdoutPipe()
 	if err != nil {
@@ -299,7 +301,7 @@ func (b *bank) start(p place, who string, amount int, pause bool) (*worker, erro
 		return nil, err
 	}
 	server := rpc.NewServer()
-	if err := server.Register(&Teller{b, w, who}); err != nil {
+	if err := server.Register(&Teller{b, w, o.Name}); err != nil {
 		return nil, err
 	}
 	if err := w.command.Start(); err != nil {
@@ -308,7 +310,7 @@ func (b *bank) start(p place, who string, amount int, pause bool) (*worker, erro
 	go func() {
 		server.ServeConn(duplex{requests, answers})
 		if err := w.command.Wait(); err != nil {
-			w.err = fmt.Errorf("process %s: %w", who, err)
+			w.err = fmt.Errorf("process %s: %w", o.Name, err)
 		}
 		close(w.ended)
 	}()
@@ -353,22 +355,21 @@ type duplex struct {
 	io.WriteCloser
 }
 
-func isWorker() bool { return os.Getenv(amountVariable) != "" }
+func isWorker() bool { return os.Getenv(orderVariable) != "" }
 
 // work is what a worker process does: a deposit into both storages, and again
 // into those that have refused it.
 func work() error {
-	var c client
-	if _, err := fmt.Sscan(os.Getenv(amountVariable), &c.amount); err != nil {
+	var o order
+	if err := json.Unmarshal([]byte(os.Getenv(orderVariable)), &o); err != nil {
 		return err
 	}
-	c.pause = os.Getenv(pauseVariable) == "true"
-	lease, err := time.ParseDuration(os.Getenv(leaseVariable))
+	q, closeQueue, err := o.Place.Open()
 	if err != nil {
 		return err
 	}
-	q, closeQueue := openQueue(lease)
 	defer closeQueue()
+	c := &client{amount: o.Amount, pause: o.Pause}
 	c.mutex = lock.New(q, lock.WithTrace(&lock.Trace{Registered: c.registered}))
 	c.bank = rpc.NewClient(duplex{os.Stdin, os.Stdout})
 	defer c.bank.Close()
@@ -378,14 +379,6 @@ func work() error {
 		}
 	}
 	return nil
-}
-
-func openQueue(lease time.Duration) (q queue.TicketQueue, closeQueue func()) {
-	if os.Getenv(redisVariable) == "" {
-		return filequeue.New(os.Getenv(directoryVariable), filequeue.WithStaleTimeout(lease)), func() {}
-	}
-	r := redis.NewClient(&redis.Options{Addr: os.Getenv(redisVariable)})
-	return redisqueue.New(r, os.Getenv(nameVariable), redisqueue.WithLease(lease)), func() { r.Close() }
 }
 
 // client is a worker, seen from itself.
@@ -457,7 +450,7 @@ func (c *client) registered(t queue.Ticket) {
 }
 
 func (c *client) tell(format string, args ...any) {
-	// If nobody listens any more, the next call that matters will fail.
+	// If the parent is gone, the next call that matters will fail.
 	c.bank.Call("Teller.Tell", fmt.Sprintf(format, args...), nil)
 }
 
@@ -472,7 +465,7 @@ func (b *bank) report() error {
 	fmt.Fprintf(table, "\t%s\t%s\n", titles[unchecked], titles[checked])
 	fmt.Fprintf(table, "at first\t%d\t%d\n", atFirst, atFirst)
 	for _, e := range b.journal {
-		fmt.Fprintf(table, "%s writes with token %d\t%s\t%s\n", e.who, e.write.Token, e.outcome(unchecked), e.outcome(checked))
+		fmt.Fprintf(table, "%s writes with token %d\t%s\t%s\n", e.name, e.write.Token, e.outcome(unchecked), e.outcome(checked))
 	}
 	const right = atFirst + depositA + depositB
 	fmt.Fprintf(table, "in the end\t%d\t%d\n", b.storages[unchecked].balance, b.storages[checked].balance)

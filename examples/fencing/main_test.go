@@ -3,57 +3,25 @@
 package main
 
 import (
-	"bufio"
-	"io"
 	"os"
-	"os/exec"
 	"regexp"
-	"strings"
 	"testing"
 
+	"github.com/fifolock/fifolock/examples/internal/cli"
+	"github.com/fifolock/fifolock/examples/internal/programtest"
 	"github.com/fifolock/fifolock/internal/redistest"
 )
 
-// The test binary is the program, too.
-const programVariable = "FIFOLOCK_TEST_PROGRAM"
-
-func TestMain(m *testing.M) {
-	if isWorker() || os.Getenv(programVariable) != "" {
-		main()
-		os.Exit(0)
-	}
-	os.Exit(redistest.Main(m))
-}
-
-// command is the program, with a directory for its temporary files.
-func command(t *testing.T, args ...string) (c *exec.Cmd, temporary string) {
-	temporary = t.TempDir()
-	c = exec.Command(os.Args[0], args...)
-	c.Env = append(os.Environ(), programVariable+"=1", "TMPDIR="+temporary)
-	return c, temporary
-}
-
-func wantEmpty(t *testing.T, directory string) {
-	t.Helper()
-	entries, err := os.ReadDir(directory)
-	if err != nil || len(entries) > 0 {
-		t.Errorf("left behind: %v, %v", entries, err)
-	}
-}
+func TestMain(m *testing.M) { programtest.Main(m, main, redistest.Main) }
 
 func TestFencing(t *testing.T) {
 	for name, flags := range map[string][]string{
-		"file":  {"-lease", "1s"},
+		"file":  {"-stale", "1s"},
 		"redis": {"-lease", "1s", "-redis", redistest.Addr(t)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, temporary := command(t, flags...)
-			out, err := c.CombinedOutput()
-			if err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			wantEmpty(t, temporary)
+			out := programtest.Run(t, flags...)
 			// The order matters: the story, then the table.
 			story := regexp.MustCompile(`(?s)A is SUSPENDED.*B  has the lock.*A WAKES UP.*A  has written 110 into the unchecked` +
 				`.*A  is REFUSED by the checked.*was lost before it was unlocked` +
@@ -61,54 +29,31 @@ func TestFencing(t *testing.T) {
 				`A writes with token \d+ +110 +refused\n` +
 				`A writes with token \d+ +160\n` +
 				`in the end +110 +160\n.*WRONG: 50 lost +RIGHT`)
-			if !story.Match(out) {
+			if !story.MatchString(out) {
 				t.Errorf("that is another story:\n%s", out)
 			}
 		})
 	}
 }
 
-// TestInterrupted: nobody stays suspended for ever.
+// TestInterrupted: no process stays suspended for ever.
 func TestInterrupted(t *testing.T) {
-	c, temporary := command(t, "-lease", "1m")
-	stdout, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stderr, err := c.StderrPipe() // the workers have it, too
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(stdout)
-	for lines.Scan() && !strings.Contains(lines.Text(), "B  waits for the lock") {
-	}
-	c.Process.Signal(os.Interrupt)
-	io.Copy(io.Discard, stdout)
-	said, _ := io.ReadAll(stderr) // ends when all of them have ended
-	c.Wait()
-	if c.ProcessState.ExitCode() != 1 || !strings.Contains(string(said), "not finished: context canceled") {
-		t.Errorf("%v, and said %s", c.ProcessState, said)
-	}
-	wantEmpty(t, temporary)
+	p := programtest.Start(t, "-stale", "1m")
+	p.Stdout.Want(t, "B  waits for the lock")
+	p.Process.Signal(os.Interrupt)
+	p.WantExit(cli.ExitFailed, "fencing: interrupted\n") // when all of them have ended: they have its stderr
 }
 
-func TestErrors(t *testing.T) {
-	for words, args := range map[string][]string{
-		"-lease must be":     {"-lease", "1ms"},
-		"unexpected":         {"surplus"},
-		"-surplus":           {"-surplus"},
-		"connection refused": {"-redis", "127.0.0.1:1"},
-	} {
-		c, temporary := command(t, args...)
-		out, _ := c.CombinedOutput()
-		if c.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), words) {
-			t.Errorf("fencing %v: %v, want exit code 1 and %q:\n%s", args, c.ProcessState, words, out)
-		}
-		wantEmpty(t, temporary)
-	}
+func TestRefused(t *testing.T) {
+	programtest.WantRefused(t, cli.ExitUsage,
+		programtest.Refusal{Words: "above 0", Args: []string{"-stale", "-1s"}},
+		programtest.Refusal{Words: "-lease is for -redis", Args: []string{"-lease", "1s"}},
+		programtest.Refusal{Words: "-stale is for a directory", Args: []string{"-redis", "x:1", "-stale", "1s"}},
+		programtest.Refusal{Words: "surplus", Args: []string{"surplus"}},
+	)
+	programtest.WantRefused(t, cli.ExitFailed,
+		programtest.Refusal{Words: "connection refused", Args: []string{"-redis", "127.0.0.1:1"}},
+	)
 }
 
 func TestAdmit(t *testing.T) {

@@ -1,62 +1,50 @@
 // Timeline draws what a fair lock does: several processes take it again and
 // again, write down when they came, when they got it and when they gave it back,
-// and an SVG shows who waited and who held it.
+// and an SVG shows which of them waited and which held it.
 //
 //	go run ./examples/timeline                         # writes timeline.svg
 //	go run ./examples/timeline -unfair                 # beside a lock that polls, for comparison
 //	go run ./examples/timeline -redis localhost:6379   # a queue in Redis
 //	go run ./examples/timeline -procs 8 -rounds 6 -out picture.svg
 //
-// The other lock is a plain flock on a file that everyone tries again every
-// 10 ms, as most locks do: luck decides who is next.
+// The other lock is a plain flock on a file that every process tries again every
+// 10 ms, as most locks do: luck decides which is next.
 //
 // The picture is readable in light and in dark; a browser tells more about a bar
-// that is pointed at. The exit code is 1 if two were seen to hold the fair lock
-// at a time, or one to overtake another. When it is interrupted, places in line
-// are left in Redis, under a name that nobody else uses; they lapse within a
-// minute.
+// that is pointed at.
+//
+// Exit codes:
+//
+//	0  the picture is written, and shows a fair lock
+//	1  two held the fair lock at a time, or one overtook another; or the picture
+//	   cannot be written, or it was interrupted
+//	2  the arguments make no sense
 //
 // The files: main.go is the parent, worker.go the program that uses the lock,
 // picture.go draws.
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"syscall"
 	"time"
+
+	"github.com/fifolock/fifolock/examples/internal/cli"
+	"github.com/fifolock/fifolock/examples/internal/crew"
 )
 
 func main() {
-	if isWorker() {
-		if err := work(); err != nil {
-			fmt.Fprintln(os.Stderr, "timeline: worker:", err)
-			os.Exit(1)
-		}
-		return
+	if crew.IsWorker() {
+		crew.Work(work)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := timeline(ctx, os.Args[1:], os.Stdout)
-	if ctx.Err() != nil {
-		err = errors.New("interrupted")
-	}
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "timeline:", err)
-		os.Exit(1)
-	}
+	cli.Main("timeline", timeline)
 }
 
 // settings are what the arguments say.
@@ -64,30 +52,21 @@ type settings struct {
 	procs, rounds int
 	hold          time.Duration
 	unfair        bool
-	redis, out    string
+	out           string
+	place         cli.Place
 }
 
 func parse(args []string) (settings, error) {
 	var s settings
-	flags := flag.NewFlagSet("timeline", flag.ContinueOnError)
-	flags.IntVar(&s.procs, "procs", 5, "how many `processes` to start")
-	flags.IntVar(&s.rounds, "rounds", 5, "how many times each of them takes the lock")
-	flags.DurationVar(&s.hold, "hold", 40*time.Millisecond, "how long it is held at most")
+	flags := cli.NewFlags("timeline", "[flags]")
+	flags.Int(&s.procs, "procs", 5, 1, 100, "how many `processes` to start")
+	flags.Int(&s.rounds, "rounds", 5, 1, 1000, "how many `times` each of them takes the lock")
+	flags.Duration(&s.hold, "hold", 40*time.Millisecond, "the `time` that it is held at most")
 	flags.BoolVar(&s.unfair, "unfair", false, "do the same with a lock that polls")
-	flags.StringVar(&s.redis, "redis", "", "keep the queue in the Redis server at this `host:port`")
 	flags.StringVar(&s.out, "out", "timeline.svg", "write the picture to this `file`")
-	if err := flags.Parse(args); err != nil {
-		return s, err
-	}
-	switch {
-	case flags.NArg() > 0:
-		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case s.procs < 1 || s.procs > 100 || s.rounds < 1 || s.rounds > 1000:
-		return s, errors.New("-procs must be from 1 to 100, and -rounds from 1 to 1000")
-	case s.hold <= 0:
-		return s, errors.New("-hold must be above 0")
-	}
-	return s, nil
+	flags.Place(&s.place, false)
+	flags.Lease(&s.place, 30*time.Second)
+	return s, flags.Parse(args)
 }
 
 func timeline(ctx context.Context, args []string, out io.Writer) error {
@@ -95,29 +74,83 @@ func timeline(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fair, err := record(ctx, s, fairLock)
+	picture, err := create(s.out)
 	if err != nil {
 		return err
 	}
-	runs := []run{fair}
-	if s.unfair {
-		other, err := record(ctx, s, pollingLock)
-		if err != nil {
-			return err
-		}
-		runs = append(runs, other)
+	defer picture.discard()
+	runs, err := s.record(ctx)
+	if err != nil {
+		return err
 	}
 	for _, r := range runs {
 		fmt.Fprintf(out, "%s: %s\n", r.title, r.summary())
 	}
-	if err := os.WriteFile(s.out, draw(runs), 0o666); err != nil {
+	if err := picture.write(draw(runs)); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "The picture is in %s.\n", s.out)
-	if fair.overlaps() > 0 || len(fair.overtaken()) > 0 {
+	if fair := runs[0]; fair.overlaps() > 0 || len(fair.overtaken()) > 0 {
 		return errors.New("the fair lock was not: this must not be")
 	}
 	return nil
+}
+
+// output is the file of the picture. It is opened before anything begins, so that
+// one that cannot be written is known at once; what is in it stays until then.
+type output struct {
+	file  *os.File
+	isNew bool // it was not there before, and goes again if it is not written
+}
+
+func create(name string) (*output, error) {
+	_, err := os.Lstat(name)
+	isNew := errors.Is(err, fs.ErrNotExist)
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	return &output{file, isNew}, nil
+}
+
+// write writes the picture in place of what was there.
+func (o *output) write(picture []byte) error {
+	o.isNew = false
+	if info, err := o.file.Stat(); err == nil && info.Mode().IsRegular() {
+		if err := o.file.Truncate(0); err != nil {
+			return err
+		}
+	}
+	_, err := o.file.Write(picture)
+	return err
+}
+
+func (o *output) discard() {
+	o.file.Close()
+	if o.isNew {
+		os.Remove(o.file.Name())
+	}
+}
+
+// record lets the processes use the fair lock, and the other one if that is asked
+// for.
+func (s settings) record(ctx context.Context) ([]run, error) {
+	directory, remove, err := s.place.Own("timeline")
+	if err != nil {
+		return nil, err
+	}
+	defer remove()
+	if err := s.place.Reach(ctx); err != nil {
+		return nil, err
+	}
+	o := order{Rounds: s.rounds, Hold: s.hold, Place: s.place}
+	fair, err := record(ctx, s.procs, o)
+	if err != nil || !s.unfair {
+		return []run{fair}, err
+	}
+	o.Polled = filepath.Join(directory, "lock")
+	other, err := record(ctx, s.procs, o)
+	return []run{fair, other}, err
 }
 
 // run is what was seen of one lock.
@@ -140,8 +173,8 @@ type turn struct {
 
 func (t turn) waited() time.Duration { return t.Acquired.Sub(t.Called) }
 
-// overlaps is how often the lock was given to one before another had begun to
-// release it.
+// overlaps is how often the lock was given to one process before another had begun
+// to release it.
 func (r run) overlaps() (n int) {
 	for i := range r.turns[1:] {
 		if r.turns[i+1].Acquired.Before(r.turns[i].Released) {
@@ -151,8 +184,8 @@ func (r run) overlaps() (n int) {
 	return n
 }
 
-// overtaken are the turns that came later than they should: somebody was served
-// before them who had called Lock when they were in line already.
+// overtaken are the turns that came later than they should: another was served
+// before them that had called Lock when they were in line already.
 func (r run) overtaken() map[turn]bool {
 	late := map[turn]bool{}
 	for i, t := range r.turns {
@@ -171,104 +204,41 @@ func (r run) summary() string {
 		len(r.turns), len(r.overtaken()), longest.waited().Milliseconds())
 }
 
-// record lets the processes use a lock, and collects what they have seen.
-func record(ctx context.Context, s settings, kind string) (run, error) {
-	temporary, err := os.MkdirTemp("", "fifolock-timeline-")
+// record lets the processes use a lock, and collects what they have seen. None
+// begins before all can.
+func record(ctx context.Context, procs int, o order) (run, error) {
+	orders := make([]order, procs)
+	for i := range orders {
+		o.Process = i + 1
+		orders[i] = o
+	}
+	workers, err := crew.Start[message](orders)
 	if err != nil {
 		return run{}, err
 	}
-	defer os.RemoveAll(temporary)
-	o := order{Rounds: s.rounds, Hold: s.hold, Kind: kind, Path: filepath.Join(temporary, "lock"), Redis: s.redis}
-
-	var workers []*worker
-	defer func() {
-		for _, w := range workers {
-			w.end()
+	defer workers.Stop()
+	r := run{title: o.title(), procs: procs}
+	ready := 0
+	for {
+		select {
+		case <-ctx.Done():
+			return run{}, ctx.Err()
+		case h, ok := <-workers.Heard:
+			switch {
+			case !ok:
+				slices.SortFunc(r.turns, func(a, b turn) int { return a.Acquired.Compare(b.Acquired) })
+				return r, nil
+			case h.Err != nil:
+				return run{}, h.Err
+			case h.Ended:
+			case h.Message.Turns != nil:
+				r.turns = append(r.turns, h.Message.Turns...)
+			default:
+				if ready++; ready == procs {
+					r.began = time.Now()
+					workers.Go()
+				}
+			}
 		}
-	}()
-	for i := range s.procs {
-		o.Process = i + 1
-		w, err := start(ctx, o)
-		if err != nil {
-			return run{}, err
-		}
-		workers = append(workers, w)
 	}
-	// Nobody begins before everybody can.
-	for _, w := range workers {
-		if err := w.waitUntilReady(); err != nil {
-			return run{}, err
-		}
-	}
-	r := run{title: titles[kind], procs: s.procs, began: time.Now()}
-	for _, w := range workers {
-		fmt.Fprintln(w.stdin)
-	}
-	for _, w := range workers {
-		turns, err := w.turns(s.rounds)
-		if err != nil {
-			return run{}, err
-		}
-		r.turns = append(r.turns, turns...)
-	}
-	slices.SortFunc(r.turns, func(a, b turn) int { return a.Acquired.Compare(b.Acquired) })
-	return r, nil
-}
-
-// worker is a process, seen from its parent.
-type worker struct {
-	number  int
-	command *exec.Cmd
-	stdin   io.WriteCloser
-	stdout  *bufio.Reader
-}
-
-func start(ctx context.Context, o order) (*worker, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	text, err := json.Marshal(o)
-	if err != nil {
-		return nil, err
-	}
-	w := &worker{number: o.Process, command: exec.CommandContext(ctx, self)}
-	w.command.Env = append(os.Environ(), workerVariable+"="+string(text))
-	w.command.Stderr = os.Stderr
-	stdout, err := w.command.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	w.stdout = bufio.NewReader(stdout)
-	if w.stdin, err = w.command.StdinPipe(); err != nil {
-		return nil, err
-	}
-	if err := w.command.Start(); err != nil {
-		return nil, fmt.Errorf("starting process %d: %w", o.Process, err)
-	}
-	return w, nil
-}
-
-func (w *worker) waitUntilReady() error {
-	if _, err := w.stdout.ReadString('\n'); err != nil {
-		return fmt.Errorf("process %d did not begin: %w", w.number, err)
-	}
-	return nil
-}
-
-// turns reads what the worker has seen, which it tells in the end.
-func (w *worker) turns(rounds int) (turns []turn, err error) {
-	if err := json.NewDecoder(w.stdout).Decode(&turns); err != nil {
-		return nil, fmt.Errorf("process %d did not finish: %w", w.number, err)
-	}
-	if len(turns) != rounds {
-		return nil, errors.New("process " + strconv.Itoa(w.number) + " has not held the lock as often as it should")
-	}
-	return turns, nil
-}
-
-// end returns when the process has ended, which it does when its stdin does.
-func (w *worker) end() {
-	w.stdin.Close()
-	w.command.Wait()
 }

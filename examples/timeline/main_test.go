@@ -1,11 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/xml"
 	"errors"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -14,35 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fifolock/fifolock/examples/internal/cli"
+	"github.com/fifolock/fifolock/examples/internal/programtest"
 	"github.com/fifolock/fifolock/internal/redistest"
 )
 
-// The test binary is the program, too.
-const programVariable = "FIFOLOCK_TEST_PROGRAM"
-
-func TestMain(m *testing.M) {
-	if isWorker() || os.Getenv(programVariable) != "" {
-		main()
-		os.Exit(0)
-	}
-	os.Exit(redistest.Main(m))
-}
-
-// command is the program, with a directory for its temporary files.
-func command(t *testing.T, args ...string) (c *exec.Cmd, temporary string) {
-	temporary = t.TempDir()
-	c = exec.Command(os.Args[0], args...)
-	c.Env = append(os.Environ(), programVariable+"=1", "TMPDIR="+temporary, "TMP="+temporary)
-	return c, temporary
-}
-
-func wantEmpty(t *testing.T, directory string) {
-	t.Helper()
-	entries, err := os.ReadDir(directory)
-	if err != nil || len(entries) > 0 {
-		t.Errorf("left behind: %v, %v", entries, err)
-	}
-}
+func TestMain(m *testing.M) { programtest.Main(m, main, redistest.Main) }
 
 // bar is a rect of the picture.
 type bar struct {
@@ -92,13 +69,8 @@ func TestFair(t *testing.T) {
 	for name, flags := range map[string][]string{"file": nil, "redis": {"-redis", redistest.Addr(t)}} {
 		t.Run(name, func(t *testing.T) {
 			picture := filepath.Join(t.TempDir(), "picture.svg")
-			c, temporary := command(t, append(flags, "-procs", "3", "-rounds", "4", "-hold", "10ms", "-out", picture)...)
-			out, err := c.CombinedOutput()
-			if err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			wantEmpty(t, temporary)
-			if want := "held 12 times, 0 overtaken"; !strings.Contains(string(out), want) {
+			out := programtest.Run(t, append(flags, "-procs", "3", "-rounds", "4", "-hold", "10ms", "-out", picture)...)
+			if want := "held 12 times, 0 overtaken"; !strings.Contains(out, want) {
 				t.Errorf("it does not say %q:\n%s", want, out)
 			}
 			var holds []bar
@@ -130,17 +102,15 @@ func TestFair(t *testing.T) {
 
 func TestUnfair(t *testing.T) {
 	picture := filepath.Join(t.TempDir(), "picture.svg")
-	c, temporary := command(t, "-procs", "3", "-rounds", "3", "-hold", "10ms", "-unfair", "-out", picture)
-	out, err := c.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := os.WriteFile(picture, bytes.Repeat([]byte("longer than a picture\n"), 10000), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	wantEmpty(t, temporary)
+	out := programtest.Run(t, "-procs", "3", "-rounds", "3", "-hold", "10ms", "-unfair", "-out", picture)
 	if n := len(bars(t, picture)); n != 2*2*9 {
 		t.Errorf("%d bars, want 36", n)
 	}
-	for _, title := range titles {
-		if !strings.Contains(string(out), title+": held 9 times") {
+	for _, title := range []string{order{}.title(), order{Polled: "x"}.title()} {
+		if !strings.Contains(out, title+": held 9 times") {
 			t.Errorf("it does not tell of %q:\n%s", title, out)
 		}
 	}
@@ -151,48 +121,43 @@ func TestInterrupted(t *testing.T) {
 		t.Skip("there are no signals here")
 	}
 	picture := filepath.Join(t.TempDir(), "picture.svg")
-	c, temporary := command(t, "-hold", "1h", "-out", picture)
-	stderr, err := c.StderrPipe() // the workers have it, too
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	for { // until it has begun
-		if entries, err := os.ReadDir(temporary); len(entries) > 0 || err != nil {
-			break
+	name := redistest.Name(t)
+	p := programtest.Start(t, "-hold", "100ms", "-rounds", "1000", "-procs", "2", "-out", picture, "-redis", redistest.Addr(t), "-name", name)
+	client := redistest.Client(t)
+	for began := time.Now(); len(redistest.Keys(t, client, name)) == 0; time.Sleep(time.Millisecond) {
+		if time.Since(began) > time.Minute {
+			t.Fatal("none is in line")
 		}
-		time.Sleep(time.Millisecond)
 	}
-	c.Process.Signal(os.Interrupt)
-	said, _ := io.ReadAll(stderr) // ends when all of them have ended
-	c.Wait()
-	if c.ProcessState.ExitCode() != 1 || !strings.Contains(string(said), "timeline: interrupted\n") {
-		t.Errorf("%v, and said %s", c.ProcessState, said)
-	}
-	wantEmpty(t, temporary)
+	p.Process.Signal(os.Interrupt)
+	p.WantExit(cli.ExitFailed, "timeline: interrupted\n")
 	if _, err := os.Stat(picture); err == nil {
 		t.Error("there is a picture")
 	}
+	if left := redistest.Keys(t, client, name); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
 }
 
-func TestErrors(t *testing.T) {
-	for words, args := range map[string][]string{
-		"-procs must be":   {"-procs", "0"},
-		"-rounds from":     {"-rounds", "0"},
-		"above 0":          {"-hold", "0"},
-		"unexpected":       {"surplus"},
-		"-surplus":         {"-surplus"},
-		"lock: lock redis": {"-redis", "127.0.0.1:1"},
-		"missing/p.svg":    {"-rounds", "1", "-hold", "1ms", "-out", filepath.Join(t.TempDir(), "missing", "p.svg")},
-	} {
-		c, temporary := command(t, args...)
-		out, _ := c.CombinedOutput()
-		if c.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), filepath.FromSlash(words)) {
-			t.Errorf("timeline %v: %v, want exit code 1 and %q:\n%s", args, c.ProcessState, words, out)
-		}
-		wantEmpty(t, temporary)
+func TestRefused(t *testing.T) {
+	programtest.WantRefused(t, cli.ExitUsage,
+		programtest.Refusal{Words: "from 1 to 100", Args: []string{"-procs", "0"}},
+		programtest.Refusal{Words: "from 1 to 1000", Args: []string{"-rounds", "0"}},
+		programtest.Refusal{Words: "above 0", Args: []string{"-hold", "0"}},
+		programtest.Refusal{Words: "-lease is for -redis", Args: []string{"-lease", "1s"}},
+		programtest.Refusal{Words: "surplus", Args: []string{"surplus"}},
+	)
+	there := filepath.Join(t.TempDir(), "there.svg")
+	missing := filepath.Join(t.TempDir(), "missing", "p.svg")
+	if err := os.WriteFile(there, []byte("the picture of before"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	programtest.WantRefused(t, cli.ExitFailed,
+		programtest.Refusal{Words: "127.0.0.1:1", Args: []string{"-redis", "127.0.0.1:1", "-out", there}},
+		programtest.Refusal{Words: missing, Args: []string{"-hold", "1h", "-out", missing}}, // before it begins
+	)
+	if text, err := os.ReadFile(there); err != nil || string(text) != "the picture of before" {
+		t.Errorf("without a run, the picture of before is %q, %v", text, err)
 	}
 }
 
@@ -204,7 +169,7 @@ func TestJudgement(t *testing.T) {
 	waits := turn{2, 1, at(3), at(4), at(30), at(40)}
 	later := turn{3, 1, at(5), at(6), at(11), at(20)}
 	tooEarly := turn{3, 1, at(5), at(6), at(9), at(20)}
-	abreast := turn{3, 1, at(3), at(6), at(11), at(20)} // not known who was first
+	abreast := turn{3, 1, at(3), at(6), at(11), at(20)} // it is not known which was first
 
 	if r := (run{turns: []turn{first, later, waits}}); r.overlaps() != 0 || len(r.overtaken()) != 1 || !r.overtaken()[waits] {
 		t.Errorf("%d overlaps, overtaken %v, want that one is overtaken", r.overlaps(), r.overtaken())

@@ -56,7 +56,7 @@ func draw(runs []run) []byte {
 	}
 	p := &picture{scale: plotWidth / longest.Seconds()}
 	p.printf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img">`, width, height, width, height)
-	p.printf(`<title>Who waited for the lock, and who held it</title>`)
+	p.printf(`<title>The processes that waited for the lock, and that held it</title>`)
 	p.printf(`<style>%s</style>`, style)
 	p.printf(`<rect class="paper" width="%d" height="%d"/>`, width, height)
 	for _, r := range runs {
@@ -182,7 +182,7 @@ func (p *picture) legend(overtaken bool) {
 		{"hold", "holds it; the number is the order"},
 	}
 	if overtaken {
-		entries = append(entries, struct{ class, text string }{"overtaken", "waits, and is overtaken by one who came later"})
+		entries = append(entries, struct{ class, text string }{"overtaken", "waits, and is overtaken by one that came later"})
 	}
 	x := float64(plotLeft)
 	for _, e := range entries {

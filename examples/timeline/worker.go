@@ -1,80 +1,56 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"fmt"
+	"errors"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/gofrs/flock"
-	"github.com/redis/go-redis/v9"
 
+	"github.com/fifolock/fifolock/examples/internal/cli"
+	"github.com/fifolock/fifolock/examples/internal/crew"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
-	"github.com/fifolock/fifolock/queue/filequeue"
-	"github.com/fifolock/fifolock/queue/redisqueue"
 )
-
-// workerVariable makes this program a worker; its value is an order.
-const workerVariable = "FIFOLOCK_TIMELINE_WORKER"
 
 // order is what the parent tells a worker to do.
 type order struct {
 	Process, Rounds int
 	Hold            time.Duration
-	Kind            string
-	Path            string
-	Redis           string
+	Place           cli.Place
+	Polled          string // the file of the other lock; empty for the fair one
 }
 
-const (
-	fairLock    = "fair"
-	pollingLock = "polling"
-)
+// message is what a worker tells its parent: that it is ready, and in the end what
+// it has seen.
+type message struct{ Turns []turn }
 
-var titles = map[string]string{
-	fairLock:    "fifolock: whoever came first is served first",
-	pollingLock: "a lock that is polled every 10 ms: luck decides",
+func (o order) title() string {
+	if o.Polled != "" {
+		return "a lock that is polled every 10 ms: luck decides"
+	}
+	return "fifolock: first come, first served"
 }
 
 const pollInterval = 10 * time.Millisecond
 
-func isWorker() bool { return os.Getenv(workerVariable) != "" }
-
-// work tells the parent that it is ready, waits for its word, takes the lock as
-// often as it should, and tells what it has seen.
-func work() error {
-	var o order
-	if err := json.Unmarshal([]byte(os.Getenv(workerVariable)), &o); err != nil {
+// work says that it is ready, waits for the word of the parent, and takes the lock
+// as often as it should.
+func work(ctx context.Context, o order, parent *crew.Parent[message]) error {
+	l, closeLocker, err := o.locker()
+	if err != nil {
 		return err
 	}
-	l, closeLocker := o.locker()
 	defer closeLocker()
-
-	stdin := bufio.NewReader(os.Stdin)
-	fmt.Println("ready")
-	if _, err := stdin.ReadByte(); err != nil {
+	if err := errors.Join(parent.Tell(message{}), parent.AwaitGo(ctx)); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() { // stdin ends with the parent
-		for {
-			if _, err := stdin.ReadByte(); err != nil {
-				cancel()
-				return
-			}
-		}
-	}()
 	turns, err := o.takeTurns(ctx, l)
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(os.Stdout).Encode(turns)
+	return parent.Tell(message{Turns: turns})
 }
 
 // locker is one of the two kinds of lock.
@@ -85,28 +61,23 @@ type locker interface {
 	unlock() error
 }
 
-func (o order) locker() (l locker, closeLocker func()) {
-	switch {
-	case o.Kind == pollingLock:
-		return polling{flock.New(o.Path)}, func() {}
-	case o.Redis == "":
-		return newFair(filequeue.New(o.Path)), func() {}
+func (o order) locker() (l locker, closeLocker func(), err error) {
+	if o.Polled != "" {
+		return polling{flock.New(o.Polled)}, func() {}, nil
 	}
-	client := redis.NewClient(&redis.Options{Addr: o.Redis})
-	name := filepath.Base(filepath.Dir(o.Path)) // nobody else's
-	return newFair(redisqueue.New(client, name)), func() { client.Close() }
+	q, closeQueue, err := o.Place.Open()
+	if err != nil {
+		return nil, nil, err
+	}
+	f := &fair{}
+	f.mutex = lock.New(q, lock.WithTrace(&lock.Trace{Registered: func(queue.Ticket) { f.inLine() }}))
+	return f, closeQueue, nil
 }
 
 // fair is a fifolock.
 type fair struct {
 	mutex  *lock.Mutex
 	inLine func()
-}
-
-func newFair(q queue.TicketQueue) *fair {
-	f := &fair{}
-	f.mutex = lock.New(q, lock.WithTrace(&lock.Trace{Registered: func(queue.Ticket) { f.inLine() }}))
-	return f
 }
 
 func (f *fair) lock(ctx context.Context, inLine func()) error {
@@ -140,24 +111,17 @@ func (o order) takeTurns(ctx context.Context, l locker) ([]turn, error) {
 	for i := range turns {
 		t := &turns[i]
 		t.Process, t.Round = o.Process, i+1
-		pause(ctx, upTo(2*o.Hold))
+		cli.Sleep(ctx, upTo(2*o.Hold)) // Lock says if ctx has ended
 		t.Called = time.Now()
 		if err := l.lock(ctx, func() { t.InLine = time.Now() }); err != nil {
 			return nil, err
 		}
 		t.Acquired = time.Now()
-		pause(ctx, o.Hold/2+upTo(o.Hold/2+1))
+		cli.Sleep(ctx, o.Hold/2+upTo(o.Hold/2+1))
 		t.Released = time.Now()
 		if err := l.unlock(); err != nil {
 			return nil, err
 		}
 	}
 	return turns, ctx.Err()
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
 }

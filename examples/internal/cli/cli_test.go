@@ -184,14 +184,10 @@ func TestDirectoryThatWasThere(t *testing.T) {
 
 func TestReach(t *testing.T) {
 	for addr, want := range map[string]bool{redistest.Addr(t): true, "127.0.0.1:1": false} {
-		q, closeQueue, err := (Place{Redis: addr, Name: redistest.Name(t)}).Open()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := Reach(t.Context(), q); (err == nil) != want {
+		p := Place{Redis: addr, Name: redistest.Name(t)}
+		if err := p.Reach(t.Context()); (err == nil) != want {
 			t.Errorf("%s: %v", addr, err)
 		}
-		closeQueue()
 	}
 }
 

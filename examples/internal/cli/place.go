@@ -156,8 +156,13 @@ func (p Place) client() (*redis.Client, error) {
 }
 
 // Reach reports what speaks against using the queue, before anything begins.
-func Reach(ctx context.Context, q queue.TicketQueue) error {
-	_, err := q.IsEmpty(ctx)
+func (p Place) Reach(ctx context.Context) error {
+	q, closeQueue, err := p.Open()
+	if err != nil {
+		return err
+	}
+	defer closeQueue()
+	_, err = q.IsEmpty(ctx)
 	return err
 }
 
