@@ -10,6 +10,7 @@ import (
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue"
 	"github.com/fifolock/fifolock/queue/memqueue"
+	"github.com/fifolock/fifolock/queue/queuetest"
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
@@ -19,15 +20,15 @@ func same(q queue.TicketQueue) func() queue.TicketQueue {
 }
 
 func TestMemory(t *testing.T) {
-	runSuite(t, func(*testing.T) func() queue.TicketQueue { return same(memqueue.New(0)) })
+	runSuite(t, func(*testing.T) func() queue.TicketQueue { return same(memqueue.New()) })
 }
 
 func TestMemoryWithLease(t *testing.T) {
-	runSuite(t, func(*testing.T) func() queue.TicketQueue { return same(memqueue.New(10 * time.Second)) })
+	runSuite(t, func(*testing.T) func() queue.TicketQueue { return same(leased(10 * time.Second)) })
 }
 
 func TestSixMethods(t *testing.T) {
-	runSuite(t, func(*testing.T) func() queue.TicketQueue { return same(memqueue.Six(memqueue.New(0))) })
+	runSuite(t, func(*testing.T) func() queue.TicketQueue { return same(queuetest.Bare(memqueue.New())) })
 }
 
 func TestFile(t *testing.T) {
@@ -50,7 +51,7 @@ func TestFileWithStaleTimeout(t *testing.T) {
 func TestFileWithSixMethods(t *testing.T) {
 	runSuite(t, func(t *testing.T) func() queue.TicketQueue {
 		dir := filepath.Join(t.TempDir(), "queue")
-		return func() queue.TicketQueue { return memqueue.Six(filequeue.New(dir)) }
+		return func() queue.TicketQueue { return queuetest.Bare(filequeue.New(dir)) }
 	})
 }
 
@@ -72,7 +73,10 @@ func TestRedisClients(t *testing.T) {
 func TestRedisWithSixMethods(t *testing.T) {
 	runSuite(t, func(t *testing.T) func() queue.TicketQueue {
 		client, name := redistest.Client(t), redistest.Name(t)
-		return func() queue.TicketQueue { return memqueue.Six(redisqueue.New(client, name)) }
+		return func() queue.TicketQueue {
+			q := redisqueue.New(client, name)
+			return refreshing{q, q}
+		}
 	})
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
-	"github.com/fifolock/fifolock/queue/memqueue"
 )
 
 // evictions returns an option whose hook tells whom it was called for.
@@ -40,7 +39,7 @@ func mustJoin(t *testing.T, q queue.TicketQueue) queue.Ticket {
 // Of two who wait behind a dead holder, one evicts it, and is told.
 func TestEvictedWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := memqueue.New(lease)
+		q := leased(lease)
 		dead := mustJoin(t, q)
 		tell, evicted := evictions()
 		done := make(chan error)
@@ -80,11 +79,11 @@ func TestEvictedOnArrival(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				q := memqueue.New(lease)
+				q := leased(lease)
 				dead := mustJoin(t, q)
 				time.Sleep(lease)
 				tell, evicted := evictions()
-				m := lock.New(memqueue.Six(q), tell)
+				m := lock.New(refreshing{q, q}, tell)
 				acquire(t, m)
 				mustHaveEvicted(t, evicted, dead)
 				mustUnlock(t, m)
@@ -96,7 +95,7 @@ func TestEvictedOnArrival(t *testing.T) {
 // The hook may call back into the Mutex, also into what it waits for.
 func TestEvictedMayUseTheMutex(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := memqueue.New(lease)
+		q := leased(lease)
 		mustJoin(t, q)
 		time.Sleep(lease)
 		var m *lock.Mutex
@@ -121,7 +120,7 @@ func TestEvictedByHeartbeatAndUnlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tell, evicted := evictions()
 		one := queue.Ticket{Number: 1, Member: "one"}
-		q := newFaulty(memqueue.New(lease))
+		q := newFaulty(leased(lease))
 		m := lock.New(q, tell)
 		mustLock(t, m)
 		q.failBefore(evicting("Refresh", one))

@@ -3,6 +3,7 @@ package lock_test
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/memqueue"
@@ -18,6 +19,14 @@ type faulty struct {
 	mu            sync.Mutex
 	before, after func(ctx context.Context, method string) error
 	calls         map[string]int
+}
+
+// leased is a queue in memory whose tickets have a lease, unless that is 0.
+func leased(lease time.Duration) *memqueue.Queue {
+	if lease == 0 {
+		return memqueue.New()
+	}
+	return memqueue.New(memqueue.WithLease(lease))
 }
 
 func newFaulty(q *memqueue.Queue) *faulty {
@@ -99,4 +108,15 @@ func (f *faulty) Refresh(ctx context.Context, t queue.Ticket) error {
 
 func (f *faulty) Release(ctx context.Context, t queue.Ticket) error {
 	return f.around(ctx, "Release", func() error { return f.Queue.Release(ctx, t) })
+}
+
+// refreshing is a queue with the six methods that it must have, and the one
+// without which its tickets could not be held.
+type refreshing struct {
+	queue.TicketQueue
+	refresher
+}
+
+type refresher interface {
+	Refresh(ctx context.Context, t queue.Ticket) error
 }

@@ -42,30 +42,29 @@ var errLeaseRanOut = errors.New("the lease ran out before a heartbeat was answer
 // less than a third of its lease costs two timers and no more.
 type heartbeat struct {
 	q      queue.TicketQueue
-	trace  *Trace
+	trace  traces
 	ticket queue.Ticket
 	lease  time.Duration // 0: the ticket lives as long as its owner
 	lost   chan struct{} // closed when the ticket is lost
 
-	mu      sync.Mutex
-	until   time.Time // with a lease: believed until then
-	next    *time.Timer
-	expiry  *time.Timer // nil without a lease
-	ctx     context.Context
-	cancel  context.CancelFunc // nil until the first beat
+	mu      sync.Mutex         // guards what follows
+	until   time.Time          // with a lease: believed until then
+	next    *time.Timer        // the next beat
+	expiry  *time.Timer        // nil without a lease
+	ctx     context.Context    // ends with the heartbeat; nil until it is asked for
+	cancel  context.CancelFunc // of ctx
 	beats   int                // under way
-	idle    chan struct{}      // closed when beats is 0 again; nil before the first beat
 	failure error              // of the latest beat, if it failed
 	reason  error              // why the ticket was lost; nil while it is not
-	owner   bool               // the ticket owns the lock
+	owner   bool               // the ticket owns
 	stopped bool
 }
 
 // startHeartbeat keeps t alive, which was taken by a call that began at sent.
-func (m *Mutex) startHeartbeat(t queue.Ticket, sent time.Time) *heartbeat {
+func (b *base) startHeartbeat(t queue.Ticket, sent time.Time) *heartbeat {
 	h := &heartbeat{
-		q:      m.queue,
-		trace:  &m.options.trace,
+		q:      b.queue,
+		trace:  b.options.traces,
 		ticket: t,
 		lease:  t.Lease,
 		lost:   make(chan struct{}),
@@ -118,14 +117,36 @@ func (h *heartbeat) begin() (context.Context, bool) {
 	if h.beats == beatsUnderWay {
 		return nil, false
 	}
+	h.beats++
+	return h.lasting(), true
+}
+
+// context returns a ctx that ends with the heartbeat: when the ticket is lost, or
+// given up.
+func (h *heartbeat) context() context.Context {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lasting()
+}
+
+// lasting is context with h.mu held.
+func (h *heartbeat) lasting() context.Context {
 	if h.cancel == nil {
 		h.ctx, h.cancel = context.WithCancel(h.trace.observe(context.Background()))
+		if h.over() {
+			h.cancel()
+		}
 	}
-	if h.beats == 0 {
-		h.idle = make(chan struct{})
+	return h.ctx
+}
+
+// hurry has the next beat come now.
+func (h *heartbeat) hurry() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.over() {
+		h.next.Reset(0)
 	}
-	h.beats++
-	return h.ctx, true
 }
 
 // end notes how a beat went, and reports whether it is to be told as a failure
@@ -134,9 +155,6 @@ func (h *heartbeat) end(sent time.Time, err error) (failed bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.beats--
-	if h.beats == 0 {
-		close(h.idle)
-	}
 	if h.over() {
 		return false
 	}
@@ -145,7 +163,7 @@ func (h *heartbeat) end(sent time.Time, err error) (failed bool) {
 	case err == nil:
 		h.renew(sent)
 		return false
-	case errors.Is(err, queue.ErrNotQueued):
+	case errors.Is(err, queue.ErrNotQueued), errors.Is(err, queue.ErrClosed) && !h.owner:
 		h.lose(err)
 		return false
 	case h.lease > 0: // one failed heartbeat is not a loss
@@ -187,13 +205,33 @@ func (h *heartbeat) ranOut() error {
 // over reports whether there is nothing left to keep alive. h.mu is held.
 func (h *heartbeat) over() bool { return h.stopped || h.reason != nil }
 
+// declareLost gives the ticket up for a reason that was found elsewhere.
+func (h *heartbeat) declareLost(reason error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.over() {
+		h.lose(reason)
+	}
+}
+
+// waiterLost is what became of the ticket of a waiter that was lost: a new one may
+// be taken, unless the queue was closed.
+func (h *heartbeat) waiterLost() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if errors.Is(h.reason, queue.ErrClosed) {
+		return h.reason
+	}
+	return queue.ErrNotQueued
+}
+
 // lose gives the ticket up. h.mu is held.
 func (h *heartbeat) lose(reason error) {
 	h.reason = reason
 	h.halt()
 	close(h.lost)
 	if h.owner {
-		go h.trace.lost(h.ticket, reason) // it may call back into the Mutex
+		go h.trace.lost(h.ticket, reason) // a hook may call back into the Mutex
 	}
 }
 
@@ -234,21 +272,4 @@ func (h *heartbeat) stop() error {
 	h.stopped = true
 	h.halt()
 	return h.reason
-}
-
-// settle waits, after stop, until no beat is under way, but no longer than
-// patience.
-func (h *heartbeat) settle(patience time.Duration) {
-	h.mu.Lock()
-	idle := h.idle
-	h.mu.Unlock()
-	if idle == nil {
-		return
-	}
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case <-idle:
-	case <-timer.C:
-	}
 }

@@ -4,30 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"runtime"
-	"strings"
 	"sync"
-	"time"
 
 	"github.com/fifolock/fifolock/queue"
-)
-
-var (
-	// ErrLost is returned by Unlock, and is the cause of the ctx of Do, when
-	// the hold had ended before: the lease could not be renewed in time, or the
-	// ticket is gone from the queue. Somebody else may have held the lock since.
-	// What was done under it must be checked or repeated.
-	ErrLost = errors.New("the lock was lost before it was unlocked")
-
-	// ErrNotLocked is returned by Unlock of a Mutex that is not locked. It is
-	// an error in the program.
-	ErrNotLocked = errors.New("the lock is not held: every Unlock needs one Lock or TryLock that succeeded")
-
-	errCopied = errors.New("the Mutex was copied after New: share the pointer that New returned")
-	errNoNew  = errors.New("the Mutex was not made by New: use the pointer that New returns")
-	errNil    = errors.New("New was given a nil queue")
-	errNilCtx = errors.New("the ctx is nil: give the caller's, or context.Background()")
 )
 
 // Mutex is a fair mutual exclusion lock on a [queue.TicketQueue].
@@ -45,23 +25,13 @@ var (
 type Mutex struct {
 	_ noCopy
 
-	queue   queue.TicketQueue
-	name    string // of the queue, for errors
-	options options
-	self    *Mutex // differs from the receiver in a copy
-	err     error  // what was wrong with New's arguments
+	base *base  // nil in a Mutex that was not made by New
+	self *Mutex // differs from the receiver in a copy
 
 	// mu is the plain mutex beside the one in storage: the storage gives no
 	// happens-before edge. It never waits for a holder.
 	mu   sync.Mutex
-	hold *hold // nil while this Mutex is not locked; guarded by mu
-}
-
-// hold is one time of owning the lock. A hold that was lost stays until Unlock.
-type hold struct {
-	heartbeat *heartbeat
-	acquired  time.Time
-	ended     chan struct{} // closed by Unlock
+	hold *claim // nil while this Mutex is not locked; a lost one stays until Unlock; guarded by mu
 }
 
 // noCopy makes go vet complain of a copied Mutex. vet knows a lock by a Lock
@@ -74,32 +44,9 @@ func (noCopy) Unlock() {}
 // New makes a Mutex of q. It does no I/O. What is wrong with the arguments is
 // returned by the first call.
 func New(q queue.TicketQueue, opts ...Option) *Mutex {
-	m := &Mutex{queue: q, name: nameOf(q)}
+	m := &Mutex{base: newBase(q, opts)}
 	m.self = m
-	m.options, m.err = newOptions(opts)
-	if isNil(q) {
-		m.err = errNil
-	}
 	return m
-}
-
-// nameOf says which lock it is, in the words of the queue.
-func nameOf(q queue.TicketQueue) string {
-	if isNil(q) {
-		return "nil queue"
-	}
-	if s, ok := q.(fmt.Stringer); ok {
-		return s.String()
-	}
-	return fmt.Sprintf("%T", q)
-}
-
-func isNil(q queue.TicketQueue) bool {
-	if q == nil {
-		return true
-	}
-	v := reflect.ValueOf(q)
-	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 // Lock waits until it is this call's turn and returns nil when the caller owns
@@ -112,74 +59,93 @@ func isNil(q queue.TicketQueue) bool {
 // than its lease or the queue's storage was lost, is replaced by a new one at
 // the end of the line.
 func (m *Mutex) Lock(ctx context.Context) error {
-	began := time.Now()
-	err := m.lock(ctx, began)
-	return m.wrap("lock", err, ctx, began)
+	_, err := m.lock(ctx)
+	return err
 }
 
-func (m *Mutex) lock(ctx context.Context, began time.Time) error {
-	if err := m.usable(ctx); err != nil {
+func (m *Mutex) lock(ctx context.Context) (hold *claim, err error) {
+	if err := m.usable("lock"); err != nil {
+		return nil, err
+	}
+	err = m.base.attempt("lock", ctx, func(a *attempt) error {
+		hold, err = m.takeTurn(a)
 		return err
-	}
-	ctx = m.options.trace.observe(ctx)
-	var again *pacer
+	})
+	return hold, err
+}
+
+// takeTurn waits for a turn, and for one in which this Mutex has no other hold.
+//
+// Only a hold that was lost can still be there when another ticket owns. Its
+// holder may be anywhere in its critical section, so its Unlock is waited for: out
+// of the line, so that no other Mutex waits for it too.
+func (m *Mutex) takeTurn(a *attempt) (*claim, error) {
 	for {
-		h, err := m.register(ctx)
+		c, err := m.base.acquire(a)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		err = m.await(ctx, h, began)
-		if !errors.Is(err, queue.ErrNotQueued) {
-			return err
+		before := m.adopt(c)
+		if before == nil {
+			a.acquired(c, func() { m.abandon(c) })
+			return c, nil
 		}
-		// Evicted. A queue that evicts everybody at once must not be a busy loop.
-		if again == nil {
-			again = m.newPacer(h.ticket.Lease)
-		}
-		if err := sleep(ctx, again.next(noPlace)); err != nil {
-			return err
+		c.abandon()
+		before.alive.hurry()
+		if err := a.holdBack(before); err != nil {
+			return nil, err
 		}
 	}
+}
+
+// adopt makes c, which owns, the hold of this Mutex. If there is a hold already,
+// it returns that one.
+func (m *Mutex) adopt(c *claim) (before *claim) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.hold == nil {
+		m.hold = c
+		return nil
+	}
+	return m.hold
+}
+
+// abandon gives up c, whose hooks have panicked: nothing is left that would
+// unlock it.
+func (m *Mutex) abandon(c *claim) {
+	m.end(c)
+	c.abandon()
 }
 
 // TryLock takes the lock if nobody holds it and nobody waits for it, and
 // reports whether it did. It never stands in line before others and never
 // waits for anybody, only for the backend to answer.
-func (m *Mutex) TryLock(ctx context.Context) (bool, error) {
-	began := time.Now()
-	ok, err := m.tryLock(ctx, began)
-	return ok, m.wrap("try to lock", err, ctx, began)
+func (m *Mutex) TryLock(ctx context.Context) (locked bool, err error) {
+	const op = "try to lock"
+	if err := m.usable(op); err != nil {
+		return false, err
+	}
+	err = m.base.attempt(op, ctx, func(a *attempt) error {
+		locked, err = m.tryTurn(a)
+		return err
+	})
+	return locked, err
 }
 
-func (m *Mutex) tryLock(ctx context.Context, began time.Time) (bool, error) {
-	if err := m.usable(ctx); err != nil {
-		return false, err
-	}
-	m.mu.Lock()
-	held := m.hold != nil
-	m.mu.Unlock()
-	if held {
+func (m *Mutex) tryTurn(a *attempt) (locked bool, err error) {
+	if m.Token() != 0 {
 		return false, nil
 	}
-	h, err := m.tryRegister(m.options.trace.observe(ctx))
-	if h == nil || err != nil {
+	c, err := m.base.tryAcquire(a)
+	if c == nil || err != nil {
 		return false, err
 	}
-	owned := false
-	defer func() {
-		if !owned {
-			m.quit(h)
-		}
-	}()
-	m.options.trace.registered(h.ticket)
-	// A lost hold that was not unlocked yet, or a lease that ran out while this
-	// process was stopped, makes it somebody else's turn.
-	before, err := m.own(h, began)
-	owned = before == nil && err == nil
-	if errors.Is(err, queue.ErrNotQueued) {
-		err = nil
+	if m.adopt(c) != nil {
+		c.abandon()
+		return false, nil
 	}
-	return owned, err
+	a.acquired(c, func() { m.abandon(c) })
+	return true, nil
 }
 
 // Unlock releases the lock and wakes the next in line. It needs no ctx: it
@@ -193,44 +159,39 @@ func (m *Mutex) tryLock(ctx context.Context, began time.Time) (bool, error) {
 // release whose answer was lost is sent again; that the ticket is gone by then
 // is taken for success: as far as is known, the lock was held until Unlock. In
 // every case the Mutex is unlocked afterwards and can be locked again.
-func (m *Mutex) Unlock() error {
-	began := time.Now()
-	err := m.unlock()
-	return m.wrap("unlock", err, context.Background(), began)
-}
+func (m *Mutex) Unlock() error { return m.unlock(nil) }
 
-func (m *Mutex) unlock() error {
-	if m.self != m && m.self != nil {
-		return errCopied // what looks like a hold is that of the original
+// unlock releases the given hold, or with nil the current one.
+func (m *Mutex) unlock(of *claim) error {
+	const op = "unlock"
+	if err := m.usable(op); err != nil {
+		return err // what looks like a hold in a copy is that of the original
 	}
-	h := m.end(nil)
-	if h == nil {
-		return ErrNotLocked
+	hold := m.end(of)
+	if hold == nil {
+		return m.base.fail(op, ErrNotLocked)
 	}
-	held := time.Since(h.acquired)
-	err := m.release(h.heartbeat)
+	err := hold.release()
 	// If the next in line is of this process, it is ready to run now, and waits
 	// for this goroutine to block. Let it go first: it has the lock.
 	runtime.Gosched()
 	if err != nil {
-		return err
+		return m.base.fail(op, err)
 	}
-	m.options.trace.released(h.heartbeat.ticket, held)
 	return nil
 }
 
-// end takes the hold from the Mutex, unless it is that of another ticket than
-// the given one; nil means any. Of two Unlocks at once, one gets it.
-func (m *Mutex) end(of *heartbeat) *hold {
+// end takes the hold from the Mutex, unless it is another one than the given; nil
+// means any. Of two Unlocks at once, one gets it.
+func (m *Mutex) end(of *claim) *claim {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	h := m.hold
-	if h == nil || of != nil && of != h.heartbeat {
+	hold := m.hold
+	if of != nil && of != hold {
 		return nil
 	}
 	m.hold = nil
-	close(h.ended)
-	return h
+	return hold
 }
 
 // Do calls f while it holds the lock. f's ctx ends when ctx does, when the lock
@@ -238,22 +199,15 @@ func (m *Mutex) end(of *heartbeat) *hold {
 // returns. Do returns the error of Lock; or else what f and Unlock returned,
 // joined. A panic of f goes through Do after the lock was released.
 func (m *Mutex) Do(ctx context.Context, f func(context.Context) error) (err error) {
-	if err := m.Lock(ctx); err != nil {
+	if f == nil {
+		return errNilFunction
+	}
+	hold, err := m.lock(ctx)
+	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, m.Unlock()) }()
-
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	lost := m.Lost()
-	go func() {
-		select {
-		case <-lost:
-			cancel(m.wrap("hold", ErrLost, context.Background(), time.Time{}))
-		case <-ctx.Done():
-		}
-	}()
-	return f(ctx)
+	defer func() { err = errors.Join(err, m.unlock(hold)) }()
+	return hold.do(ctx, f)
 }
 
 // Token returns the fencing token of the current hold: a number above 0, less
@@ -266,7 +220,7 @@ func (m *Mutex) Token() int64 {
 	if m.hold == nil {
 		return 0
 	}
-	return m.hold.heartbeat.ticket.Number
+	return m.hold.ticket.Number
 }
 
 // Lost returns a channel that is closed when the current hold is lost. Every
@@ -278,48 +232,16 @@ func (m *Mutex) Lost() <-chan struct{} {
 	if m.hold == nil {
 		return nil
 	}
-	return m.hold.heartbeat.lost
+	return m.hold.alive.lost
 }
 
-// usable reports what speaks against beginning at all.
-func (m *Mutex) usable(ctx context.Context) error {
+// usable reports a Mutex that New has not made.
+func (m *Mutex) usable(op string) error {
 	switch {
-	case m.self == nil:
-		return errNoNew
+	case m.base == nil:
+		return fmt.Errorf("%s: %w", op, errNoNew)
 	case m.self != m:
-		return errCopied
-	case m.err != nil:
-		return m.err
-	case ctx == nil:
-		return errNilCtx
+		return m.base.fail(op, errCopied)
 	}
-	return ctx.Err()
-}
-
-// wrap names the operation and the lock in err, unless the queue has named itself
-// already. An error that came because ctx ended says so, and how long the call
-// had taken.
-func (m *Mutex) wrap(operation string, err error, ctx context.Context, began time.Time) error {
-	if err == nil {
-		return nil
-	}
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	if ended := ctx.Err(); ended != nil {
-		if !errors.Is(err, ended) {
-			err = fmt.Errorf("%w: %w", ended, err)
-		}
-		if cause := context.Cause(ctx); !errors.Is(err, cause) {
-			err = fmt.Errorf("%w: %w", err, cause)
-		}
-		err = fmt.Errorf("%w (after %v)", err, time.Since(began).Round(time.Millisecond))
-	}
-	switch text := err.Error(); {
-	case strings.HasPrefix(text, m.name+": "):
-		return fmt.Errorf("lock: %s %w", operation, err)
-	case strings.Contains(text, m.name):
-		return fmt.Errorf("lock: %s: %w", operation, err)
-	}
-	return fmt.Errorf("lock: %s %s: %w", operation, m.name, err)
+	return nil
 }

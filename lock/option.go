@@ -13,13 +13,13 @@ import (
 const defaultReleaseTimeout = 10 * time.Second
 
 // Option changes how a [Mutex] behaves. What makes no sense is reported by the
-// first call on the Mutex.
+// first call on it.
 type Option func(*options) error
 
 type options struct {
 	newBackOff     func() backoff.BackOff // nil: the default, which knows the place in line
 	releaseTimeout time.Duration
-	trace          Trace
+	traces         traces
 }
 
 func newOptions(opts []Option) (options, error) {
@@ -41,12 +41,12 @@ func newOptions(opts []Option) (options, error) {
 // only the ctx ends a wait.
 //
 // Without it a waiter polls after 1 ms, then after twice as long each time, up to
-// 25 ms for each place in line and to 1 s. One who is told by the queue when its
-// turn comes polls every 25 ms if only the holder is before it, and otherwise
-// every 100 ms for each place, up to 5 s or, where tickets have a lease, up to a
-// third of the lease. With it, polls come as it says, whatever the place in line;
-// a time below 1 ms is taken for 1 ms. If newBackOff returns nil, that wait is as
-// without it.
+// 25 ms for each place in line and to 1 s. A waiter that the queue can be relied
+// upon to wake polls only for a wake-up that was lost: the first in line once a
+// second and when the owner may have died, the others every second for each place,
+// up to 5 s or a third of the lease. With it, polls come as it says, whatever the
+// place in line; a time below 1 ms is taken for 1 ms. If newBackOff returns nil,
+// that wait is as without it.
 func WithBackOff(newBackOff func() backoff.BackOff) Option {
 	return func(o *options) error {
 		if newBackOff == nil {
@@ -70,11 +70,13 @@ func WithReleaseTimeout(d time.Duration) Option {
 	}
 }
 
-// WithTrace has the hooks of t called. nil is the same as no hooks.
+// WithTrace has the hooks of t called. It may be given more than once: the hooks
+// of each are called, in the order in which they were given. nil is the same as no
+// hooks.
 func WithTrace(t *Trace) Option {
 	return func(o *options) error {
 		if t != nil {
-			o.trace = *t
+			o.traces = append(o.traces, *t)
 		}
 		return nil
 	}

@@ -48,52 +48,69 @@ type Trace struct {
 	Evicted func(t queue.Ticket)
 }
 
+// traces are the hooks of a Mutex, in the order in which they were given.
+type traces []Trace
+
 // observe returns ctx with what a queue needs to tell of an eviction.
-func (t *Trace) observe(ctx context.Context) context.Context {
-	if t.Evicted == nil {
-		return ctx
+func (t traces) observe(ctx context.Context) context.Context {
+	for i := range t {
+		if f := t[i].Evicted; f != nil {
+			ctx = queue.OnEvicted(ctx, func(tickets []queue.Ticket) {
+				go func() { // the queue's call is not held up, and may be a heartbeat
+					for _, ticket := range tickets {
+						f(ticket)
+					}
+				}()
+			})
+		}
 	}
-	return queue.OnEvicted(ctx, func(tickets []queue.Ticket) {
-		go func() { // the queue's call is not held up, and may be a heartbeat
-			for _, ticket := range tickets {
-				t.Evicted(ticket)
-			}
-		}()
-	})
+	return ctx
 }
 
-func (t *Trace) registered(ticket queue.Ticket) {
-	if t.Registered != nil {
-		t.Registered(ticket)
-	}
-}
-
-func (t *Trace) waiting(ticket queue.Ticket, ahead int) {
-	if t.Waiting != nil {
-		t.Waiting(ticket, ahead)
+func (t traces) registered(ticket queue.Ticket) {
+	for i := range t {
+		if f := t[i].Registered; f != nil {
+			f(ticket)
+		}
 	}
 }
 
-func (t *Trace) acquired(ticket queue.Ticket, waited time.Duration) {
-	if t.Acquired != nil {
-		t.Acquired(ticket, waited)
+func (t traces) waiting(ticket queue.Ticket, ahead int) {
+	for i := range t {
+		if f := t[i].Waiting; f != nil {
+			f(ticket, ahead)
+		}
 	}
 }
 
-func (t *Trace) heartbeatFailed(ticket queue.Ticket, err error) {
-	if t.HeartbeatFailed != nil {
-		t.HeartbeatFailed(ticket, err)
+func (t traces) acquired(ticket queue.Ticket, waited time.Duration) {
+	for i := range t {
+		if f := t[i].Acquired; f != nil {
+			f(ticket, waited)
+		}
 	}
 }
 
-func (t *Trace) lost(ticket queue.Ticket, err error) {
-	if t.Lost != nil {
-		t.Lost(ticket, err)
+func (t traces) heartbeatFailed(ticket queue.Ticket, err error) {
+	for i := range t {
+		if f := t[i].HeartbeatFailed; f != nil {
+			f(ticket, err)
+		}
 	}
 }
 
-func (t *Trace) released(ticket queue.Ticket, held time.Duration) {
-	if t.Released != nil {
-		t.Released(ticket, held)
+func (t traces) lost(ticket queue.Ticket, err error) {
+	for i := range t {
+		if f := t[i].Lost; f != nil {
+			f(ticket, err)
+		}
+	}
+}
+
+func (t traces) released(ticket queue.Ticket, held time.Duration) {
+	for i := range t {
+		if f := t[i].Released; f != nil {
+			f(ticket, held)
+		}
 	}
 }

@@ -16,6 +16,9 @@ import (
 //
 //	lock.WithTrace(lock.LogTrace(slog.Default().With("lock", "report")))
 func LogTrace(logger *slog.Logger) *Trace {
+	if logger == nil {
+		panic("lock: LogTrace was given a nil logger: give slog.Default()")
+	}
 	log := func(level slog.Level, message string, t queue.Ticket, attrs ...slog.Attr) {
 		attrs = append([]slog.Attr{slog.Int64("ticket", t.Number)}, attrs...)
 		logger.LogAttrs(context.Background(), level, message, attrs...)

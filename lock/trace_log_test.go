@@ -14,7 +14,7 @@ import (
 
 func ExampleLogTrace() {
 	logger := slog.New(slog.NewTextHandler(os.Stdout, nil)).With("lock", "report")
-	m := lock.New(memqueue.New(0), lock.WithTrace(lock.LogTrace(logger)))
+	m := lock.New(memqueue.New(), lock.WithTrace(lock.LogTrace(logger)))
 	_ = m // what m does is logged from now on
 	// Output:
 }
@@ -23,7 +23,7 @@ func TestLogTrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder
 		logger := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		q := newFaulty(memqueue.New(lease))
+		q := newFaulty(leased(lease))
 		m := lock.New(q, lock.WithTrace(lock.LogTrace(logger)))
 		mustLock(t, m)
 		time.Sleep(time.Second)

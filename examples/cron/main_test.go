@@ -108,7 +108,7 @@ func TestRefused(t *testing.T) {
 		programtest.Refusal{Words: "surplus", Args: []string{"surplus"}},
 	)
 	programtest.WantRefused(t, cli.ExitFailed,
-		programtest.Refusal{Words: "lock: try to lock ", Args: []string{"-redis", "127.0.0.1:1"}},
+		programtest.Refusal{Words: "try to lock: ", Args: []string{"-redis", "127.0.0.1:1"}},
 	)
 }
 

@@ -1,200 +1,156 @@
-// Package memqueue keeps a ticket queue in memory: one mutex, one slice, and
-// a loop over it for every question. It is meant to be obviously right, not
-// fast: the backends are tested against it, tests of timing run on it in a
-// testing/synctest bubble (it starts no goroutine and no timer), and
-// benchmarks have it as their upper bound.
+// Package memqueue keeps a ticket queue in memory, for the goroutines of one
+// process. It has two uses.
+//
+// It is the reference: one mutex, one slice, and a loop over it for every
+// question, meant to be obviously right and not fast. The other queues are
+// tested against it.
+//
+// It is the fake for the tests of a program that uses a lock. It starts no
+// goroutine and no timer, so it works in a testing/synctest bubble, where a lease
+// of 30 s ends in no time:
+//
+//	m := lock.New(memqueue.New(memqueue.WithLease(30 * time.Second)))
+//
+// What a program does when it loses the lock is tested by taking the ticket away:
+// [Queue.Members] lists the line, and [Queue.Remove] of its first ends the hold.
+//
+// A value is the line itself: two values are two lines, whatever they are used
+// for. [Queue.Share] is a view of the same line.
 package memqueue
 
 import (
 	"context"
-	"slices"
-	"strconv"
-	"sync"
-	"time"
+	"fmt"
 
 	"github.com/fifolock/fifolock/queue"
 )
 
-// Queue is a ticket queue in memory, for the goroutines of one process. It
-// implements every optional interface of package queue.
+// Queue is a ticket queue in memory. It implements every optional interface of
+// package queue. It is made by [New]. All methods may be called concurrently.
 type Queue struct {
-	lease time.Duration // 0: owners never die
-
-	mu   sync.Mutex
-	last int64    // the last number given out
-	line []*entry // in order of number
+	options options
+	n       int   // how many own; 1 for the queue itself
+	kind    kind  // of the tickets that are taken through this value
+	err     error // what was wrong with the arguments; returned by every call
+	line    *line
 }
 
-// entry is one ticket in line.
-type entry struct {
-	ticket queue.Ticket
-	since  time.Time
-	seen   time.Time       // the last sign of life
-	wake   chan queue.Wake // nil while nobody watches
+// full is what a view of [Queue.Share] implements: all but Sharer.
+type full interface {
+	fmt.Stringer
+	queue.TryRegisterer
+	queue.Releaser
+	queue.Refresher
+	queue.Watcher
+	queue.Positioner
+	queue.Lister
 }
 
 var (
-	_ queue.TryRegisterer = (*Queue)(nil)
-	_ queue.Releaser      = (*Queue)(nil)
-	_ queue.Refresher     = (*Queue)(nil)
-	_ queue.Watcher       = (*Queue)(nil)
-	_ queue.Positioner    = (*Queue)(nil)
-	_ queue.Lister        = (*Queue)(nil)
+	_ full         = (*Queue)(nil)
+	_ queue.Sharer = (*Queue)(nil)
 )
 
-// New makes an empty queue. With a lease above 0 a ticket that was not
-// refreshed for so long is a dead owner's; with 0 no owner ever dies.
-func New(lease time.Duration) *Queue {
-	return &Queue{lease: lease}
+// New makes an empty queue. What is wrong with the options is returned by the
+// first call.
+func New(opts ...Option) *Queue {
+	q := &Queue{n: 1, kind: exclusive, line: &line{}}
+	q.options, q.err = newOptions(opts)
+	return q
+}
+
+// Share implements [queue.Sharer].
+func (q *Queue) Share(n int) queue.TicketQueue {
+	view := *q
+	view.n, view.kind = n, shared
+	if n < 1 && view.err == nil {
+		view.err = fmt.Errorf("Share was given %d: at least 1 must be able to own", n)
+	}
+	return struct{ full }{&view}
 }
 
 // String names the queue in errors.
 func (q *Queue) String() string { return "memory queue" }
 
 // Register implements [queue.TicketQueue].
-func (q *Queue) Register(ctx context.Context) (queue.Ticket, error) {
-	if err := ctx.Err(); err != nil {
-		return queue.Ticket{}, err
-	}
-	defer q.begin(ctx)()
-	return q.join(), nil
+func (q *Queue) Register(ctx context.Context) (t queue.Ticket, err error) {
+	err = q.do(ctx, "register", func(l *line) error {
+		t, err = q.join(l)
+		return err
+	})
+	return t, err
 }
 
 // TryRegister implements [queue.TryRegisterer].
-func (q *Queue) TryRegister(ctx context.Context) (queue.Ticket, bool, error) {
-	if err := ctx.Err(); err != nil {
-		return queue.Ticket{}, false, err
-	}
-	defer q.begin(ctx)()
-	if len(q.line) > 0 {
-		return queue.Ticket{}, false, nil
-	}
-	return q.join(), true, nil
+func (q *Queue) TryRegister(ctx context.Context) (t queue.Ticket, ok bool, err error) {
+	err = q.do(ctx, "try to register", func(l *line) error {
+		if err := l.accepts(q.kind); err != nil || len(l.entries) >= q.n {
+			return err
+		}
+		t, err = q.join(l)
+		ok = err == nil
+		return err
+	})
+	return t, ok, err
 }
 
-// join puts a new ticket at the end of the line. q.mu is held.
-func (q *Queue) join() queue.Ticket {
-	now := time.Now()
-	q.last = max(q.last, now.UnixMicro()) + 1
-	t := queue.Ticket{Number: q.last, Member: strconv.FormatInt(q.last, 10), Ahead: len(q.line), Lease: q.lease}
-	q.line = append(q.line, &entry{ticket: t, since: now, seen: now})
-	return t
+// join takes a ticket at the end of the line.
+func (q *Queue) join(l *line) (queue.Ticket, error) {
+	if err := l.accepts(q.kind); err != nil {
+		return queue.Ticket{}, err
+	}
+	return l.join(q.n, q.kind, q.options), nil
 }
 
 // IsHead implements [queue.TicketQueue].
-func (q *Queue) IsHead(ctx context.Context, t queue.Ticket) (bool, error) {
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	i, err := q.find(t)
-	return i == 0 && err == nil, err
+func (q *Queue) IsHead(ctx context.Context, t queue.Ticket) (head bool, err error) {
+	err = q.do(ctx, "look at "+name(t), func(l *line) error {
+		i, err := l.find(t)
+		head = err == nil && i < q.n
+		return err
+	})
+	return head, err
 }
 
 // Position implements [queue.Positioner].
-func (q *Queue) Position(ctx context.Context, t queue.Ticket) (queue.Place, error) {
-	if err := ctx.Err(); err != nil {
-		return queue.Place{}, err
-	}
-	defer q.begin(ctx)()
-	ahead, err := q.find(t)
-	return queue.Place{Ahead: ahead}, err
-}
-
-// find returns t's place in line. q.mu is held.
-func (q *Queue) find(t queue.Ticket) (int, error) {
-	i := slices.IndexFunc(q.line, func(e *entry) bool { return e.ticket.Member == t.Member && e.ticket.Number == t.Number })
-	if i < 0 {
-		return 0, queue.ErrNotQueued
-	}
-	return i, nil
+func (q *Queue) Position(ctx context.Context, t queue.Ticket) (place queue.Place, err error) {
+	err = q.do(ctx, "look at "+name(t), func(l *line) error {
+		i, err := l.find(t)
+		if err == nil && i >= q.n {
+			place = queue.Place{Ahead: i - q.n + 1, Recheck: l.recheck(i, q.n)}
+		}
+		return err
+	})
+	return place, err
 }
 
 // Remove implements [queue.TicketQueue].
 func (q *Queue) Remove(ctx context.Context, t queue.Ticket) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	i, err := q.find(t)
-	if err != nil {
-		return err
-	}
-	q.line = slices.Delete(q.line, i, i+1)
-	if i == 0 {
-		q.grant()
-	}
-	return nil
+	return q.leave(ctx, "remove "+name(t), t)
 }
 
 // Release implements [queue.Releaser]; there is nothing to clean up.
 func (q *Queue) Release(ctx context.Context, t queue.Ticket) error {
-	return q.Remove(ctx, t)
+	return q.leave(ctx, "release "+name(t), t)
+}
+
+// Refresh implements [queue.Refresher].
+func (q *Queue) Refresh(ctx context.Context, t queue.Ticket) error {
+	return q.do(ctx, "refresh "+name(t), func(l *line) error { return l.refresh(t) })
 }
 
 // CleanupStale implements [queue.TicketQueue].
 func (q *Queue) CleanupStale(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	q.begin(ctx)()
-	return nil
-}
-
-// begin locks q.mu and removes the dead heads. What it returns unlocks it again
-// and tells whom this call has evicted.
-func (q *Queue) begin(ctx context.Context) (end func()) {
-	q.mu.Lock()
-	evicted := q.evict()
-	return func() {
-		q.mu.Unlock()
-		queue.Evicted(ctx, evicted)
-	}
-}
-
-// evict removes the dead heads, and tells the head that follows them. q.mu is
-// held.
-func (q *Queue) evict() (evicted []queue.Ticket) {
-	for len(q.line) > 0 && q.dead(q.line[0]) {
-		t := q.line[0].ticket
-		t.Ahead = 0
-		evicted = append(evicted, t)
-		q.line = slices.Delete(q.line, 0, 1)
-	}
-	if len(evicted) > 0 {
-		q.grant()
-	}
-	return evicted
-}
-
-// dead reports whether e's owner is gone. q.mu is held.
-func (q *Queue) dead(e *entry) bool {
-	return q.lease > 0 && time.Since(e.seen) >= q.lease
-}
-
-// grant tells the head that it is. q.mu is held.
-func (q *Queue) grant() {
-	if len(q.line) == 0 || q.line[0].wake == nil {
-		return
-	}
-	wake := q.line[0].wake
-	select {
-	case <-wake: // a Look that nobody has read yet
-	default:
-	}
-	wake <- queue.WakeOwner
+	return q.do(ctx, "clean up", func(*line) error { return nil }) // do evicts
 }
 
 // IsEmpty implements [queue.TicketQueue].
-func (q *Queue) IsEmpty(ctx context.Context) (bool, error) {
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.line) == 0, nil
+func (q *Queue) IsEmpty(ctx context.Context) (empty bool, err error) {
+	err = q.only(ctx, "look", func(l *line) error {
+		empty = len(l.entries) == 0
+		return nil
+	})
+	return empty, err
 }
 
 // MaybeCleanup implements [queue.TicketQueue]. An empty queue in memory has
@@ -202,56 +158,65 @@ func (q *Queue) IsEmpty(ctx context.Context) (bool, error) {
 // way to keep the promise that numbers never repeat.
 func (q *Queue) MaybeCleanup(context.Context) {}
 
-// Refresh implements [queue.Refresher].
-func (q *Queue) Refresh(ctx context.Context, t queue.Ticket) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	i, err := q.find(t)
-	if err != nil {
-		return err
-	}
-	if q.dead(q.line[i]) { // not evicted yet, and not to be revived
-		return queue.ErrNotQueued
-	}
-	q.line[i].seen = time.Now()
-	return nil
-}
-
 // Watch implements [queue.Watcher].
-func (q *Queue) Watch(_ context.Context, t queue.Ticket) (<-chan queue.Wake, func(), error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	wake := make(chan queue.Wake, 1)
-	wake <- queue.WakeHint // the line may have moved since t was taken
-	if i, err := q.find(t); err == nil {
-		q.line[i].wake = wake
-	}
-	return wake, func() { q.unwatch(t) }, nil
-}
-
-func (q *Queue) unwatch(t queue.Ticket) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if i, err := q.find(t); err == nil {
-		q.line[i].wake = nil
-	}
+func (q *Queue) Watch(ctx context.Context, t queue.Ticket) (wake <-chan queue.Wake, stop func(), err error) {
+	stop = func() {}
+	err = q.only(ctx, "watch "+name(t), func(l *line) error {
+		wake, stop = l.watch(t)
+		return nil
+	})
+	return wake, stop, err
 }
 
 // Members implements [queue.Lister].
-func (q *Queue) Members(ctx context.Context) ([]queue.Member, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	members := make([]queue.Member, len(q.line))
-	for i, e := range q.line {
-		t := e.ticket
-		t.Ahead = i
-		members[i] = queue.Member{Ticket: t, Since: e.since, LastSeen: e.seen, Dead: q.dead(e)}
-	}
-	return members, nil
+func (q *Queue) Members(ctx context.Context) (members []queue.Member, err error) {
+	err = q.only(ctx, "list the members", func(l *line) error {
+		members = l.members()
+		return nil
+	})
+	return members, err
 }
+
+// do runs f on the line, of which the dead among the first n have been removed,
+// and tells whom this call has evicted. It makes the error of every method.
+func (q *Queue) do(ctx context.Context, op string, f func(*line) error) error {
+	var evicted []queue.Ticket
+	err := q.only(ctx, op, func(l *line) error {
+		evicted = l.evict(q.n)
+		return f(l)
+	})
+	queue.Evicted(ctx, evicted) // with no lock held
+	return err
+}
+
+// leave takes t out of the line, and then the dead among the first n: not before,
+// because t's own owner is not one of them, however late it comes.
+func (q *Queue) leave(ctx context.Context, op string, t queue.Ticket) error {
+	var evicted []queue.Ticket
+	err := q.only(ctx, op, func(l *line) error {
+		err := l.remove(t)
+		evicted = l.evict(q.n)
+		return err
+	})
+	queue.Evicted(ctx, evicted)
+	return err
+}
+
+// only is do without the eviction.
+func (q *Queue) only(ctx context.Context, op string, f func(*line) error) error {
+	err := ctx.Err()
+	if err == nil {
+		err = q.err
+	}
+	if err == nil {
+		q.line.mu.Lock()
+		defer q.line.mu.Unlock()
+		err = f(q.line)
+	}
+	if err != nil {
+		return &queue.Error{Op: op, Queue: q.String(), Err: err}
+	}
+	return nil
+}
+
+func name(t queue.Ticket) string { return fmt.Sprintf("ticket %d", t.Number) }

@@ -14,20 +14,20 @@ import (
 
 func TestConformance(t *testing.T) {
 	t.Run("lease=none", func(t *testing.T) {
-		queuetest.Run(t, func(*testing.T) queue.TicketQueue { return memqueue.New(0) })
+		queuetest.Run(t, func(*testing.T) queue.TicketQueue { return memqueue.New() })
 	})
 	t.Run("lease=1h", func(t *testing.T) {
-		queuetest.Run(t, func(*testing.T) queue.TicketQueue { return memqueue.New(time.Hour) })
+		queuetest.Run(t, func(*testing.T) queue.TicketQueue { return memqueue.New(memqueue.WithLease(time.Hour)) })
 	})
 	t.Run("six methods", func(t *testing.T) {
-		queuetest.Run(t, func(*testing.T) queue.TicketQueue { return memqueue.Six(memqueue.New(0)) })
+		queuetest.Run(t, func(*testing.T) queue.TicketQueue { return queuetest.Bare(memqueue.New()) })
 	})
 }
 
 func TestLeaseRunsOutUnlessRefreshed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()
-		q := memqueue.New(3 * time.Second)
+		q := memqueue.New(memqueue.WithLease(3 * time.Second))
 		dead, _ := q.Register(ctx)
 		alive, _ := q.Register(ctx)
 		for range 10 {

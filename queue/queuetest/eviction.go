@@ -55,7 +55,7 @@ func RunEviction(t *testing.T, newMortal func(t *testing.T) Mortal) {
 			})
 			ticket, err := operation(t, q, func() {
 				die()
-				list := members(t, q.TicketQueue)
+				list := listMembers(t, q.TicketQueue)
 				dead = queue.Ticket{Number: list[0].Ticket.Number, Member: list[0].Ticket.Member}
 			}, ctx)
 			if err != nil {
@@ -77,7 +77,7 @@ func RunEviction(t *testing.T, newMortal func(t *testing.T) Mortal) {
 func releaseEvicts(t *testing.T, q Mortal) {
 	ticket := mustRegister(t, q)
 	q.DeadAfter(ticket)
-	dead := members(t, q.TicketQueue)[1].Ticket
+	dead := listMembers(t, q.TicketQueue)[1].Ticket
 	var evicted []queue.Ticket
 	ctx := queue.OnEvicted(t.Context(), func(tickets []queue.Ticket) { evicted = append(evicted, tickets...) })
 	if err := queue.Release(ctx, q.TicketQueue, ticket); err != nil {
@@ -104,7 +104,7 @@ func mustRelease(t *testing.T, q queue.TicketQueue, ticket queue.Ticket) {
 	}
 }
 
-func members(t *testing.T, q queue.TicketQueue) []queue.Member {
+func listMembers(t *testing.T, q queue.TicketQueue) []queue.Member {
 	t.Helper()
 	list, err := queue.Members(t.Context(), q)
 	if err != nil {

@@ -26,5 +26,5 @@ func TestRun(t *testing.T) {
 
 // TestRunOnSixMethods: the checks ask no more of a queue than it must have.
 func TestRunOnSixMethods(t *testing.T) {
-	queuetest.Run(t, func(*testing.T) queue.TicketQueue { return memqueue.Six(memqueue.New(0)) })
+	queuetest.Run(t, func(*testing.T) queue.TicketQueue { return queuetest.Bare(memqueue.New()) })
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/queue"
-	"github.com/fifolock/fifolock/queue/memqueue"
 	"github.com/fifolock/fifolock/queue/queuetest"
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
@@ -74,7 +73,7 @@ func TestEvictedThroughSixMethods(t *testing.T) {
 	q.Join()()
 	evicted := 0
 	ctx := queue.OnEvicted(t.Context(), func(tickets []queue.Ticket) { evicted += len(tickets) })
-	ticket, ok, err := queue.TryRegister(ctx, memqueue.Six(q.TicketQueue))
+	ticket, ok, err := queue.TryRegister(ctx, queuetest.Bare(q.TicketQueue))
 	if err != nil || !ok {
 		t.Fatalf("TryRegister = %v, %v", ok, err)
 	}

@@ -64,7 +64,7 @@ func openFifolockRedis(_ context.Context, site Site, o Options) (*Lock, error) {
 
 func openFifolockMemory(_ context.Context, _ Site, o Options) (*Lock, error) {
 	return openFifolock(&Lock{}, o, func(string) queue.TicketQueue {
-		return memoryQueue{memqueue.New(0)}
+		return memoryQueue{memqueue.New()}
 	})
 }
 

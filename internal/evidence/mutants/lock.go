@@ -9,21 +9,13 @@ var ofLock = list{tests{"./lock"}, []Mutant{
 	},
 	{
 		name: "lock: every wake-up is taken for a grant",
-		in:   "lock Mutex.waitForHead",
-		old:  "case hint := <-wake: if hint == queue.WakeOwner {",
-		new: `case hint := <-wake:
-			if _ = hint; true {`,
-	},
-	{
-		name: "lock: every wake-up is taken for a grant while it looks",
-		in:   "lock watcher.ask",
-		old:  "case hint := <-w.wake: if hint == queue.WakeOwner {",
-		new: `case hint := <-w.wake:
-			if _ = hint; true {`,
+		in:   "lock waiter.wait",
+		old:  "if wake == queue.WakeOwner {",
+		new:  "if _ = wake; true {",
 	},
 	{
 		name: "lock: a hint that comes while it looks is dropped",
-		in:   "lock watcher.ask",
+		in:   "lock waiter.hint",
 		old:  "w.hinted = true",
 		new:  "",
 	},
@@ -34,15 +26,9 @@ var ofLock = list{tests{"./lock"}, []Mutant{
 		new:  "",
 	},
 	{
-		name: "lock: Unlock does not await the heartbeat under way",
-		in:   "lock Mutex.drop",
-		old:  "h.settle(m.options.releaseTimeout / 2)",
-		new:  "",
-	},
-	{
 		name: "lock: one failed heartbeat is a loss",
 		in:   "lock heartbeat.end",
-		old:  "case errors.Is(err, queue.ErrNotQueued): h.lose(err)",
+		old:  "case errors.Is(err, queue.ErrNotQueued), errors.Is(err, queue.ErrClosed) && !h.owner: h.lose(err)",
 		new: `case err != nil:
 			h.lose(err)`,
 	},
@@ -56,7 +42,19 @@ var ofLock = list{tests{"./lock"}, []Mutant{
 		name: "lock: the lease counts from the answer",
 		in:   "lock heartbeat.end",
 		old:  "h.renew(sent)",
-		new:  "h.renew(time.Now().Add(h.lease))",
+		new:  "h.renew(time.Now())",
+	},
+	{
+		name: "lock: an older heartbeat's answer shortens the lease",
+		in:   "lock heartbeat.renew",
+		old:  "until := h.believedUntil(sent); until.After(h.until)",
+		new:  "until := h.believedUntil(sent); true",
+	},
+	{
+		name: "lock: the whole lease is relied upon",
+		in:   "lock heartbeat.believedUntil",
+		old:  "h.lease - h.lease/marginPerLease",
+		new:  "h.lease",
 	},
 	{
 		name: "lock: no local deadline",
@@ -74,73 +72,132 @@ var ofLock = list{tests{"./lock"}, []Mutant{
 			if h.beats`,
 	},
 	{
+		name: "lock: a ticket without a lease is checked too seldom",
+		in:   "lock checkInterval",
+		old:  "checkInterval = 10 * time.Second",
+		new:  "checkInterval = 100 * time.Second",
+	},
+	{
 		name: "lock: a cancelled waiter leaves its ticket",
-		in:   "lock Mutex.await",
-		old:  "defer func() { // deferred, because a hook may panic if !owned {",
-		new: `defer func() {
-			if !owned && ctx.Err() == nil {`,
+		in:   "lock attempt.await",
+		old:  "if !owned { c.abandon()",
+		new: `if !owned && a.ctx.Err() == nil {
+			c.abandon()`,
 	},
 	{
 		name: "lock: a late ticket is dropped",
-		in:   "lock Mutex.giveBack",
-		old:  "_ = queue.Release(ctx, m.queue, t) // nobody is there to be told",
+		in:   "lock base.giveBack",
+		old:  "_ = queue.Release(ctx, b.queue, t)",
 		new:  "_ = ctx",
 	},
 	{
+		name: "lock: a lost hold keeps its ticket",
+		in:   "lock claim.release",
+		old:  "c.leave().settle(leaveGrace)",
+		new:  "_ = leaveGrace",
+	},
+	{
+		name: "lock: Unlock waits for a heartbeat that hangs",
+		in:   "lock claim.drop",
+		new: `for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			c.alive.mu.Lock()
+			beats := c.alive.beats
+			c.alive.mu.Unlock()
+			if beats == 0 {
+			break
+			}
+			}
+`,
+	},
+	{
 		name: "lock: the end of ctx is noticed only when the backend answers",
-		in:   "lock detached",
+		in:   "lock ask",
 		old:  "if ctx.Done() == nil {",
 		new:  "if true {",
 	},
 	{
 		name: "lock: a ctx that has ended takes a free lock",
-		in:   "lock Mutex.usable",
-		old:  "return ctx.Err() }",
-		new: `return nil
-			}`,
+		in:   "lock attempt.impossible",
+		old:  "return a.explain(a.ctx.Err())",
+		new:  "return nil",
 	},
 	{
 		name: "lock: a local goroutine does not wait for the Unlock of the loser",
-		in:   "lock Mutex.own",
-		old:  "if m.hold != nil { defer",
-		new: `if false {
-			defer`,
+		in:   "lock Mutex.adopt",
+		old:  "if m.hold == nil {",
+		new:  "if true {",
+	},
+	{
+		name: "lock: a waiter for the loser stays in line",
+		in:   "lock Mutex.takeTurn",
+		old:  "c.abandon()",
+		new:  "",
 	},
 	{
 		name: "lock: an evicted waiter gives up",
-		in:   "lock Mutex.lock",
+		in:   "lock base.acquire",
 		old:  "if !errors.Is(err, queue.ErrNotQueued) {",
 		new:  "if true {",
 	},
 	{
 		name: "lock: a lost lock is unlocked without a word",
-		in:   "lock Mutex.release",
+		in:   "lock claim.release",
 		old:  `case errors.Is(err, queue.ErrNotQueued): return fmt.Errorf("%w: %w", ErrLost, err)`,
 		new: `case errors.Is(err, queue.ErrNotQueued):
 			return nil`,
 	},
 	{
 		name: "lock: TryLock stands in line",
-		in:   "lock Mutex.tryRegister",
-		old:  "t, ok, err := queue.TryRegister(ctx, m.queue)",
-		new: `t, err := m.queue.Register(ctx)
+		in:   "lock base.tryRegister",
+		old:  "t, ok, err := queue.TryRegister(ctx, b.queue)",
+		new: `t, err := b.queue.Register(ctx)
 			ok := err == nil`,
 	},
 	{
+		name: "lock: a ticket that nothing keeps alive is held",
+		in:   "lock base.claim",
+		old:  "t.Lease > 0 && !ok",
+		new:  "false && !ok",
+	},
+	{
+		name: "lock: a ticket that nothing keeps alive stays in line",
+		in:   "lock base.claim",
+		old:  "b.giveBack(t)",
+		new:  "",
+	},
+	{
+		name: "lock: a closed queue is waited for",
+		in:   "lock waiter.failed",
+		old:  "errors.Is(err, queue.ErrClosed)",
+		new:  "false",
+	},
+	{
 		name: "lock: the backoff does not start anew when the line moves",
-		in:   "lock watcher.look",
-		old:  "w.pacer.reset()",
+		in:   "lock waiter.moved",
+		old:  "w.interval.reset()",
 		new:  "",
 	},
 	{
 		name: "lock: the first in line backs off like everybody else",
-		in:   "lock pacer.next",
-		old:  "return min(d, places(ahead)*firstLine)",
+		in:   "lock pollInterval.next",
+		old:  "return min(d, places(place.Ahead)*nextToOwn)",
 		new:  "return d",
 	},
 	{
+		name: "lock: the first in line does not look when the owner may have died",
+		in:   "lock pollInterval.next",
+		old:  "max(min(place.Recheck, missed), firstPoll)",
+		new:  "missed",
+	},
+	{
+		name: "lock: a wake-up that was lost is waited for",
+		in:   "lock missed",
+		old:  "missed = time.Second",
+		new:  "missed = time.Hour",
+	},
+	{
 		name: "lock: the backoff ends the wait",
-		in:   "lock pacer.next",
+		in:   "lock pollInterval.step",
 		old:  "if d == backoff.Stop {",
 		new: `if d == backoff.Stop {
 			return time.Hour * 10
@@ -148,23 +205,53 @@ var ofLock = list{tests{"./lock"}, []Mutant{
 			if d == backoff.Stop {`,
 	},
 	{
-		name: "lock: waiters who will be woken poll all the same",
-		in:   "lock pacer.next",
-		old:  "return max(min(d, p.longest), far-rand.N(far/4)) // not all of a burst at once",
-		new:  "return min(firstLine, far+rand.N(far))",
-	},
-	{
-		name: "lock: two Unlocks release one hold",
-		in:   "lock Mutex.end",
-		old:  "m.hold = nil close(h.ended)",
-		new: `defer func() { m.hold = nil }()
-			m.mu.Unlock()
-			m.mu.Lock()`,
+		name: "lock: waiters that will be woken poll all the same",
+		in:   "lock pollInterval.next",
+		old:  "p.longest, places(place.Ahead)*missedPerPlace",
+		new:  "nextToOwn, places(place.Ahead)*missedPerPlace",
 	},
 	{
 		name: "lock: one behind many dead looks once for each of them",
-		in:   "lock pacer.next",
-		old:  "far := min(p.longest, places",
-		new:  "far := max(0, places",
+		in:   "lock pollInterval.next",
+		old:  "min(p.longest, places(place.Ahead)*missedPerPlace)",
+		new:  "max(0, places(place.Ahead)*missedPerPlace)",
+	},
+	{
+		name: "lock: a grant is never taken back",
+		in:   "lock claim.guard",
+		old:  "if c.watch.granted {",
+		new:  "if c.watch.granted && false {",
+	},
+	{
+		name: "lock: a grant that is taken back is believed when the look fails",
+		in:   "lock claim.confirm",
+		old:  "return time.After(confirmPause)",
+		new:  "return nil",
+	},
+	{
+		name: "lock: a hint ends a hold",
+		in:   "lock claim.confirm",
+		old:  "case place.Ahead > 0:",
+		new:  "case place.Ahead >= 0:",
+	},
+	{
+		name: "lock: a grant that was taken back stays in line",
+		in:   "lock claim.confirm",
+		old:  "c.base.giveBack(c.ticket)",
+		new:  "",
+	},
+	{
+		name: "lock: the watch of a hold is never ended",
+		in:   "lock claim.drop",
+		old:  "defer c.watch.end()",
+		new:  "",
+	},
+	{
+		name: "lock: one claim is given up twice",
+		in:   "lock claim.giveUp",
+		old:  "if !c.given.CompareAndSwap(false, true) { return false } close(c.ended)",
+		new: `if c.given.CompareAndSwap(false, true) {
+			close(c.ended)
+			}`,
 	},
 }}

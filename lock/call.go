@@ -1,0 +1,94 @@
+package lock
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// leaveGrace is how long a call that failed waits for its ticket to be removed
+// before it returns and leaves the removal to the background: a program that
+// exits right after a cancelled Lock must not leave a ticket in line that its
+// backend would have removed in a moment. It is well below the 100 ms within which
+// a call must return when its ctx ends.
+const leaveGrace = 40 * time.Millisecond
+
+// call is one call into a queue, in a goroutine of its own. Every call into a
+// queue that somebody waits for is one, because a backend does not always return
+// when its ctx ends: a go-redis call waits for its read timeout, a system call on
+// a dead network file system for ever.
+//
+// The answer goes to the caller, or to late, which is decided once: a ticket is
+// never dropped between the two, and never handed to both.
+type call[T any] struct {
+	done  chan struct{} // closed when the answer is there, or late has returned
+	value T             // read after done
+	err   error         // read after done
+	taken atomic.Bool   // set by the first of two: the answer that came, or the caller that left
+}
+
+// start begins the call f. late, unless it is nil, gets the answer that comes
+// after the caller has left.
+func start[T any](f func() (T, error), late func(T, error)) *call[T] {
+	c := &call[T]{done: make(chan struct{})}
+	go func() {
+		defer close(c.done)
+		value, err := f()
+		if c.taken.CompareAndSwap(false, true) {
+			c.value, c.err = value, err
+		} else if late != nil {
+			late(value, err)
+		}
+	}()
+	return c
+}
+
+// leave says that the caller does not wait for the answer any more, and waits for
+// late to return, but no longer than grace. It reports false if the answer was
+// there before.
+func (c *call[T]) leave(grace time.Duration) bool {
+	if !c.taken.CompareAndSwap(false, true) {
+		<-c.done
+		return false
+	}
+	c.settle(grace)
+	return true
+}
+
+// settle waits for the call to end, but no longer than grace.
+func (c *call[T]) settle(grace time.Duration) {
+	if grace <= 0 {
+		return
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-c.done:
+	case <-timer.C:
+	}
+}
+
+// ask calls f and returns its answer, or ctx's error as soon as ctx ends. In that
+// case f goes on for as long as it likes, and late gets its answer, for which ask
+// waits no longer than grace.
+func ask[T any](ctx context.Context, grace time.Duration, f func(context.Context) (T, error), late func(T, error)) (T, error) {
+	if ctx.Done() == nil {
+		return f(ctx)
+	}
+	c := start(func() (T, error) { return f(ctx) }, late)
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		if c.leave(grace) {
+			var none T
+			return none, ctx.Err()
+		}
+	}
+	return c.value, c.err
+}
+
+// tell is ask for a call that answers with an error only.
+func tell(ctx context.Context, f func(context.Context) error) error {
+	_, err := ask(ctx, 0, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) }, nil)
+	return err
+}

@@ -1,0 +1,172 @@
+package lock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/fifolock/fifolock/queue"
+)
+
+// claim is one ticket from taking to giving up. It is what a Mutex and a
+// Semaphore are made of.
+//
+//	register → wait → own → release
+//	        ↘      ↘     ↘
+//	          abandon      lost → release
+//
+// One goroutine has it until it owns. Then release and abandon may be called by
+// any, and the first of them is the one that counts. From taking to giving up its
+// heartbeat keeps the ticket alive.
+type claim struct {
+	base   *base
+	ticket queue.Ticket
+	alive  *heartbeat
+	watch  watch // written before the claim owns
+
+	acquired time.Time // written by own
+	given    atomic.Bool
+	ended    chan struct{} // closed when it was given up
+}
+
+// register takes a ticket and keeps it alive.
+func (b *base) register(ctx context.Context) (*claim, error) {
+	sent := time.Now()
+	t, err := ask(ctx, leaveGrace, b.queue.Register, func(t queue.Ticket, err error) {
+		if err == nil {
+			b.giveBack(t)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return b.claim(t, sent)
+}
+
+// tryRegister takes a ticket that owns at once and keeps it alive; it returns nil
+// if there is none.
+func (b *base) tryRegister(ctx context.Context) (*claim, error) {
+	type answer struct {
+		ticket queue.Ticket
+		ok     bool
+	}
+	sent := time.Now()
+	a, err := ask(ctx, leaveGrace, func(ctx context.Context) (answer, error) {
+		t, ok, err := queue.TryRegister(ctx, b.queue)
+		return answer{t, ok}, err
+	}, func(a answer, err error) {
+		if a.ok && err == nil {
+			b.giveBack(a.ticket)
+		}
+	})
+	if !a.ok || err != nil {
+		return nil, err
+	}
+	return b.claim(a.ticket, sent)
+}
+
+// claim makes a claim of a ticket that was taken by a call that began at sent. A
+// ticket that nothing can keep alive is given back.
+func (b *base) claim(t queue.Ticket, sent time.Time) (*claim, error) {
+	if _, ok := b.queue.(queue.Refresher); t.Lease > 0 && !ok {
+		b.giveBack(t)
+		return nil, fmt.Errorf("its tickets have a lease of %v, but %T has no method Refresh to renew it: pass the method on (see queue.Refresher): %w",
+			t.Lease, b.queue, errors.ErrUnsupported)
+	}
+	return &claim{base: b, ticket: t, alive: b.startHeartbeat(t, sent), ended: make(chan struct{})}, nil
+}
+
+// giveBack removes a ticket that no claim was made of.
+func (b *base) giveBack(t queue.Ticket) {
+	ctx, cancel := b.forRelease()
+	defer cancel()
+	_ = queue.Release(ctx, b.queue, t) // the caller has left, or has another error
+}
+
+// own turns the claim of a waiter whose ticket owns into that of an owner. It
+// returns queue.ErrNotQueued if the ticket may have been lost meanwhile.
+func (c *claim) own() error {
+	if !c.alive.own() {
+		return queue.ErrNotQueued
+	}
+	c.acquired = time.Now()
+	c.guard()
+	return nil
+}
+
+// release gives up a claim that owns, and returns what the queue has said.
+func (c *claim) release() error {
+	if !c.giveUp() {
+		return ErrNotLocked
+	}
+	if reason := c.alive.stop(); reason != nil {
+		c.leave().settle(leaveGrace) // there is nothing to be learned from the queue any more
+		return fmt.Errorf("%w: %w", ErrLost, reason)
+	}
+	held := time.Since(c.acquired)
+	ctx, cancel := c.base.forRelease()
+	defer cancel()
+	err := tell(ctx, c.drop)
+	switch {
+	case errors.Is(err, queue.ErrNotQueued):
+		return fmt.Errorf("%w: %w", ErrLost, err)
+	case err != nil && ctx.Err() != nil:
+		return fmt.Errorf("no answer within %v: the ticket may still be in line: %w", c.base.options.releaseTimeout, err)
+	case err != nil:
+		return err
+	}
+	c.base.options.traces.released(c.ticket, held)
+	return nil
+}
+
+// abandon gives up a claim that does not own, or of which the caller will not
+// hear. It waits for that no longer than leaveGrace; the rest happens in the
+// background.
+func (c *claim) abandon() {
+	if c.giveUp() {
+		c.alive.stop()
+		c.leave().settle(leaveGrace)
+	}
+}
+
+// giveUp reports whether this call is the one that gives up the claim.
+func (c *claim) giveUp() bool {
+	if !c.given.CompareAndSwap(false, true) {
+		return false
+	}
+	close(c.ended)
+	return true
+}
+
+// leave takes the ticket out of the line in the background.
+func (c *claim) leave() *call[struct{}] {
+	return start(func() (struct{}, error) {
+		ctx, cancel := c.base.forRelease()
+		defer cancel()
+		return struct{}{}, c.drop(ctx)
+	}, nil)
+}
+
+// drop takes the ticket out of the line, then ends its watch: until then a grant
+// may be taken back. It does not wait for a heartbeat that is under way, which
+// never brings a ticket back.
+func (c *claim) drop(ctx context.Context) error {
+	defer c.watch.end()
+	return queue.Release(ctx, c.base.queue, c.ticket)
+}
+
+// do calls f with a ctx that ends also when the claim is lost.
+func (c *claim) do(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-c.alive.lost:
+			cancel(c.base.fail("hold", ErrLost))
+		case <-ctx.Done():
+		}
+	}()
+	return f(ctx)
+}

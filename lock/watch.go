@@ -1,0 +1,122 @@
+package lock
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fifolock/fifolock/queue"
+)
+
+const (
+	// guardAfter is for how long an owner that was granted its turn does not
+	// listen yet, so that a short hold costs a timer and not a goroutine. What is
+	// said meanwhile waits in its channel. It is about one round trip, which is how
+	// long a grant that is taken back may last anyway.
+	guardAfter = time.Millisecond
+
+	// confirmTimeout is how long an owner whose grant was taken back waits for the
+	// answer to one look before it looks over another connection.
+	confirmTimeout = time.Second
+
+	// confirmPause is from one such look that failed to the next.
+	confirmPause = 50 * time.Millisecond
+)
+
+// errTakenBack is why a hold is lost that was granted before the storage had
+// confirmed it, and whose ticket turned out not to own.
+var errTakenBack = errors.New("the ticket does not own the line: it was granted its turn before the storage had lost data")
+
+// watch is what a claim hears from its queue.
+type watch struct {
+	wake    <-chan queue.Wake // nil: nothing, and it must poll
+	stop    func()            // nil: nothing to end
+	granted bool              // its turn came by queue.WakeOwner, which may be taken back
+	guard   *time.Timer       // nil unless granted
+}
+
+// listen begins the watch. If the queue cannot tell, polling must do. A queue
+// that was closed is an error.
+func (c *claim) listen(ctx context.Context) error {
+	type answer struct {
+		wake <-chan queue.Wake
+		stop func()
+	}
+	a, err := ask(ctx, 0, func(ctx context.Context) (answer, error) {
+		wake, stop, err := queue.Watch(ctx, c.base.queue, c.ticket)
+		return answer{wake, stop}, err
+	}, func(a answer, _ error) {
+		if a.stop != nil {
+			a.stop()
+		}
+	})
+	c.watch.stop = a.stop
+	if err == nil {
+		c.watch.wake = a.wake
+	}
+	if errors.Is(err, queue.ErrClosed) {
+		return err
+	}
+	return ctx.Err()
+}
+
+// end ends the watch. It may be called more than once, but not twice at a time.
+func (w *watch) end() {
+	if w.guard != nil {
+		w.guard.Stop()
+	}
+	if w.stop != nil {
+		w.stop()
+		w.stop = nil
+	}
+}
+
+// guard listens on for an owner that was granted its turn. One that has found by
+// looking that it owns needs no watch any more.
+func (c *claim) guard() {
+	if c.watch.granted {
+		c.watch.guard = time.AfterFunc(guardAfter, c.standGuard)
+	} else {
+		c.watch.end()
+	}
+}
+
+// standGuard looks at once when the grant is taken back, and again until the queue
+// has answered. It ends with the heartbeat.
+func (c *claim) standGuard() {
+	ctx := c.alive.context()
+	var again <-chan time.Time
+	for {
+		select {
+		case wake := <-c.watch.wake:
+			if wake == queue.WakeOwner {
+				continue
+			}
+		case <-again:
+		case <-ctx.Done():
+			return
+		}
+		again = c.confirm(ctx)
+	}
+}
+
+// confirm looks whether the claim owns, and gives it up as lost if it does not. If
+// the queue does not answer, it returns when to look again; how long that may go
+// on is the lease's to say.
+func (c *claim) confirm(ctx context.Context) (again <-chan time.Time) {
+	asking, cancel := context.WithTimeout(ctx, confirmTimeout)
+	defer cancel()
+	place, err := ask(asking, 0, func(ctx context.Context) (queue.Place, error) {
+		return queue.Position(ctx, c.base.queue, c.ticket)
+	}, nil)
+	switch {
+	case errors.Is(err, queue.ErrNotQueued):
+		c.alive.declareLost(err)
+	case err != nil:
+		return time.After(confirmPause)
+	case place.Ahead > 0:
+		c.alive.declareLost(errTakenBack)
+		c.base.giveBack(c.ticket) // it would own again in its turn, and hold up the line
+	}
+	return nil
+}
