@@ -4,6 +4,7 @@ package faulttest
 
 import (
 	"slices"
+	"testing"
 	"time"
 
 	"github.com/fifolock/fifolock/internal/harness"
@@ -28,4 +29,39 @@ func Since(from, to harness.Event) time.Duration { return time.Duration(to.At - 
 func Quantiles(durations []time.Duration) (p50, p99 time.Duration) {
 	slices.Sort(durations)
 	return durations[len(durations)/2], durations[len(durations)*99/100]
+}
+
+// WithLease makes attempts at something that shows that leases are kept: with this
+// lease, and if one ran out with three and with nine times as long. On a machine
+// that is busy enough any lease runs out, with every right; where they are not
+// kept at all, the longest runs out like the shortest.
+//
+// attempt reports whether all leases were kept. Before it demands anything that a
+// loss would forbid it asks [Kept], and returns what that says.
+func WithLease(t *testing.T, lease time.Duration, attempt func(lease time.Duration) (kept bool)) {
+	t.Helper()
+	for range 3 {
+		if attempt(lease) {
+			return
+		}
+		t.Logf("a lease of %v ran out", lease)
+		lease *= 3
+	}
+	t.Error("whatever the lease is, it runs out")
+}
+
+// Kept reports whether no hold was lost and no waiter evicted: so many calls have
+// taken no more tickets than that.
+func Kept(h *harness.Harness, calls int) bool {
+	return h.Count(harness.Lost) == 0 && h.Count(harness.Registered) <= calls
+}
+
+// KeptFor is Kept, all the time for d.
+func KeptFor(h *harness.Harness, calls int, d time.Duration) bool {
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if !Kept(h, calls) {
+			return false
+		}
+	}
+	return true
 }

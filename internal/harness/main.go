@@ -24,7 +24,7 @@ const (
 // they can do anyway; they are called with what is said after their names.
 func Main(m *testing.M, commands map[string]Command) int {
 	if os.Getenv(roleVariable) != workerRole {
-		takeHangups()
+		takeIgnored()
 		return redistest.Main(m)
 	}
 	var c config
@@ -39,10 +39,16 @@ func Main(m *testing.M, commands map[string]Command) int {
 	return 0
 }
 
-// takeHangups undoes what nohup does to the tests: workers would ignore the
-// signals that we ignore, but not those that we handle.
-func takeHangups() {
-	if signal.Ignored(syscall.SIGHUP) {
-		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+// ending are the signals that end a process unless it ignores them.
+var ending = []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM}
+
+// takeIgnored undoes what nohup, and a shell that starts something in the
+// background, do to the tests: workers would ignore the signals that we ignore,
+// but not those that we handle.
+func takeIgnored() {
+	for _, s := range ending {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
 	}
 }

@@ -2,7 +2,7 @@
 // that has Wine and no Windows:
 //
 //	go run ./internal/wine                        # what is known to work
-//	go run ./internal/wine -run File ./queue      # or some of it
+//	go run ./internal/wine -run Seq ./queue/filequeue      # or some of it
 //
 // It installs nothing. It needs 64-bit Wine (Debian: apt-get install
 // --no-install-recommends wine64), whose files it keeps in a temporary
@@ -37,13 +37,12 @@ import (
 )
 
 // suite is a package and which of its tests are run unless told otherwise. Those
-// on Redis are about a server, and not about Windows; those of examples print
-// paths.
+// on Redis are about a server, and not about Windows.
 type suite struct{ dir, run string }
 
 var suites = []suite{
-	{"internal/memqueue", "."},
-	{"queue", "^(TestFile|TestTicketName|FuzzTicketName|FuzzSeq|FuzzEntry|FuzzReply|FuzzMessage)"},
+	{"queue/memqueue", "."},
+	{"queue/filequeue", "."},
 	{"lock", "^(TestMemory|TestSixMethods|TestFile|TestMutex|TestTrace)"},
 }
 

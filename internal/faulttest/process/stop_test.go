@@ -158,20 +158,25 @@ func TestX08StoppedWaiterIsEvicted(t *testing.T) {
 // A waiter that lives keeps its place however long it waits.
 func TestX09PatientWaiter(t *testing.T) {
 	t.Parallel()
-	const lease = 500 * time.Millisecond
-	h := harness.New(t, faulttest.Redis(t, lease))
-	a, b := h.Start(), h.Start()
-	a.Lock().Granted()
-	call := b.Lock()
-	ticket := call.Registered().Ticket
-	call.StaysBlocked(20 * lease)
-	a.MustUnlock()
-	if e := call.Granted(); e.Ticket != ticket {
-		t.Errorf("granted with ticket %d, want %d", e.Ticket, ticket)
-	}
-	b.MustUnlock()
-	if v := h.Check(); v.Evicted != 0 || v.LostHolds != 0 {
-		t.Errorf("%v; want nobody evicted", v)
-	}
-	h.CheckNothingIsLeft()
+	faulttest.WithLease(t, 500*time.Millisecond, func(lease time.Duration) bool {
+		h := harness.New(t, faulttest.Redis(t, lease))
+		a, b := h.Start(), h.Start()
+		a.Lock().Granted()
+		call := b.Lock()
+		ticket := call.Registered().Ticket
+		if !faulttest.KeptFor(h, 2, 20*lease) {
+			return false
+		}
+		call.StaysBlocked(faulttest.Moment)
+		a.MustUnlock()
+		if e := call.Granted(); e.Ticket != ticket {
+			t.Errorf("granted with ticket %d, want %d", e.Ticket, ticket)
+		}
+		b.MustUnlock()
+		if v := h.Check(); v.Evicted != 0 || v.LostHolds != 0 {
+			t.Errorf("%v; want nobody evicted", v)
+		}
+		h.CheckNothingIsLeft()
+		return true
+	})
 }
