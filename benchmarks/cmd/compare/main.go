@@ -1,6 +1,6 @@
 // Compare measures fifolock beside other locks, and writes tables and pictures.
 //
-//	go run ./cmd/compare [-quick] [-repetitions n] [-only regexp] [-out dir]
+//	go run ./cmd/compare [-quick] [-repetitions n] [-earlier revision] [-only regexp] [-out dir]
 //	go run ./cmd/compare -from results/raw.json
 //
 // A run of everything, and one with -from, also puts its figures into the table
@@ -34,15 +34,16 @@ func main() {
 }
 
 func run() error {
-	quick := flag.Bool("quick", false, "a few minutes instead of half an hour; the figures are rough")
+	quick := flag.Bool("quick", false, "some minutes instead of an hour; the figures are rough")
 	repetitions := flag.Int("repetitions", 5, "how often each case is run with each peer; 1 with -quick unless given")
+	earlier := flag.String("earlier", "", "a revision of fifolock to measure beside this one, as in 'v1.0.0'")
 	only := flag.String("only", "", "run only what matches this regular expression, as in 'goroutines-64/(fifolock|redislock)'")
 	out := flag.String("out", "", "the directory to write to; results, or results-quick with -quick")
 	from := flag.String("from", "", "make tables and pictures of this raw.json, and measure nothing")
 	readme := flag.String("readme", "../README.md", "the file whose table of figures is written anew; none if empty")
 	flag.Parse()
 
-	results, interrupted := obtain(*from, *quick, *repetitions, *only)
+	results, interrupted := obtain(*from, *quick, *repetitions, *only, *earlier)
 	if results == nil {
 		return interrupted
 	}
@@ -62,7 +63,7 @@ func run() error {
 
 // obtain measures, or reads what was measured. With an error it may return what
 // was measured until then.
-func obtain(from string, quick bool, repetitions int, only string) (*report.Results, error) {
+func obtain(from string, quick bool, repetitions int, only, earlier string) (*report.Results, error) {
 	if from != "" {
 		return report.Load(from)
 	}
@@ -72,7 +73,7 @@ func obtain(from string, quick bool, repetitions int, only string) (*report.Resu
 	if repetitions < 1 {
 		return nil, errors.New("-repetitions must be 1 or more")
 	}
-	options := compare.Options{Quick: quick, Repetitions: repetitions, Progress: progress}
+	options := compare.Options{Quick: quick, Repetitions: repetitions, Earlier: earlier, Progress: progress}
 	if only != "" {
 		pattern, err := regexp.Compile(only)
 		if err != nil {

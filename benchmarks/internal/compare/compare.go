@@ -3,13 +3,16 @@ package compare
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/fifolock/fifolock/benchmarks/internal/earlier"
 	"github.com/fifolock/fifolock/benchmarks/internal/figures"
 	"github.com/fifolock/fifolock/benchmarks/internal/load"
 	"github.com/fifolock/fifolock/benchmarks/internal/peer"
@@ -24,6 +27,7 @@ const lease = 30 * time.Second
 type Options struct {
 	Quick       bool
 	Repetitions int
+	Earlier     string         // a revision to measure beside this one; empty: none
 	Only        *regexp.Regexp // of "case/peer"; nil is all
 	Progress    func(format string, args ...any)
 }
@@ -57,6 +61,11 @@ func Run(ctx context.Context, options Options) (*report.Results, error) {
 	}
 	c.servers, c.site = servers, servers.Site()
 	c.noteFacts()
+	removeEarlier, err := c.buildEarlier(ctx)
+	if err != nil {
+		return nil, errors.Join(err, servers.Stop())
+	}
+	defer removeEarlier()
 	for _, one := range allCases(options.Quick) {
 		if ctx.Err() != nil {
 			break
@@ -70,9 +79,27 @@ func Run(ctx context.Context, options Options) (*report.Results, error) {
 	return c.results, ctx.Err()
 }
 
+// buildEarlier builds the program of an earlier revision, if there is to be one.
+func (c *comparison) buildEarlier(ctx context.Context) (remove func(), err error) {
+	if c.options.Earlier == "" {
+		return func() {}, nil
+	}
+	dir, err := os.MkdirTemp("", "fifolock-earlier-")
+	if err != nil {
+		return nil, err
+	}
+	remove = func() { os.RemoveAll(dir) }
+	c.site.Earlier, c.results.Facts.Earlier, err = earlier.Build(ctx, c.options.Earlier, dir)
+	if err != nil {
+		remove()
+		return nil, err
+	}
+	return remove, nil
+}
+
 // wanted reports whether a peer takes part in a case.
 func (c *comparison) wanted(one testCase, p peer.Peer) bool {
-	return one.fits(p) && (c.options.Only == nil || c.options.Only.MatchString(one.Name+"/"+p.Name))
+	return one.fits(p) && (p.Earlier == "" || c.options.Earlier != "") && (c.options.Only == nil || c.options.Only.MatchString(one.Name+"/"+p.Name))
 }
 
 // backends are those of the peers that take part in anything.
@@ -122,7 +149,11 @@ func (c *comparison) run(ctx context.Context, one testCase) {
 		return
 	}
 	c.results.Cases = append(c.results.Cases, report.Case{Name: one.Name, About: one.About})
-	for repetition := range min(c.options.Repetitions, one.atMost) {
+	repetitions := c.options.Repetitions
+	if one.atMost > 0 {
+		repetitions = min(repetitions, one.atMost)
+	}
+	for repetition := range repetitions {
 		if one.together != nil {
 			c.runTogether(ctx, one, peers, repetition)
 			continue
@@ -172,7 +203,7 @@ func (c *comparison) runTogether(ctx context.Context, one testCase, peers []peer
 
 // gist is the figure that says most about a run.
 func gist(f map[string]float64) string {
-	for _, name := range []string{"acquisitions_per_s", "hand_off_p50_us", "recovery_p50_us", "operations_per_waiter_and_s", "us_per_lock"} {
+	for _, name := range []string{"acquisitions_per_s", "hand_off_p50_us", "recovery_p50_us", "operations_per_waiter_and_s", "us_per_lock", "packages"} {
 		if v, ok := f[name]; ok {
 			return fmt.Sprintf("%s %.4g", name, v)
 		}
@@ -180,12 +211,12 @@ func gist(f map[string]float64) string {
 	return fmt.Sprint(f)
 }
 
-// newOptions are those of a lock that nobody has used yet.
+// newOptions are those of a lock that was not used yet.
 func (c *comparison) newOptions(lease time.Duration) peer.Options {
 	return peer.Options{Name: fmt.Sprintf("lock-%d", c.names.Add(1)), Lease: lease}
 }
 
-// open opens a lock that nobody has used yet.
+// open opens a lock that was not used yet.
 func (c *comparison) open(ctx context.Context, p peer.Peer) (*peer.Lock, error) {
 	return p.Open(ctx, c.site, c.newOptions(lease))
 }
@@ -205,6 +236,9 @@ func (c *comparison) serverCPU(p peer.Peer, f func() error) (time.Duration, erro
 
 // keep keeps what the pictures are made of.
 func (c *comparison) keep(one testCase, p peer.Peer, r load.Run) {
+	if p.Earlier != "" {
+		return
+	}
 	if c.waits[one.Name] == nil {
 		c.waits[one.Name] = make(map[string][]waitSample)
 	}

@@ -15,10 +15,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestRun runs every case with a lock that needs no server, but those that are
+// TestRun runs the cases with a lock that needs no server, but those that are
 // long.
 func TestRun(t *testing.T) {
-	only := regexp.MustCompile(`^(uncontended|uncontended-in-turn|goroutines-(8|64|512)|line-(10|100|1000))/fifolock-memory$|^(recovery|processes-4x4)/fifolock-file$`)
+	only := regexp.MustCompile(`^(uncontended|uncontended-in-turn|goroutines-(8|64|512)|line-(10|100|1000))/fifolock-memory$|^(recovery|processes-4x4|door-2x1)/fifolock-file$|^semaphore-64/sync-semaphore$`)
 	r, err := Run(t.Context(), Options{Quick: true, Repetitions: 1, Only: only, Progress: t.Logf})
 	if err != nil {
 		t.Fatal(err)
@@ -31,8 +31,8 @@ func TestRun(t *testing.T) {
 			t.Errorf("%s of %s: a fair lock has %v overtakes", record.Case, record.Peer, record.Figures["overtaking_grants"])
 		}
 	}
-	if len(r.Records) != 10 {
-		t.Errorf("%d records, want one for each of ten cases", len(r.Records))
+	if len(r.Records) != 12 {
+		t.Errorf("%d records, want one for each of twelve cases", len(r.Records))
 	}
 	if !r.Has(report.Goroutines64, peer.FifolockMemory) {
 		t.Errorf("no figures of %s", report.Goroutines64)

@@ -31,6 +31,7 @@ type Plan struct {
 	Waiters int           // goroutines, in each process
 	First   int           // the number of the first of them
 	Held    time.Duration // slept with the lock held; 0 is a section of nothing
+	Holders int           // how many may hold at once; 0: one
 	WarmUp  time.Duration // before the samples
 	Measure time.Duration // of samples
 	AtMost  int           // ends it after so many samples, too; 0: does not
@@ -38,6 +39,7 @@ type Plan struct {
 
 // Run is what a Plan came to.
 type Run struct {
+	Plan       Plan
 	From, To   int64            // the time that was measured, by package clock
 	Waiters    int              // of all processes
 	Samples    []figures.Sample // of the locks got after From; also those got after To by who waited then
@@ -120,7 +122,7 @@ func (c *crew) run(ctx context.Context, start int64) (Run, error) {
 	if first != nil {
 		return Run{}, first
 	}
-	r := Run{From: c.from, To: c.to, Waiters: len(c.members), Operations: c.lock.Operations() - operations, ClientCPU: processorTime() - cpu}
+	r := Run{Plan: c.plan, From: c.from, To: c.to, Waiters: len(c.members), Operations: c.lock.Operations() - operations, ClientCPU: processorTime() - cpu}
 	for _, m := range c.members {
 		r.Samples = append(r.Samples, m.samples...)
 		r.Grants += m.grants

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"slices"
 	"time"
 
 	"github.com/fifolock/fifolock/benchmarks/internal/figures"
@@ -10,8 +11,15 @@ import (
 // may be apart: how well they were read when the process began.
 const betweenProcesses = 100 * time.Microsecond
 
-// Check returns an error if the lock did not exclude.
-func (r Run) Check() error { return figures.CheckExclusion(r.Samples, 1, betweenProcesses) }
+// grantedAtOnce is how far apart the holders of a semaphore may return from
+// Acquire in the wrong order: those that were granted one after the other run
+// when a processor comes to them.
+const grantedAtOnce = 300 * time.Microsecond
+
+// Check returns an error if more held at once than may.
+func (r Run) Check() error {
+	return figures.CheckExclusion(r.Samples, max(r.Plan.Holders, 1), betweenProcesses)
+}
 
 // Measured is the samples of the locks got while it was measured, without
 // those at the end, when fewer and fewer waited.
@@ -23,9 +31,9 @@ func (r Run) Measured() []figures.Sample {
 	return r.Samples[:n]
 }
 
-// Figures are the figures of a run. Times are in microseconds. Who waited when
-// the time was up, and got the lock later, counts among the waits and the
-// overtakes: a lock that starves somebody must not look better for it.
+// Figures are the figures of a run. Times are in microseconds. A waiter that
+// waited when the time was up, and got the lock later, counts among the waits and
+// the overtakes: a lock that starves a waiter must not look better for it.
 func (r Run) Figures() map[string]float64 {
 	measured := r.Measured()
 	f := map[string]float64{
@@ -43,13 +51,41 @@ func (r Run) Figures() map[string]float64 {
 	if r.Waiters < 2 {
 		return f
 	}
-	addHandOffs(f, measured)
 	f["jain"] = figures.Jain(figures.Shares(measured, r.Waiters))
-	addOvertakes(f, r.Samples)
+	if r.Plan.Holders > 1 {
+		r.addSemaphore(f)
+		return f
+	}
+	addHandOffs(f, measured)
+	addOvertakes(f, r.Samples, figures.CountOvertakes(r.Samples))
 	return f
 }
 
-// heldShare is the share of the time in which somebody held the lock.
+// addSemaphore adds what is said of a semaphore alone.
+func (r Run) addSemaphore(f map[string]float64) {
+	ideal := float64(r.Plan.Holders) / r.Plan.Held.Seconds()
+	f["ideal_percent"] = 100 * f["acquisitions_per_s"] / ideal
+	f["holders_max_at_once"] = float64(figures.MostHolders(r.Samples, betweenProcesses))
+	f["held_percent"] /= float64(r.Plan.Holders)
+	addOvertakes(f, r.Samples, figures.CountOvertakesOfMany(r.Samples, grantedAtOnce))
+}
+
+// AddDoor adds figures of the way into the line: overtakes are counted from the
+// call of Lock. lone is the waiter that is alone in its process, or -1.
+func (r Run) AddDoor(f map[string]float64, lone int) {
+	o := figures.CountOvertakesFromCall(r.Samples)
+	f["overtook_a_call_percent"] = 100 * float64(o.Grants) / float64(max(1, len(r.Samples)))
+	f["call_overtaken_max_times"] = float64(o.Most)
+	if lone < 0 {
+		return
+	}
+	others := func(s figures.Sample) bool { return s.Waiter != lone }
+	f["lone_wait_max_us"] = micros(figures.Waits(slices.DeleteFunc(slices.Clone(r.Samples), others)).Max())
+	measured := slices.DeleteFunc(slices.Clone(r.Measured()), others)
+	f["lone_per_s"] = float64(len(measured)) / (float64(r.To-r.From) / 1e9)
+}
+
+// heldShare is the share of the time in which the lock was held.
 func (r Run) heldShare(measured []figures.Sample) float64 {
 	var held int64
 	for _, s := range measured {
@@ -64,7 +100,7 @@ func addPercentiles(f map[string]float64, name string, d figures.Durations) {
 	f[name+"_max_us"] = micros(d.Max())
 }
 
-// addHandOffs adds all hand-offs, and those to somebody who had waited, if there
+// addHandOffs adds all hand-offs, and those to a waiter that had waited, if there
 // are any.
 func addHandOffs(f map[string]float64, samples []figures.Sample) {
 	all, waited := figures.HandOffs(samples)
@@ -75,8 +111,7 @@ func addHandOffs(f map[string]float64, samples []figures.Sample) {
 	}
 }
 
-func addOvertakes(f map[string]float64, samples []figures.Sample) {
-	o := figures.CountOvertakes(samples)
+func addOvertakes(f map[string]float64, samples []figures.Sample, o figures.Overtakes) {
 	f["overtaken_pairs"] = float64(o.Pairs)
 	f["overtaking_grants"] = float64(o.Grants)
 	if len(samples) > 0 {

@@ -207,7 +207,7 @@ func (l Line) Figures() map[string]float64 {
 	f := make(map[string]float64)
 	all, _ := figures.HandOffs(l.Samples) // all had waited
 	addPercentiles(f, "hand_off", all)
-	addOvertakes(f, l.Samples)
+	addOvertakes(f, l.Samples, figures.CountOvertakes(l.Samples))
 	n := float64(len(l.Samples) - 1)
 	f["served"] = n
 	f["threads_added"] = float64(l.Waiting.Threads - l.Before.Threads) // a thread that once was stays

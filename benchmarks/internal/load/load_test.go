@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fifolock/fifolock/benchmarks/internal/figures"
 	"github.com/fifolock/fifolock/benchmarks/internal/peer"
 )
 
@@ -89,11 +90,83 @@ func TestContendEndsAfterSoManySamples(t *testing.T) {
 func TestContendBetweenProcesses(t *testing.T) {
 	p, _, site, o := open(t, peer.FifolockFile)
 	plan := Plan{Waiters: 2, WarmUp: 20 * time.Millisecond, Measure: 500 * time.Millisecond}
-	r, err := ContendBetweenProcesses(p, site, o, plan, 2)
+	r, err := ContendBetweenProcesses(p, site, o, plan, 2, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
 	checkRun(t, r, plan, 4)
+}
+
+// A process with another number of goroutines is told apart.
+func TestDoor(t *testing.T) {
+	p, _, site, o := open(t, peer.FifolockFile)
+	plan := Plan{Measure: 300 * time.Millisecond}
+	r, err := ContendBetweenProcesses(p, site, o, plan, 1, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkRun(t, r, plan, 4)
+	f := r.Figures()
+	r.AddDoor(f, 0)
+	if f["lone_per_s"] > f["acquisitions_per_s"] || f["lone_wait_max_us"] > f["wait_max_us"] {
+		t.Errorf("%v of %v acquisitions/s are those of the lone one, and %v of %v is its longest wait",
+			f["lone_per_s"], f["acquisitions_per_s"], f["lone_wait_max_us"], f["wait_max_us"])
+	}
+	r.Samples = []figures.Sample{
+		{Waiter: 0, Called: 1, Acquired: 9, Unlocking: 10, Unlocked: 11},
+		{Waiter: 1, Called: 2, Acquired: 3, Unlocking: 4, Unlocked: 5},
+		{Waiter: 1, Called: 6, Acquired: 7, Unlocking: 8, Unlocked: 9},
+	}
+	r.AddDoor(f, 0)
+	if f["call_overtaken_max_times"] != 2 || f["overtook_a_call_percent"] < 66 || f["overtook_a_call_percent"] > 67 {
+		t.Errorf("one of three calls was overtaken twice: %v", f)
+	}
+}
+
+func TestSemaphore(t *testing.T) {
+	for _, name := range []string{peer.GofrsPolling, peer.SyncSemaphore} {
+		p, err := peer.Find(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan := Plan{Waiters: 6, Holders: 2, Held: time.Millisecond, Measure: 100 * time.Millisecond}
+		lock, err := p.Open(t.Context(), peer.Site{Dir: t.TempDir()}, peer.Options{Name: "test", Holders: plan.Holders})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Contend(t.Context(), lock, plan)
+		if err = errors.Join(err, r.Check(), lock.Close()); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		f := r.Figures()
+		if f["holders_max_at_once"] != 2 || f["ideal_percent"] <= 0 || f["ideal_percent"] > 100 {
+			t.Errorf("%s: %v holders at once and %v percent of the ideal", name, f["holders_max_at_once"], f["ideal_percent"])
+		}
+		r.Plan.Holders = 1
+		if r.Check() == nil {
+			t.Errorf("%s: two held a lock at once, and it was not noticed", name)
+		}
+	}
+}
+
+// The program of an earlier revision is told its own name of the peer.
+func TestProgramOfAnEarlierRevision(t *testing.T) {
+	o := order{Peer: peer.EarlierFile}
+	if _, _, err := program(o); err == nil {
+		t.Error("no error without such a program")
+	}
+	o.Site.Earlier = "/earlier/compare"
+	if path, o, err := program(o); path != "/earlier/compare" || o.Peer != peer.FifolockFile || err != nil {
+		t.Errorf("%s with the peer %s, %v", path, o.Peer, err)
+	}
+}
+
+func TestMeasureIdleLocks(t *testing.T) {
+	_, lock, _, _ := open(t, peer.FifolockFile)
+	i, err := MeasureIdleLocks(t.Context(), lock, 5, 0, 10*time.Millisecond, func() error { return nil })
+	if err != nil || i.Waiters != 5 {
+		t.Errorf("%+v, %v", i, err)
+	}
 }
 
 func TestServeLine(t *testing.T) {

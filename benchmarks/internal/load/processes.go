@@ -13,18 +13,20 @@ import (
 // soon is when workers begin after they were told: all have heard of it then.
 const soon = 50 * time.Millisecond
 
-// ContendBetweenProcesses does what the plan says in so many processes at once.
-func ContendBetweenProcesses(p peer.Peer, site peer.Site, o peer.Options, plan Plan, processes int) (Run, error) {
+// ContendBetweenProcesses does what the plan says in some processes at once, with
+// so many goroutines in each.
+func ContendBetweenProcesses(p peer.Peer, site peer.Site, o peer.Options, plan Plan, goroutines ...int) (Run, error) {
 	var workers []*worker
 	defer func() {
 		for _, w := range workers {
 			w.kill()
 		}
 	}()
-	for i := range processes {
-		part := plan
-		part.First = i * plan.Waiters
+	part := plan
+	for _, n := range goroutines {
+		part.Waiters = n
 		w, err := startWorker(order{Job: contend, Peer: p.Name, Site: site, Options: o, Plan: part})
+		part.First += n
 		if err != nil {
 			return Run{}, err
 		}
@@ -37,7 +39,9 @@ func ContendBetweenProcesses(p peer.Peer, site peer.Site, o peer.Options, plan P
 	if err != nil {
 		return Run{}, err
 	}
-	return collect(workers)
+	r, err := collect(workers)
+	r.Plan = plan
+	return r, err
 }
 
 // collect begins, and puts together what each process has seen.

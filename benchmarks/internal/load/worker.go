@@ -124,9 +124,27 @@ type worker struct {
 	log *bytes.Buffer // what it says to stderr; to be read when it has ended
 }
 
+// program is the path of the program that has the peer of the order, and the
+// order as that program understands it.
+func program(o order) (string, order, error) {
+	p, err := peer.Find(o.Peer)
+	if err != nil {
+		return "", o, err
+	}
+	if p.Earlier == "" {
+		self, err := os.Executable()
+		return self, o, err
+	}
+	if o.Site.Earlier == "" {
+		return "", o, fmt.Errorf("there is no program of an earlier revision for %s", o.Peer)
+	}
+	o.Peer = p.Earlier
+	return o.Site.Earlier, o, nil
+}
+
 // command makes the command of a worker; before is what to run it with.
 func command(o order, before ...string) (*exec.Cmd, error) {
-	self, err := os.Executable()
+	path, o, err := program(o)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +152,7 @@ func command(o order, before ...string) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	line := append(before, self)
+	line := append(before, path)
 	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env = append(os.Environ(), variable+"="+string(text))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -8,22 +8,26 @@ import (
 
 // Names of the peers.
 const (
-	FifolockRedis     = "fifolock-redis"
-	FifolockFile      = "fifolock-file"
-	FifolockFileInUse = "fifolock-file-in-use"
-	FifolockMemory    = "fifolock-memory"
-	Redislock1ms      = "redislock-1ms"
-	Redislock50ms     = "redislock-50ms"
-	Redsync           = "redsync"
-	Redsync1ms        = "redsync-1ms"
-	Rueidislock       = "rueidislock"
-	SetNX             = "set-nx"
-	EtcdMutex         = "etcd"
-	PostgresAdvisory  = "postgres"
-	Flock             = "flock"
-	GofrsPolling      = "gofrs-flock-1ms"
-	GofrsBlocking     = "gofrs-flock-blocking"
-	SyncMutex         = "sync-mutex"
+	FifolockRedis      = "fifolock-redis"
+	FifolockRedisCrash = "fifolock-redis-crash-detection"
+	FifolockFile       = "fifolock-file"
+	FifolockFileInUse  = "fifolock-file-in-use"
+	FifolockMemory     = "fifolock-memory"
+	Redislock1ms       = "redislock-1ms"
+	Redislock50ms      = "redislock-50ms"
+	Redsync            = "redsync"
+	Redsync1ms         = "redsync-1ms"
+	Rueidislock        = "rueidislock"
+	SetNX              = "set-nx"
+	EtcdMutex          = "etcd"
+	PostgresAdvisory   = "postgres"
+	Flock              = "flock"
+	GofrsPolling       = "gofrs-flock-1ms"
+	GofrsBlocking      = "gofrs-flock-blocking"
+	SyncMutex          = "sync-mutex"
+	SyncSemaphore      = "sync-semaphore"
+	EarlierRedis       = "fifolock-redis-earlier"
+	EarlierFile        = "fifolock-file-earlier"
 )
 
 // All returns every peer, in the order of the tables: those on one backend
@@ -32,9 +36,11 @@ func All() []Peer {
 	return []Peer{
 		{Name: FifolockRedis, Title: "fifolock on Redis", Backend: Redis, Fair: true, Processes: true, open: openFifolockRedis,
 			About: "`lock.New(redisqueue.New(…))`"},
-		{Name: Redislock1ms, Title: "bsm/redislock, polls every 1 ms", Backend: Redis, Processes: true, open: openRedislock(time.Millisecond),
+		{Name: EarlierRedis, Title: "fifolock on Redis, earlier", Backend: Redis, Fair: true, Processes: true, Earlier: FifolockRedis,
+			About: "fifolock as it was in the revision of `-earlier`, in a process of its own"},
+		{Name: Redislock1ms, Title: "bsm/redislock, polls every 1 ms", Backend: Redis, Processes: true, Semaphore: true, open: openRedislock(time.Millisecond),
 			About: "`bsm/redislock`, polling every 1 ms"},
-		{Name: Redislock50ms, Title: "bsm/redislock, polls every 50 ms", Backend: Redis, Processes: true, open: openRedislock(50 * time.Millisecond),
+		{Name: Redislock50ms, Title: "bsm/redislock, polls every 50 ms", Backend: Redis, Processes: true, Semaphore: true, open: openRedislock(50 * time.Millisecond),
 			About: "`bsm/redislock`, polling every 50 ms"},
 		{Name: Redsync, Title: "redsync, polls every 50 to 250 ms", Backend: Redis, Processes: true, open: openRedsync(0),
 			About: "`go-redsync/redsync`, one server, its default polling (50 to 250 ms)"},
@@ -51,9 +57,11 @@ func All() []Peer {
 
 		{Name: FifolockFile, Title: "fifolock in files", Backend: Files, Fair: true, Processes: true, open: openFifolockFile,
 			About: "`lock.New(filequeue.New(…))`"},
+		{Name: EarlierFile, Title: "fifolock in files, earlier", Backend: Files, Fair: true, Processes: true, Earlier: FifolockFile,
+			About: "the same of `-earlier`"},
 		{Name: FifolockFileInUse, Title: "fifolock in files, in use", Backend: Files, Processes: true, AloneOnly: true, open: openFifolockFileInUse,
 			About: "`Register` and `Release` of a file queue that another ticket keeps in use"},
-		{Name: GofrsPolling, Title: "gofrs/flock, polls every 1 ms", Backend: Files, Processes: true, open: openGofrsFlock(time.Millisecond),
+		{Name: GofrsPolling, Title: "gofrs/flock, polls every 1 ms", Backend: Files, Processes: true, Semaphore: true, open: openGofrsFlock(time.Millisecond),
 			About: "`gofrs/flock`, `TryLockContext` every 1 ms"},
 		{Name: GofrsBlocking, Title: "gofrs/flock, blocking", Backend: Files, Processes: true, open: openGofrsFlock(0),
 			About: "`gofrs/flock`, blocking: a thread for each waiter, and no ctx"},
@@ -64,6 +72,8 @@ func All() []Peer {
 			About: "`lock.Mutex` on a queue in memory: what the lock costs without storage"},
 		{Name: SyncMutex, Title: "sync.Mutex", Backend: Memory, Limit: true, open: openSyncMutex,
 			About: "`sync.Mutex`"},
+		{Name: SyncSemaphore, Title: "x/sync/semaphore", Backend: Memory, Fair: true, Semaphore: true, Limit: true, Named: true, open: openSyncSemaphore,
+			About: "`golang.org/x/sync/semaphore`"},
 	}
 }
 

@@ -21,8 +21,8 @@ func (l etcdLocker) Lock(ctx context.Context) error { return l.mutex.Lock(ctx) }
 // Unlock implements [Locker].
 func (l etcdLocker) Unlock() error { return l.mutex.Unlock(context.Background()) }
 
-// openEtcd gives every goroutine a session of its own: whoever shares a session
-// shares its place in line.
+// openEtcd gives every goroutine a session of its own: those that share a
+// session share its place in line.
 func openEtcd(_ context.Context, site Site, o Options) (*Lock, error) {
 	l := &Lock{}
 	client, err := clientv3.New(clientv3.Config{
@@ -34,9 +34,12 @@ func openEtcd(_ context.Context, site Site, o Options) (*Lock, error) {
 		return nil, err
 	}
 	l.onClose(client.Close)
-	lease := max(1, int(o.Lease/time.Second))
+	var options []concurrency.SessionOption
+	if o.Lease > 0 {
+		options = append(options, concurrency.WithTTL(max(1, int(o.Lease/time.Second))))
+	}
 	l.newWaiter = func(context.Context) (Locker, error) {
-		session, err := concurrency.NewSession(client, concurrency.WithTTL(lease))
+		session, err := concurrency.NewSession(client, options...)
 		if err != nil {
 			return nil, err
 		}

@@ -57,8 +57,12 @@ func openFifolockFile(_ context.Context, site Site, o Options) (*Lock, error) {
 func openFifolockRedis(_ context.Context, site Site, o Options) (*Lock, error) {
 	l := &Lock{}
 	client := l.redisClient(site)
+	var options []redisqueue.Option
+	if o.Lease > 0 {
+		options = append(options, redisqueue.WithLease(o.Lease))
+	}
 	return openFifolock(l, o, func(name string) queue.TicketQueue {
-		return redisQueue{redisqueue.New(client, name, redisqueue.WithLease(o.Lease))}
+		return redisQueue{redisqueue.New(client, name, options...)}
 	})
 }
 

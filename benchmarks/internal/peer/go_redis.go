@@ -48,6 +48,7 @@ func (h commandHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.P
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		if len(cmds) > 0 && !setsUpConnection(cmds[0]) {
 			h.lock.operations.Add(1)
+			h.lock.further.Add(int64(len(cmds) - 1))
 		}
 		return next(ctx, cmds)
 	}

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -24,17 +25,25 @@ func (l gofrsLocker) Lock(ctx context.Context) error {
 	return err
 }
 
+// TryLock implements [tryLocker].
+func (l gofrsLocker) TryLock(context.Context) (bool, error) { return l.flock.TryLock() }
+
 // Unlock implements [Locker].
 func (l gofrsLocker) Unlock() error { return l.flock.Unlock() }
 
 func openGofrsFlock(poll time.Duration) func(context.Context, Site, Options) (*Lock, error) {
 	return func(_ context.Context, site Site, o Options) (*Lock, error) {
 		l := &Lock{}
-		path := filepath.Join(site.Dir, o.Name+".lock")
-		l.newWaiter = func(context.Context) (Locker, error) {
-			f := flock.New(path) // between goroutines, one value is no lock
+		of := func(name string) gofrsLocker {
+			f := flock.New(filepath.Join(site.Dir, name+".lock")) // between goroutines, one value is no lock
 			l.onClose(f.Close)
-			return gofrsLocker{f, poll}, nil
+			return gofrsLocker{f, poll}
+		}
+		l.newWaiter = func(context.Context) (Locker, error) {
+			if o.Holders == 0 {
+				return of(o.Name), nil
+			}
+			return newSlots(o.Holders, poll, func(i int) tryLocker { return of(fmt.Sprintf("%s-%d", o.Name, i)) }), nil
 		}
 		return l, nil
 	}

@@ -2,6 +2,8 @@ package peer
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/bsm/redislock"
@@ -23,15 +25,37 @@ func (l *redislockLocker) Lock(ctx context.Context) (err error) {
 	return err
 }
 
+// TryLock implements [tryLocker].
+func (l *redislockLocker) TryLock(ctx context.Context) (ok bool, err error) {
+	l.held, err = l.client.Obtain(ctx, l.name, l.lease, nil)
+	if errors.Is(err, redislock.ErrNotObtained) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // Unlock implements [Locker].
 func (l *redislockLocker) Unlock() error { return l.held.Release(context.Background()) }
 
+// openRedislock opens redislock, which has no default for the lease.
 func openRedislock(poll time.Duration) func(context.Context, Site, Options) (*Lock, error) {
 	return func(_ context.Context, site Site, o Options) (*Lock, error) {
+		if o.Lease == 0 {
+			return nil, errors.New("redislock has no default lease")
+		}
 		l := &Lock{}
 		client := redislock.New(l.redisClient(site))
+		of := func(name string) *redislockLocker {
+			return &redislockLocker{client: client, name: name, lease: o.Lease, poll: poll}
+		}
 		l.newWaiter = func(context.Context) (Locker, error) {
-			return &redislockLocker{client: client, name: o.Name, lease: o.Lease, poll: poll}, nil
+			if o.Holders == 0 {
+				return of(o.Name), nil
+			}
+			return newSlots(o.Holders, poll, func(i int) tryLocker { return of(fmt.Sprintf("%s-%d", o.Name, i)) }), nil
+		}
+		l.another = func(name string) *Lock {
+			return &Lock{newWaiter: func(context.Context) (Locker, error) { return of(name), nil }}
 		}
 		return l, nil
 	}

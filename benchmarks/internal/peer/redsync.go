@@ -27,13 +27,18 @@ func openRedsync(poll time.Duration) func(context.Context, Site, Options) (*Lock
 	return func(_ context.Context, site Site, o Options) (*Lock, error) {
 		l := &Lock{}
 		sync := redsync.New(goredis.NewPool(l.redisClient(site)))
-		options := []redsync.Option{redsync.WithExpiry(o.Lease), redsync.WithTries(math.MaxInt32)}
+		options := []redsync.Option{redsync.WithTries(math.MaxInt32)}
+		if o.Lease > 0 {
+			options = append(options, redsync.WithExpiry(o.Lease))
+		}
 		if poll > 0 {
 			options = append(options, redsync.WithRetryDelay(poll))
 		}
-		l.newWaiter = func(context.Context) (Locker, error) {
-			return redsyncLocker{sync.NewMutex(o.Name, options...)}, nil
+		of := func(name string) func(context.Context) (Locker, error) {
+			return func(context.Context) (Locker, error) { return redsyncLocker{sync.NewMutex(name, options...)}, nil }
 		}
+		l.newWaiter = of(o.Name)
+		l.another = func(name string) *Lock { return &Lock{newWaiter: of(name)} }
 		return l, nil
 	}
 }

@@ -44,9 +44,11 @@ func openRueidislock(_ context.Context, site Site, o Options) (*Lock, error) {
 		return nil, err
 	}
 	l.onClose(func() error { locker.Close(); return nil })
-	l.newWaiter = func(context.Context) (Locker, error) {
-		return &rueidislockLocker{locker: locker, name: o.Name}, nil
+	of := func(name string) func(context.Context) (Locker, error) {
+		return func(context.Context) (Locker, error) { return &rueidislockLocker{locker: locker, name: name}, nil }
 	}
+	l.newWaiter = of(o.Name)
+	l.another = func(name string) *Lock { return &Lock{newWaiter: of(name)} }
 	return l, nil
 }
 

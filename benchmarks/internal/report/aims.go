@@ -4,23 +4,8 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/fifolock/fifolock/benchmarks/internal/figures"
 	"github.com/fifolock/fifolock/benchmarks/internal/peer"
-)
-
-// Names of cases that aims and pictures are made of.
-const (
-	InTurn           = "uncontended-in-turn"
-	Alone            = "uncontended"
-	Goroutines64     = "goroutines-64"
-	Goroutines16Held = "goroutines-16-held-5ms"
-	Processes        = "processes-4x4"
-	ProcessesHeld    = "processes-4x4-held-5ms"
-	Line10           = "line-10"
-	Line1000         = "line-1000"
-	Line10000        = "line-10000"
-	Recovery         = "recovery"
-	Idle             = "idle-16"
-	ManyLocks        = "locks-10000"
 )
 
 // aim is a figure that fifolock is meant to reach.
@@ -32,86 +17,163 @@ type aim struct {
 	write    func(float64) string
 }
 
-// met reports whether the aim is reached; of what was not measured nothing can
+// The words for whether an aim is reached. Of what was not measured nothing can
 // be said.
+const (
+	reached     = "yes"
+	missed      = "**no**"
+	notMeasured = "not measured"
+)
+
 func (a aim) met() string {
 	switch {
 	case math.IsNaN(a.got):
-		return "not measured"
+		return notMeasured
 	case a.operator == "≤" && a.got <= a.limit, a.operator == "≥" && a.got >= a.limit:
-		return "yes"
+		return reached
 	}
-	return "**no**"
+	return missed
 }
 
 func (a aim) row() []string {
 	return []string{a.what, a.write(a.got), fmt.Sprintf("%s %s", a.operator, a.write(a.limit)), a.met()}
 }
 
+// sumUp says how many of the aims are reached.
+func sumUp(aims []aim) string {
+	count := make(map[string]int)
+	for _, a := range aims {
+		count[a.met()]++
+	}
+	words := fmt.Sprintf("%d of %d are reached, %d are missed", count[reached], len(aims), count[missed])
+	if n := count[notMeasured]; n > 0 {
+		words += fmt.Sprintf(", %d were not measured", n)
+	}
+	return words + "."
+}
+
 // aims are the figures to reach. Most are ratios of what was measured in the
 // same run.
-func (r *Results) aims() []aim {
-	return append(r.redisAims(), append(r.fileAims(), r.commonAims()...)...)
+func (r *Results) aims() (all []aim) {
+	for _, some := range [][]aim{r.redisAims(), r.semaphoreAims(), r.fileAims(), r.doorAims(), r.lineAims()} {
+		all = append(all, some...)
+	}
+	return all
 }
 
 func (r *Results) redisAims() []aim {
-	ours := peer.FifolockRedis
-	// A smaller ratio is that to a faster peer.
-	faster := leastOf(
-		r.Ratio(Goroutines64, "acquisitions_per_s", ours, peer.Redislock1ms),
-		r.Ratio(Goroutines64, "acquisitions_per_s", ours, peer.Rueidislock),
-	)
+	ours, polling := peer.FifolockRedis, peer.Redislock1ms
+	fastest := r.fastest(Goroutines64, onServer)
 	return []aim{
-		{"Redis, uncontended cycle p50, to a bare `SET NX` + `DEL`, taking turns with it", r.Ratio(InTurn, "cycle_p50_us", ours, peer.SetNX), "≤", 1.15, times},
-		{"… each in a loop of its own", r.Ratio(Alone, "cycle_p50_us", ours, peer.SetNX), "≤", 1.15, times},
-		{"Redis, hand-off p50, 16 waiters, 5 ms held, to redislock polling every 1 ms", r.Ratio(Goroutines16Held, "hand_off_p50_us", ours, peer.Redislock1ms), "≤", 1.1, times},
-		{"… of hand-offs to those who had waited", r.Ratio(Goroutines16Held, "hand_off_to_waiter_p50_us", ours, peer.Redislock1ms), "≤", 1.1, times},
+		{"Redis, uncontended Lock and Unlock p50, to a bare `SET NX` and `DEL`, each in a loop of its own", r.Ratio(Alone, "cycle_p50_us", ours, peer.SetNX), "≤", 1.15, times},
+		{"Redis, hand-off p50, 16 waiters of one process, 5 ms held, to redislock polling every 1 ms", r.Ratio(Goroutines16Held, "hand_off_p50_us", ours, polling), "≤", 0.6, times},
 		{"… overtakes", r.Value(Goroutines16Held, ours, "overtaking_grants"), "≤", 0, number},
-		{"… round trips per acquisition", r.Value(Goroutines16Held, ours, "operations_per_acquisition"), "≤", 4, number},
-		{"… server CPU per acquisition, to redislock polling every 1 ms", r.Ratio(Goroutines16Held, "server_cpu_us_per_acquisition", ours, peer.Redislock1ms), "≤", 0.3, times},
-		{"Redis, 64 goroutines, empty section, acquisitions/s, to the faster of rueidislock and redislock polling every 1 ms", faster, "≥", 1.3, times},
-		{"… to redislock polling every 50 ms, whose waiters sleep while one goes on", r.Ratio(Goroutines64, "acquisitions_per_s", ours, peer.Redislock50ms), "≥", 1.3, times},
-		{"… to etcd", r.Ratio(Goroutines64, "acquisitions_per_s", ours, peer.EtcdMutex), "≥", 10, times},
-		{"… wait p99, to its own p50", r.Value(Goroutines64, ours, "wait_p99_us") / r.Value(Goroutines64, ours, "wait_p50_us"), "≤", 1.5, times},
-	}
-}
-
-func (r *Results) fileAims() []aim {
-	ours := peer.FifolockFile
-	return []aim{
-		{"file, uncontended cycle p50, queue in use", r.Value(Alone, peer.FifolockFileInUse, "cycle_p50_us"), "≤", 30, duration},
-		{"file, uncontended cycle p50, everything removed after it", r.Value(Alone, ours, "cycle_p50_us"), "≤", 75, duration},
-		{"file, hand-off p50, 16 waiters, 5 ms held, to blocking `flock(2)`, in one process", r.Ratio(Goroutines16Held, "hand_off_p50_us", ours, peer.Flock), "≤", 3, times},
-		{"… of hand-offs to those who had waited", r.Ratio(Goroutines16Held, "hand_off_to_waiter_p50_us", ours, peer.Flock), "≤", 3, times},
-		{"… overtakes", r.Value(Goroutines16Held, ours, "overtaking_grants"), "≤", 0, number},
-		{"… share of the time in which the lock was held, in percent", r.Value(Goroutines16Held, ours, "held_percent"), "≥", 98, number},
-		{"file, hand-off p50, 4 × 4 waiters, 5 ms held, to blocking `flock(2)`, between processes", r.Ratio(ProcessesHeld, "hand_off_p50_us", ours, peer.Flock), "≤", 8, times},
-		{"… of hand-offs to those who had waited", r.Ratio(ProcessesHeld, "hand_off_to_waiter_p50_us", ours, peer.Flock), "≤", 8, times},
+		{"… server CPU per acquisition, to redislock polling every 1 ms", r.Ratio(Goroutines16Held, "server_cpu_us_per_acquisition", ours, polling), "≤", 0.3, times},
+		{"Redis, hand-off p50 between processes, 4 × 4, 5 ms held, to redislock polling every 1 ms", r.Ratio(ProcessesHeld, "hand_off_p50_us", ours, polling), "≤", 1.2, times},
 		{"… overtakes", r.Value(ProcessesHeld, ours, "overtaking_grants"), "≤", 0, number},
-		{"file, 64 goroutines, empty section, acquisitions/s", r.Value(Goroutines64, ours, "acquisitions_per_s"), "≥", 14000, number},
-		{"… wait p99, to its own p50", r.Value(Goroutines64, ours, "wait_p99_us") / r.Value(Goroutines64, ours, "wait_p50_us"), "≤", 2, times},
-		{"file, `kill -9` of the holder to the next one's Lock, p99", r.Value(Recovery, ours, "recovery_p99_us"), "≤", 50000, duration},
+		{"Redis, 64 goroutines, empty section, acquisitions/s, to the fastest of all peers on a server" + named(fastest), r.Ratio(Goroutines64, "acquisitions_per_s", ours, fastest.Name), "≥", 3, times},
+		{"… wait p99, to its own p50", r.quotient(Goroutines64, ours, "wait_p99_us", "wait_p50_us"), "≤", 2, times},
+		{"… in 4 processes × 16, to fifolock as it was" + r.Facts.earlier(), r.Ratio(Processes16, "acquisitions_per_s", ours, peer.EarlierRedis), "≥", 1.5, times},
+		{"Redis, 200 locks, each held, one waiter each, idle: requests per lock and second", r.Value(IdleLocks, ours, "operations_per_waiter_and_s"), "≤", 2, number},
+		{"… server CPU, to redislock polling every 50 ms", r.Ratio(IdleLocks, "server_cpu_us_per_waiter_and_s", ours, peer.Redislock50ms), "≤", 0.5, times},
+		{"Redis, `kill -9` of the holder to the next one's Lock, default lease, crash detection of 1 s, p99", r.Value(RecoveryDefault, peer.FifolockRedisCrash, "recovery_p99_us"), "≤", 1.5e6, duration},
 	}
 }
 
-func (r *Results) commonAims() []aim {
-	var aims []aim
-	for _, ours := range []struct{ name, peer string }{{"Redis", peer.FifolockRedis}, {"file", peer.FifolockFile}} {
-		growth := r.Value(Line1000, ours.peer, "hand_off_p50_us") / r.Value(Line10, ours.peer, "hand_off_p50_us")
+func (r *Results) semaphoreAims() (aims []aim) {
+	for _, ours := range both {
 		aims = append(aims,
-			aim{ours.name + ", hand-off p50 with 1,000 waiters, to 10", growth, "≤", 2, times},
-			aim{ours.name + ", 10,000 waiters, served without error", r.Value(Line10000, ours.peer, "served"), "≥", 10000, number},
-			aim{ours.name + ", 10,000 waiters, overtakes", r.Value(Line10000, ours.peer, "overtaking_grants"), "≤", 0, number},
-			aim{ours.name + ", idle wait, 16 waiters, backend operations per waiter and second", r.Value(Idle, ours.peer, "operations_per_waiter_and_s"), "≤", 4, number},
+			aim{ours.name + ", semaphore of 8, 64 goroutines holding 5 ms, percent of the ideal rate", r.Value(Semaphore, ours.peer, "ideal_percent"), "≥", 90, number},
+			aim{"… holders at once, at most", r.Value(Semaphore, ours.peer, "holders_max_at_once"), "≤", 8, number},
+			aim{"… overtakes", r.Value(Semaphore, ours.peer, "overtaking_grants"), "≤", 0, number},
 		)
 	}
 	return aims
 }
 
-// leastOf returns the least of two values, of which one may be missing.
-func leastOf(a, b float64) float64 {
-	if math.IsNaN(a) || b < a {
-		return b
+func (r *Results) fileAims() []aim {
+	ours := peer.FifolockFile
+	return []aim{
+		{"file, uncontended Lock and Unlock p50, queue in use", r.Value(Alone, peer.FifolockFileInUse, "cycle_p50_us"), "≤", 25, duration},
+		{"… everything removed after it", r.Value(Alone, ours, "cycle_p50_us"), "≤", 60, duration},
+		{"file, hand-off p50, 16 waiters of one process, 5 ms held, to a blocking `flock(2)`", r.Ratio(Goroutines16Held, "hand_off_p50_us", ours, peer.Flock), "≤", 3, times},
+		{"… overtakes", r.Value(Goroutines16Held, ours, "overtaking_grants"), "≤", 0, number},
+		{"… percent of the time in which it was held, which is that of the ideal rate", r.Value(Goroutines16Held, ours, "held_percent"), "≥", 98, number},
+		{"file, hand-off p50 between processes, 4 × 4, 5 ms held, to a blocking `flock(2)`", r.Ratio(ProcessesHeld, "hand_off_p50_us", ours, peer.Flock), "≤", 8, times},
+		{"… overtakes", r.Value(ProcessesHeld, ours, "overtaking_grants"), "≤", 0, number},
+		{"file, 64 goroutines, empty section, acquisitions/s", r.Value(Goroutines64, ours, "acquisitions_per_s"), "≥", 25000, number},
+		{"… wait p99, to its own p50", r.quotient(Goroutines64, ours, "wait_p99_us", "wait_p50_us"), "≤", 2, times},
+		{"file, `kill -9` of the holder to the next one's Lock, p99", r.Value(Recovery, ours, "recovery_p99_us"), "≤", 50000, duration},
+		{"a program with a file lock, packages", r.Value(Program, ours, "packages"), "≤", 135, number},
+		{"… of go-redis", r.Value(Program, ours, "with_go_redis"), "≤", 0, number},
 	}
-	return a
+}
+
+// doorAims are about the way into the line: one call is overtaken by no more
+// calls than there are goroutines, times two.
+func (r *Results) doorAims() (aims []aim) {
+	for _, ours := range both {
+		for _, door := range []struct {
+			name, what string
+			goroutines float64
+		}{
+			{Door2x1, "2 processes × 1", 2}, {Door2x8, "2 × 8", 16}, {Door4x4, "4 × 4", 16}, {Door1x64, "1 beside 64", 65},
+		} {
+			what := "… " + door.what
+			if door.name == Door2x1 {
+				what = ours.name + ", one call overtaken from its call on, at most, " + door.what
+			}
+			aims = append(aims, aim{what, r.Value(door.name, ours.peer, "call_overtaken_max_times"), "≤", 2 * door.goroutines, number})
+		}
+	}
+	return aims
+}
+
+func (r *Results) lineAims() (aims []aim) {
+	for _, ours := range both {
+		growth := r.Value(Line1000, ours.peer, "hand_off_p50_us") / r.Value(Line10, ours.peer, "hand_off_p50_us")
+		aims = append(aims,
+			aim{ours.name + ", hand-off p50 with 1,000 waiters, to 10", growth, "≤", 2, times},
+			aim{ours.name + ", 10,000 waiters, served without error", r.Value(Line10000, ours.peer, "served"), "≥", 10000, number},
+			aim{"… overtakes", r.Value(Line10000, ours.peer, "overtaking_grants"), "≤", 0, number},
+			aim{"… threads added", r.Value(Line10000, ours.peer, "threads_added"), "≤", 32, number},
+		)
+		if ours.peer == peer.FifolockRedis {
+			pool := float64(10*r.Facts.Cores + 1) // of go-redis, and one for wake-ups
+			aims = append(aims, aim{"… connections", r.Value(Line10000, ours.peer, "connections"), "≤", pool, number})
+		}
+	}
+	return aims
+}
+
+// both are fifolock with a server and without.
+var both = []struct{ name, peer string }{{"Redis", peer.FifolockRedis}, {"file", peer.FifolockFile}}
+
+// quotient is one figure of a peer over another one of it: the median of those
+// of each repetition.
+func (r *Results) quotient(caseName, peer, figure, other string) float64 {
+	return figures.Median(quotients(r.values(caseName, peer, figure), r.values(caseName, peer, other)))
+}
+
+// onServer and inFiles are where the state of a lock is.
+func onServer(p peer.Peer) bool { return !inFiles(p) && p.Backend != peer.Memory }
+func inFiles(p peer.Peer) bool  { return p.Backend == peer.Files }
+
+// fastest is the peer, of those of a kind, that has got its lock most often. It
+// has no name if there is none.
+func (r *Results) fastest(caseName string, kind func(peer.Peer) bool) (fastest peer.Peer) {
+	most := 0.0
+	for _, p := range peer.All() {
+		if v := r.Value(caseName, p.Name, "acquisitions_per_s"); kind(p) && !p.Limit && p.IsOther() && v > most {
+			fastest, most = p, v
+		}
+	}
+	return fastest
+}
+
+func named(p peer.Peer) string {
+	if p.Name == "" {
+		return ""
+	}
+	return " (" + p.Title + ")"
 }

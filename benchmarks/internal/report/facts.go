@@ -19,6 +19,7 @@ type Facts struct {
 	Quick       bool
 	Repetitions int
 	Revision    string // of fifolock
+	Earlier     string // the revision that was measured beside it; empty: none
 	Go          string
 	CPU         string
 	Cores       int
@@ -34,6 +35,14 @@ func (f Facts) repetitions() string {
 		return "1 repetition"
 	}
 	return fmt.Sprintf("%d repetitions", f.Repetitions)
+}
+
+// earlier is the revision that was measured beside this one, in words.
+func (f Facts) earlier() string {
+	if f.Earlier == "" {
+		return ""
+	}
+	return " in " + f.Earlier
 }
 
 // GatherFacts asks this machine.

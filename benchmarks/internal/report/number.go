@@ -7,8 +7,15 @@ import (
 )
 
 // number writes a value with three digits that count, and a comma between
-// thousands.
+// thousands. What is whole is written so.
 func number(v float64) string {
+	if v == math.Trunc(v) && math.Abs(v) < 100 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return threeDigits(v)
+}
+
+func threeDigits(v float64) string {
 	switch a := math.Abs(v); {
 	case math.IsNaN(v):
 		return "–"
@@ -43,11 +50,11 @@ func duration(micros float64) string {
 	case math.IsNaN(micros):
 		return "–"
 	case micros < 1000:
-		return number(micros) + " µs"
+		return threeDigits(micros) + " µs"
 	case micros < 1e6:
-		return number(micros/1000) + " ms"
+		return threeDigits(micros/1000) + " ms"
 	}
-	return number(micros/1e6) + " s"
+	return threeDigits(micros/1e6) + " s"
 }
 
 // times writes a ratio.
@@ -55,5 +62,5 @@ func times(ratio float64) string {
 	if math.IsNaN(ratio) {
 		return "–"
 	}
-	return number(ratio) + " ×"
+	return threeDigits(ratio) + " ×"
 }

@@ -31,14 +31,14 @@ var shownFigures = []shownFigure{
 	{"longest wait", Goroutines16Held, "wait_max_us", duration, false},
 	{"hand-off p50", Goroutines16Held, "hand_off_to_waiter_p50_us", duration, false},
 	{"64 at once: acquisitions/s", Goroutines64, "acquisitions_per_s", number, false},
-	{"64 at once: longest wait", Goroutines64, "wait_max_us", duration, false},
 	{"alone: Lock and Unlock p50", InTurn, "cycle_p50_us", duration, false},
 	{"requests per acquisition", Goroutines16Held, "operations_per_acquisition", number, true},
+	{"holder killed: the next has it after", RecoveryDefault, "recovery_p50_us", duration, true},
 }
 
 // percent writes a percentage.
 func percent(v float64) string {
-	if s := number(v); s != "–" {
+	if s := threeDigits(v); s != "–" {
 		return s + " %"
 	}
 	return "–"
@@ -54,14 +54,14 @@ func (r *Results) WriteFigures(w io.Writer) error {
 		b.WriteString("**A quick run: the figures are rough.** ")
 	}
 	b.WriteString("The rows of fifolock have what was measured, those below each the multiple of it: ")
-	b.WriteString("16 goroutines that hold the lock for 5 ms each, 64 that do nothing with it, and one that is alone. Less is better, except for acquisitions.\n\n")
+	b.WriteString("16 goroutines that hold the lock for 5 ms each, 64 that do nothing with it, one that is alone, and a holder that is killed, with the default lease of each lock. Less is better, except for acquisitions.\n\n")
 	headings := []string{""}
 	for _, c := range shownFigures {
 		headings = append(headings, c.heading)
 	}
 	var rows [][]string
 	for _, p := range peer.All() {
-		if !p.Limit && r.Has(Goroutines16Held, p.Name) {
+		if !p.Limit && p.Earlier == "" && r.Has(Goroutines16Held, p.Name) {
 			rows = append(rows, r.figureRow(p))
 		}
 	}

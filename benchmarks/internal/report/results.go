@@ -111,14 +111,17 @@ func (r *Results) Value(caseName, peer, figure string) float64 {
 // each repetition, in which the two ran shortly after each other. It is NaN
 // where one of them is missing or 0.
 func (r *Results) Ratio(caseName, figure, peer, other string) float64 {
-	values, others := r.values(caseName, peer, figure), r.values(caseName, other, figure)
-	var ratios []float64
+	return figures.Median(quotients(r.values(caseName, peer, figure), r.values(caseName, other, figure)))
+}
+
+// quotients divides the values of each repetition.
+func quotients(values, others map[int]float64) (quotients []float64) {
 	for repetition, v := range values {
 		if o := others[repetition]; o != 0 {
-			ratios = append(ratios, v/o)
+			quotients = append(quotients, v/o)
 		}
 	}
-	return figures.Median(ratios)
+	return quotients
 }
 
 // Has reports whether the peer has figures in that case.

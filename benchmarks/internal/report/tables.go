@@ -18,7 +18,9 @@ func (r *Results) WriteTables(w io.Writer) error {
 	b.WriteString("# Results\n\n")
 	r.writeFacts(&b)
 	b.WriteString("## Aims\n\n")
-	writeTable(&b, []string{"What", "Measured", "Aim", "Reached"}, r.aimRows())
+	aims := r.aims()
+	b.WriteString(sumUp(aims) + "\n\n")
+	writeTable(&b, []string{"What", "Measured", "Aim", "Reached"}, rows(aims))
 	for _, c := range r.Cases {
 		r.writeCase(&b, c)
 	}
@@ -29,7 +31,11 @@ func (r *Results) WriteTables(w io.Writer) error {
 
 func (r *Results) writeFacts(b *strings.Builder) {
 	f := r.Facts
-	fmt.Fprintf(b, "Made by `go run ./cmd/compare` on %s, fifolock %s, %s.\n\n", f.Date, f.Revision, f.Go)
+	fmt.Fprintf(b, "Made by `go run ./cmd/compare` on %s, fifolock %s, %s.", f.Date, f.Revision, f.Go)
+	if f.Earlier != "" {
+		fmt.Fprintf(b, " \"Earlier\" is fifolock %s.", f.Earlier)
+	}
+	b.WriteString("\n\n")
 	if f.Quick {
 		b.WriteString("**A quick run: the figures are rough.**\n\n")
 	}
@@ -47,9 +53,9 @@ func (r *Results) writeFacts(b *strings.Builder) {
 	b.WriteString("\n")
 }
 
-func (r *Results) aimRows() [][]string {
+func rows(aims []aim) [][]string {
 	var rows [][]string
-	for _, a := range r.aims() {
+	for _, a := range aims {
 		rows = append(rows, a.row())
 	}
 	return rows
@@ -80,15 +86,22 @@ var columns = []column{
 	{"hand-off to a waiter p99", "hand_off_to_waiter_p99_us", duration, false},
 	{"grants that overtook, %", "overtaking_percent", number, false},
 	{"pairs overtaken", "overtaken_pairs", number, false},
+	{"calls that overtook an earlier call, %", "overtook_a_call_percent", number, false},
+	{"one call overtaken, at most", "call_overtaken_max_times", number, false},
+	{"longest wait of the lone one", "lone_wait_max_us", duration, false},
+	{"acquisitions/s of the lone one", "lone_per_s", number, false},
+	{"of the ideal rate, %", "ideal_percent", number, false},
+	{"holders at once, at most", "holders_max_at_once", number, false},
 	{"waiters never served", "unserved", number, false},
 	{"Jain", "jain", number, false},
 	{"held, %", "held_percent", number, false},
 	{"round trips per acquisition", "operations_per_acquisition", number, false},
 	{"server CPU per acquisition", "server_cpu_us_per_acquisition", duration, false},
 	{"client CPU per acquisition", "client_cpu_us_per_acquisition", duration, false},
+	{"holders killed", "deaths", number, false},
 	{"recovery p50", "recovery_p50_us", duration, false},
 	{"recovery p99", "recovery_p99_us", duration, false},
-	{"operations per waiter and s", "operations_per_waiter_and_s", number, false},
+	{"requests per waiter and s", "operations_per_waiter_and_s", number, false},
 	{"system calls per waiter and s", "system_calls_per_waiter_and_s", number, false},
 	{"client CPU per waiter and s", "client_cpu_us_per_waiter_and_s", duration, false},
 	{"server CPU per waiter and s", "server_cpu_us_per_waiter_and_s", duration, false},
@@ -102,11 +115,25 @@ var columns = []column{
 	{"descriptors per waiter", "descriptors_per_waiter", number, false},
 	{"descriptors per lock", "descriptors_per_lock", number, false},
 	{"memory per waiter, bytes", "memory_bytes_per_waiter", number, false},
+	{"packages", "packages", number, false},
+	{"not of the standard library", "other_packages", number, false},
+	{"of go-redis", "with_go_redis", number, false},
+	{"program, bytes", "program_bytes", number, false},
 }
 
 // hidden are the columns that say nothing in a case.
 var hidden = map[string][]string{
-	Alone: {"acquisitions_per_s", "wait_p50_us", "wait_p99_us", "wait_max_us", "held_percent"},
+	Alone:    {"acquisitions_per_s", "wait_p50_us", "wait_p99_us", "wait_max_us", "held_percent"},
+	Door2x1:  notOfTheDoor,
+	Door2x8:  notOfTheDoor,
+	Door4x4:  notOfTheDoor,
+	Door1x64: notOfTheDoor,
+}
+
+var notOfTheDoor = []string{
+	"hand_off_p50_us", "hand_off_p99_us", "hand_off_to_waiter_p50_us", "hand_off_to_waiter_p99_us",
+	"overtaking_percent", "overtaken_pairs", "held_percent",
+	"operations_per_acquisition", "server_cpu_us_per_acquisition", "client_cpu_us_per_acquisition",
 }
 
 func (r *Results) writeCase(b *strings.Builder, c Case) {
@@ -133,6 +160,7 @@ func (r *Results) writeCase(b *strings.Builder, c Case) {
 		}
 		rows = append(rows, row)
 	}
+	r.writeFastest(b, c.Name)
 	writeTable(b, headings, rows)
 	for _, record := range r.Records {
 		if record.Case == c.Name && record.Error != "" {
@@ -141,9 +169,23 @@ func (r *Results) writeCase(b *strings.Builder, c Case) {
 	}
 }
 
-// shows reports whether a column has something to say: who was never served
-// where there is somebody, cycles where nobody waits, the rest where there is
-// any value.
+// writeFastest names the peers that got their locks most often.
+func (r *Results) writeFastest(b *strings.Builder, caseName string) {
+	var names []string
+	if p := r.fastest(caseName, onServer); p.Name != "" {
+		names = append(names, p.Title+" on a server")
+	}
+	if p := r.fastest(caseName, inFiles); p.Name != "" {
+		names = append(names, p.Title+" in files")
+	}
+	if len(names) > 0 && caseName != Alone {
+		fmt.Fprintf(b, "Most acquisitions/s of the other locks: %s.\n\n", strings.Join(names, ", "))
+	}
+}
+
+// shows reports whether a column has something to say: waiters that were never
+// served where there are some, cycles where nothing waits, the rest where there
+// is any value.
 func (r *Results) shows(caseName string, col column, peers []peer.Peer) bool {
 	if col.figure == "unserved" {
 		return slices.ContainsFunc(peers, func(p peer.Peer) bool { return r.cell(caseName, col, p) > 0 })
