@@ -3,6 +3,7 @@ package redisqueue
 import (
 	"context"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -16,10 +17,25 @@ import (
 // a ticket that is not there may have been removed by the first. So the queue counts.
 // The client still repeats what it knows not to have been executed: a request that a
 // node of a Cluster has redirected, or that did not get onto the wire.
-type command struct{ *redis.Cmd }
+type command struct {
+	*redis.Cmd
+	touched *atomic.Bool
+}
 
 // NoRetry is asked by the client, its pipelines included.
 func (command) NoRetry() bool { return true }
+
+// Args is called when the client writes the command, and maybe before: a command that
+// it has not asked for its arguments was not sent.
+func (c command) Args() []any {
+	c.touched.Store(true)
+	return c.Cmd.Args()
+}
+
+// unsentError is an error of a request that the server has not heard of.
+type unsentError struct{ error }
+
+func (e unsentError) Unwrap() error { return e.error }
 
 // request is one call of a script.
 type request struct {
@@ -38,7 +54,7 @@ func (r request) command(ctx context.Context, name, text string) command {
 	}
 	cmd := redis.NewCmd(ctx, append(args, r.args...)...)
 	cmd.SetFirstKeyPos(3)
-	return command{cmd}
+	return command{cmd, new(atomic.Bool)}
 }
 
 // attempt sends a request once: by the hash of its script, or by its source where
@@ -55,7 +71,10 @@ func (s *storage) attempt(ctx context.Context, r request) (reply, error) {
 	}
 	if err != nil {
 		s.reloadState(ctx, err)
-		return reply{}, s.classify(err)
+		if err = s.classify(err); !isReply(err) && !cmd.touched.Load() {
+			err = unsentError{err}
+		}
+		return reply{}, err
 	}
 	answer, err := newReply(value)
 	queue.Evicted(ctx, answer.evicted)
@@ -77,6 +96,7 @@ type patience struct {
 	retries int           // how often at most
 	longest time.Duration // and for how long
 	passing time.Duration // for how long, however often, while what refuses it passes by itself
+	always  bool          // whatever the error says; otherwise what will not be other soon ends it
 }
 
 const (
@@ -88,7 +108,8 @@ const (
 )
 
 func (p patience) goesOn(err error, retries int, since time.Duration) bool {
-	return isPassing(err) && since < p.passing || retries < p.retries && since < p.longest
+	return isPassing(err) && since < p.passing ||
+		retries < p.retries && since < p.longest && (p.always || isTransient(err))
 }
 
 // send sends a request until it is answered, or p is over, or ctx has ended. lost is
@@ -176,7 +197,7 @@ func (s *storage) brief() patience {
 
 // persistent is the patience of what must be done, for so long.
 func persistent(longest time.Duration) patience {
-	return patience{retries: forever, longest: longest}
+	return patience{retries: forever, longest: longest, always: true}
 }
 
 // request is a call of one of the view's scripts. args are those behind the owners

@@ -228,7 +228,9 @@ func TestWatchFindsTheNewPrimary(t *testing.T) {
 	name := redistest.Name(t)
 	home := cluster.Place(cluster.Slot("{" + name + "}:queue"))
 	near := redisqueue.New(cluster.Client(), name)
-	listensAt := func(q *redisqueue.Queue) int { return cluster.Place(cluster.Slot("fifolock:" + redisqueue.NotifierID(q))) }
+	listensAt := func(q *redisqueue.Queue) int {
+		return cluster.Place(cluster.Slot("fifolock:" + redisqueue.NotifierID(q)))
+	}
 	far := near
 	for listensAt(far) == home {
 		far = redisqueue.New(cluster.Client(), name)

@@ -30,3 +30,10 @@ func TestConformanceRing(t *testing.T) {
 		return redisqueue.New(ring, redistest.Name(t))
 	})
 }
+
+// A view that one owns is as good as the queue.
+func TestConformanceShared(t *testing.T) {
+	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
+		return redisqueue.New(redistest.Client(t), redistest.Name(t)).Share(1)
+	})
+}

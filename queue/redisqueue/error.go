@@ -139,10 +139,21 @@ func isFinal(err error) bool {
 		errors.Is(err, queue.ErrNotQueued) || errors.Is(err, queue.ErrClosed)
 }
 
-// isUnsent reports whether err has kept a request from being sent.
+// isTransient reports whether the next attempt may well succeed: the server refuses,
+// or the network has failed. A certificate that is not trusted, say, will not be
+// trusted in a moment.
+func isTransient(err error) bool {
+	var network net.Error
+	return isRefusal(err) || isWithoutConnection(err) || errors.As(err, &network) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, redis.ErrClosed)
+}
+
+// isUnsent reports whether err has kept a request from being sent. (A ClusterClient
+// asks for the arguments of what it does not send, too.)
 func isUnsent(err error) bool {
+	var unsent unsentError
 	var dial *net.OpError
-	return isWithoutConnection(err) || errors.Is(err, redis.ErrClosed) || errors.As(err, &dial) && dial.Op == "dial"
+	return errors.As(err, &unsent) || isWithoutConnection(err) || errors.As(err, &dial) && dial.Op == "dial"
 }
 
 // isWithoutConnection reports whether the client had no connection to spare.

@@ -1,0 +1,328 @@
+package redisqueue_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
+)
+
+// What is not in line is not touched through a ticket that is not (K06): two entries
+// of one token, of which the lease is of the second.
+func TestRemoveTouchesNoOther(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	q := redisqueue.New(client, name)
+	held := mustRegister(t, q)
+	_, rest, _ := strings.Cut(held.Member, ":")
+	other := held
+	other.Number--
+	other.Member = fmt.Sprintf("%d:%s", other.Number, rest)
+	mustNotBeQueued(t, q.Remove(t.Context(), other))
+	mustNotBeQueued(t, q.Release(t.Context(), other))
+	if err := q.Refresh(t.Context(), held); err != nil {
+		t.Errorf("the other's lease is gone: %v", err)
+	}
+	mustRelease(t, q, held)
+}
+
+// What a request has taken that was overtaken by its own repetition leaves with the
+// ticket (K06).
+func TestReleaseOfARepeatedRequest(t *testing.T) {
+	redistest.NeedReal(t)
+	direct, name := redistest.Client(t), redistest.Name(t)
+	warm(t, direct)
+	proxy := redistest.NewProxy(t, redistest.Addr(t))
+	near := redisqueue.New(direct, name)
+	far := redisqueue.New(redistest.ClientOf(t, proxy.Addr, func(o *redis.Options) { o.ReadTimeout = 100 * time.Millisecond }), name)
+	holder := mustRegister(t, near)
+	_, deliver := proxy.HoldRequest(redisqueue.RegisterHash)
+	first := mustRegister(t, far)
+	direct.Del(t.Context(), leaseKey(name, first)) // as if it had run out
+	deliver()
+	if list := members(t, near); len(list) != 3 {
+		t.Fatalf("the line is %v; want two entries of one token", list)
+	}
+	mustRelease(t, far, first)
+	if list := members(t, near); len(list) != 1 {
+		t.Errorf("the line is %v; want the holder alone", list)
+	}
+	mustRelease(t, near, holder)
+	direct.Del(t.Context(), redistest.Keys(t, direct, name)...)
+}
+
+// One look makes up for a clock that was set back, however many died (K08), and for
+// a lease without an end (K11).
+func TestRepairOfMany(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	const dead, lease = 2500, time.Minute
+	pipe := client.Pipeline()
+	for i := range dead {
+		member := fmt.Sprintf("%d:dead.%d:1", i+1, i)
+		pipe.ZAdd(t.Context(), "{"+name+"}:queue", redis.Z{Score: float64(i + 1), Member: member})
+		left := time.Hour
+		if i%2 == 0 {
+			left = 0 // for ever
+		}
+		pipe.Set(t.Context(), "{"+name+"}:lease:dead."+fmt.Sprint(i), fmt.Sprintf("%s %d 0 1 host ", member, lease.Milliseconds()), left)
+	}
+	if _, err := pipe.Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	q := redisqueue.New(client, name)
+	waiter := mustRegister(t, q)
+	mustBeAhead(t, q, waiter, dead)
+	for i := range dead {
+		if left := client.PTTL(t.Context(), fmt.Sprintf("{%s}:lease:dead.%d", name, i)).Val(); left <= 0 || left > lease {
+			t.Fatalf("lease %d has %v to go", i, left)
+		}
+	}
+	client.Del(t.Context(), redistest.Keys(t, client, name)...)
+}
+
+// A ticket keeps its own lease, whatever value it is refreshed through (K18).
+func TestRefreshThroughAnotherValue(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	long := redisqueue.New(client, name)
+	short := redisqueue.New(client, name, redisqueue.WithLease(80*time.Millisecond))
+	for _, ticket := range []queue.Ticket{mustRegister(t, long), mustRegister(t, short)} {
+		bare := queue.Ticket{Number: ticket.Number, Member: ticket.Member}
+		for _, q := range []*redisqueue.Queue{long, short} {
+			if err := q.Refresh(t.Context(), bare); err != nil {
+				t.Fatal(err)
+			}
+			left := client.PTTL(t.Context(), leaseKey(name, ticket)).Val()
+			if left > ticket.Lease || ticket.Lease > time.Second && left < ticket.Lease/2 {
+				t.Errorf("a lease of %v has %v to go", ticket.Lease, left)
+			}
+		}
+	}
+	client.Del(t.Context(), redistest.Keys(t, client, name)...)
+}
+
+// A fraction of a millisecond is nothing that an owner may rely on.
+func TestLeaseInMilliseconds(t *testing.T) {
+	q := redisqueue.New(redistest.Client(t), redistest.Name(t), redisqueue.WithLease(10*time.Second+999*time.Microsecond))
+	ticket := mustRegister(t, q)
+	if ticket.Lease != 10*time.Second {
+		t.Errorf("the lease is %v", ticket.Lease)
+	}
+	mustRelease(t, q, ticket)
+}
+
+// Foreign entries stay when the tickets' keys have run out (K19).
+func TestForeignEntriesStay(t *testing.T) {
+	client := redistest.Client(t)
+	for what, score := range map[string]string{"in front": "-inf", "behind": "+inf"} {
+		t.Run(what, func(t *testing.T) {
+			name := redistest.Name(t)
+			key := "{" + name + "}:queue"
+			q := redisqueue.New(client, name, redisqueue.WithLease(20*time.Millisecond))
+			mustRegister(t, q)
+			client.Do(t.Context(), "ZADD", key, score, "foreign")
+			mustRegister(t, q)
+			awaitDead(t, q, 2)
+			for client.Exists(t.Context(), "{"+name+"}:seq").Val() > 0 { // lasts as long as the line does by itself
+				time.Sleep(pause)
+			}
+			if n := client.ZCard(t.Context(), key).Val(); n == 0 {
+				t.Error("the foreign entry is gone")
+			}
+			client.Del(t.Context(), key)
+		})
+	}
+}
+
+// As many foreign entries with one score as a page has hide no ticket (K20).
+func TestMembersBehindForeignEntries(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	key := "{" + name + "}:queue"
+	for i := range 450 {
+		client.ZAdd(t.Context(), key, redis.Z{Score: 5, Member: fmt.Sprint("foreign", i)})
+	}
+	q := redisqueue.New(client, name, redisqueue.WithLabel("über all"))
+	tickets := registerAll(t, q, 300)
+	list := members(t, q)
+	if len(list) != len(tickets) {
+		t.Fatalf("%d members listed of %d", len(list), len(tickets))
+	}
+	for i, m := range list {
+		if m.Ticket.Member != tickets[i].Member || m.Label != "über all" || m.Ticket.Lease != 30*time.Second || m.PID == 0 {
+			t.Fatalf("member %d is %+v", i, m)
+		}
+	}
+	client.Del(t.Context(), redistest.Keys(t, client, name)...)
+}
+
+func TestHostileLabels(t *testing.T) {
+	for _, label := range []string{"a\nb", "\x00", "\xff", strings.Repeat("x", 129)} {
+		q := redisqueue.New(redistest.Client(t), redistest.Name(t), redisqueue.WithLabel(label))
+		if _, err := q.Register(t.Context()); err == nil || !strings.Contains(err.Error(), "WithLabel") {
+			t.Errorf("label %q: %v", label, err)
+		}
+	}
+}
+
+// A seq that is ahead of the clock stays when the line is empty, on every way out, so
+// that numbers ascend (K21).
+func TestSeqAheadOfTheClock(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	q := redisqueue.New(client, name, redisqueue.WithLease(50*time.Millisecond))
+	const ahead = 4e15
+	client.Set(t.Context(), "{"+name+"}:seq", "4000000000000000", 0)
+	last := int64(ahead)
+	for what, leave := range map[string]func(queue.Ticket){
+		"Release": func(ticket queue.Ticket) { mustRelease(t, q, ticket) },
+		"MaybeCleanup": func(ticket queue.Ticket) {
+			if err := q.Remove(t.Context(), ticket); err != nil {
+				t.Fatal(err)
+			}
+			q.MaybeCleanup(t.Context())
+		},
+		"running out": func(queue.Ticket) {
+			for client.Exists(t.Context(), "{"+name+"}:queue").Val() > 0 {
+				time.Sleep(pause)
+			}
+		},
+	} {
+		ticket := mustRegister(t, q)
+		if ticket.Number <= last {
+			t.Errorf("number %d after %d", ticket.Number, last)
+		}
+		last = ticket.Number
+		leave(ticket)
+		if left := client.PTTL(t.Context(), "{"+name+"}:seq").Val(); left < 24*time.Hour && left != -1 {
+			t.Errorf("after %s seq has %v to go", what, left)
+		}
+	}
+	client.Del(t.Context(), redistest.Keys(t, client, name)...)
+}
+
+// A queue through a client that was closed says so at once (K13), whatever is called.
+func TestClosedClient(t *testing.T) {
+	redistest.NeedReal(t)
+	addr := redistest.Addr(t)
+	for what, client := range map[string]redis.UniversalClient{
+		"client":  redis.NewClient(&redis.Options{Addr: addr}),
+		"cluster": redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}}),
+		"ring":    redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"one": addr}}),
+		"wrapped": struct{ redis.UniversalClient }{redis.NewClient(&redis.Options{Addr: addr})},
+	} {
+		t.Run(what, func(t *testing.T) {
+			q := redisqueue.New(client, redistest.Name(t))
+			if err := client.Close(); err != nil {
+				t.Fatal(err)
+			}
+			for call, f := range calls(q, queue.Ticket{Number: 1, Member: "1:a.b:1"}) {
+				if call == "Watch" {
+					continue // does not ask
+				}
+				err := f(t.Context())
+				var wrapped *queue.Error
+				if !errors.Is(err, queue.ErrClosed) || !errors.As(err, &wrapped) {
+					t.Errorf("%s: %v; want ErrClosed in a queue.Error", call, err)
+				}
+			}
+		})
+	}
+}
+
+// A waiter that only listens is woken when its client is closed (K13).
+func TestClosedClientWakes(t *testing.T) {
+	client := redis.NewClient(&redis.Options{Addr: redistest.Addr(t)})
+	name := redistest.Name(t)
+	q := redisqueue.New(client, name)
+	held := mustRegister(t, q)
+	listening(t, q)
+	waiter := mustRegister(t, q)
+	wake, _ := watch(t, q, waiter)
+	if err := client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		<-wake
+		if _, err := q.Position(t.Context(), waiter); errors.Is(err, queue.ErrClosed) {
+			break
+		}
+	}
+	other := redistest.Client(t)
+	mustRelease(t, redisqueue.New(other, name), held)
+	other.Del(t.Context(), redistest.Keys(t, other, name)...)
+}
+
+// A client without a connection to spare is waited for (K17).
+func TestExhaustedPool(t *testing.T) {
+	redistest.NeedReal(t)
+	client := redistest.Client(t, func(o *redis.Options) {
+		o.PoolSize, o.MaxActiveConns, o.PoolTimeout = 4, 1, 10*time.Millisecond
+	})
+	q := redisqueue.New(client, redistest.Name(t))
+	done := make(chan error)
+	for range 20 {
+		go func() {
+			ticket, err := q.Register(t.Context())
+			if err == nil {
+				err = q.Release(t.Context(), ticket)
+			}
+			done <- err
+		}()
+	}
+	for range 20 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// An AutoPipeliner of go-redis's works as the client does (K09).
+func TestAutoPipeliner(t *testing.T) {
+	redistest.NeedReal(t)
+	client := redistest.Client(t)
+	pipeliner, err := client.AutoPipeline()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pipeliner.Close()
+	name := redistest.Name(t)
+	q := redisqueue.New(pipeliner, name)
+	held, next := mustRegister(t, q), mustRegister(t, q)
+	wake, _ := watch(t, q, next)
+	mustWake(t, wake, queue.WakeHint)
+	mustRelease(t, q, held)
+	mustWake(t, wake, queue.WakeOwner)
+	mustNotBeQueued(t, q.Release(t.Context(), held))
+	mustRelease(t, q, next)
+	if keys := redistest.Keys(t, client, name); len(keys) != 0 {
+		t.Errorf("%q are left", keys)
+	}
+}
+
+// A wrapper that hides what its client is does not make us panic (K12).
+func TestWrappedClients(t *testing.T) {
+	redistest.NeedReal(t)
+	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"one": redistest.Addr(t)}})
+	defer ring.Close()
+	q := redisqueue.New(struct{ redis.UniversalClient }{ring}, redistest.Name(t))
+	held, next := mustRegister(t, q), mustRegister(t, q)
+	wake, stop := watch(t, q, next)
+	mustWake(t, wake, queue.WakeHint)
+	mustRelease(t, q, held)
+	mustWake(t, wake, queue.WakeOwner)
+	stop()
+	mustRelease(t, q, next)
+}
+
+// What a client of something else than a Redis server in the clear meets is
+// explained (K23).
+func TestAdvice(t *testing.T) {
+	renamed := redistest.StartServer(t, "--rename-command", "EVALSHA", "")
+	if _, err := redisqueue.New(renamed.Client(), "x").Register(t.Context()); err == nil || !strings.Contains(err.Error(), "Sentinel") {
+		t.Errorf("no scripts: %v", err)
+	}
+}
