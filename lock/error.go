@@ -17,7 +17,7 @@ var (
 	errNoNew       = errors.New("the Mutex was not made by New: use the pointer that New returns")
 	errNil         = errors.New("New was given a nil queue")
 	errNilCtx      = errors.New("the ctx is nil: give the caller's, or context.Background()")
-	errNilFunction = errors.New("Do was given a nil function")
+	errNilFunction = errors.New("do: a nil function was given: give one that does the work")
 
 	// errHeldBack is what a call has waited for that owned already.
 	errHeldBack = errors.New("an earlier hold of this Mutex was lost and is not unlocked yet")

@@ -129,6 +129,25 @@ func TestNilContextIsAnError(t *testing.T) {
 	}
 }
 
+func TestNilFunctionsAreNamed(t *testing.T) {
+	m := lock.New(memqueue.New())
+	if err := m.Do(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "nil function") {
+		t.Errorf("Do without a function returned %v", err)
+	}
+	if m.Token() != 0 {
+		t.Error("Do without a function holds the lock")
+	}
+	if err := (&lock.Mutex{}).Unlock(); err == nil || !strings.Contains(err.Error(), "not made by New") {
+		t.Errorf("Unlock of a zero Mutex returned %v", err)
+	}
+	defer func() {
+		if said, _ := recover().(string); !strings.Contains(said, "nil logger") {
+			t.Errorf("LogTrace without a logger panicked with %q", said)
+		}
+	}()
+	lock.LogTrace(nil)
+}
+
 // Unlock of a copy must not release what the original holds.
 func TestUnlockOfACopyTouchesNothing(t *testing.T) {
 	q := memqueue.New()

@@ -83,9 +83,10 @@ func (p *pollInterval) first(ahead int, watched bool) time.Duration {
 //
 // A waiter that relies on being woken looks seldom: what it would see is that it
 // is not its turn. The first in line looks when the owner may have died, which it
-// may not be told of; a line of n waiters asks about ln(n) times a second, and
-// still moves by one place a second if every wake-up is lost. The limit is for the
-// one behind a long row of dead, which is told by nothing: it must not wait in
+// may not be told of. So do the others, for the first may have died with it, but
+// not all at once. A line of n waiters asks about ln(n) times a second, and still
+// moves by one place a second if every wake-up is lost. The limit is for the one
+// behind a long row of dead, which is told by nothing: it must not wait in
 // proportion to their number.
 func (p *pollInterval) next(place queue.Place, watched bool) time.Duration {
 	d := p.step()
@@ -97,7 +98,8 @@ func (p *pollInterval) next(place queue.Place, watched bool) time.Duration {
 	case place.Ahead <= 1:
 		return max(min(place.Recheck, missed), firstPoll)
 	}
-	return jitter(min(p.longest, places(place.Ahead)*missedPerPlace))
+	seldom := min(places(place.Ahead)*missedPerPlace, place.Recheck)
+	return max(firstPoll, jitter(min(p.longest, max(seldom, places(place.Ahead)*nextToOwn))))
 }
 
 // pause is the time from a ticket that was lost to the next one.

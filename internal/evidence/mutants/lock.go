@@ -207,14 +207,14 @@ var ofLock = list{tests{"./lock"}, []Mutant{
 	{
 		name: "lock: waiters that will be woken poll all the same",
 		in:   "lock pollInterval.next",
-		old:  "p.longest, places(place.Ahead)*missedPerPlace",
-		new:  "nextToOwn, places(place.Ahead)*missedPerPlace",
+		old:  "seldom := min(places(place.Ahead)*missedPerPlace, place.Recheck)",
+		new:  "seldom := nextToOwn",
 	},
 	{
 		name: "lock: one behind many dead looks once for each of them",
 		in:   "lock pollInterval.next",
-		old:  "min(p.longest, places(place.Ahead)*missedPerPlace)",
-		new:  "max(0, places(place.Ahead)*missedPerPlace)",
+		old:  "min(p.longest, max(seldom, places(place.Ahead)*nextToOwn))",
+		new:  "places(place.Ahead)*missedPerPlace",
 	},
 	{
 		name: "lock: a grant is never taken back",
