@@ -1,9 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,27 +14,25 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fifolock/fifolock/examples/internal/cli"
+	"github.com/fifolock/fifolock/examples/internal/programtest"
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
+	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue"
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
-// The test binary is the program, and an owner to be killed, too.
-const (
-	programVariable = "FIFOLOCK_TEST_PROGRAM"
-	ownerVariable   = "FIFOLOCK_TEST_OWNER" // the directory of its queue
-)
+// ownerVariable makes the test binary an owner to be killed; its value is the
+// directory of its queue.
+const ownerVariable = "FIFOLOCK_TEST_OWNER"
 
 func TestMain(m *testing.M) {
 	if directory := os.Getenv(ownerVariable); directory != "" {
 		ownerMain(directory)
 	}
-	if os.Getenv(programVariable) != "" {
-		main()
-		os.Exit(0)
-	}
-	os.Exit(redistest.Main(m))
+	programtest.Main(m, main, redistest.Main)
 }
 
 // ownerMain takes a ticket and keeps it.
@@ -43,23 +41,6 @@ func ownerMain(directory string) {
 	fmt.Println(t.Number, err)
 	io.Copy(io.Discard, os.Stdin)
 	os.Exit(0)
-}
-
-func command(args ...string) *exec.Cmd {
-	c := exec.Command(os.Args[0], args...)
-	c.Env = append(os.Environ(), programVariable+"=1")
-	return c
-}
-
-// execute runs the program to its end.
-func execute(t *testing.T, args ...string) (output string, exitCode int) {
-	t.Helper()
-	c := command(args...)
-	out, err := c.CombinedOutput()
-	if c.ProcessState == nil {
-		t.Fatal(err)
-	}
-	return string(out), c.ProcessState.ExitCode()
 }
 
 func register(t *testing.T, q queue.TicketQueue) queue.Ticket {
@@ -72,11 +53,13 @@ func register(t *testing.T, q queue.TicketQueue) queue.Ticket {
 	return ticket
 }
 
-func wantLines(t *testing.T, output string, exitCode int, words ...[]string) {
+// wantLines checks what the program says, line by line.
+func wantLines(t *testing.T, args []string, words ...[]string) {
 	t.Helper()
+	output := programtest.Run(t, args...)
 	lines := strings.Split(strings.TrimSpace(output), "\n")
-	if exitCode != 0 || len(lines) != len(words) {
-		t.Fatalf("exit code %d and %d lines, want 0 and %d:\n%s", exitCode, len(lines), len(words), output)
+	if len(lines) != len(words) {
+		t.Fatalf("%d lines, want %d:\n%s", len(lines), len(words), output)
 	}
 	for i, words := range words {
 		for _, w := range words {
@@ -87,48 +70,77 @@ func wantLines(t *testing.T, output string, exitCode int, words ...[]string) {
 	}
 }
 
-func TestTable(t *testing.T) {
+// places are a queue in a directory and one in Redis, and how they are named to the
+// program.
+func places(t *testing.T) map[string]place {
 	directory := filepath.Join(t.TempDir(), "queue")
 	name := redistest.Name(t)
-	for _, test := range []struct {
-		name  string
-		q     queue.TicketQueue
-		flags []string
-	}{
-		{"file", filequeue.New(directory), []string{"-file", directory}},
-		{"redis", redisqueue.New(redistest.Client(t), name), []string{"-redis", redistest.Addr(t), "-name", name}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			output, exitCode := execute(t, test.flags...)
-			wantLines(t, output, exitCode, []string{"free, nobody is in line"})
+	return map[string]place{
+		"file": {filequeue.New(directory), []string{"-file", directory}, ""},
+		"redis": {redisqueue.New(redistest.Client(t), name, redisqueue.WithLabel("deploy 42"), redisqueue.WithLease(3*time.Second)),
+			[]string{"-redis", redistest.Addr(t), "-name", name}, "deploy 42"},
+	}
+}
 
-			first, second := register(t, test.q), register(t, test.q)
+type place struct {
+	q     queue.TicketQueue
+	flags []string
+	label string
+}
+
+func TestTable(t *testing.T) {
+	for name, p := range places(t) {
+		t.Run(name, func(t *testing.T) {
+			wantLines(t, p.flags, []string{"free, none in line"})
+
+			first, second := register(t, p.q), register(t, p.q)
 			pid := fmt.Sprint(os.Getpid())
-			output, exitCode = execute(t, test.flags...)
-			wantLines(t, output, exitCode,
+			wantLines(t, p.flags,
 				[]string{"held, and 1 waiting"},
-				[]string{"PLACE", "TOKEN", "HOST", "PID", "SINCE", "LAST SEEN"},
-				[]string{"1 ", fmt.Sprint(first.Number), pid, "ago", "holds the lock"},
-				[]string{"2 ", fmt.Sprint(second.Number), pid, "ago"})
+				[]string{"PLACE", "TOKEN", "HOST", "PID", "LABEL", "SINCE", "LAST SEEN"},
+				[]string{"1 ", fmt.Sprint(first.Number), pid, p.label, "ago", "holds the lock"},
+				[]string{"2 ", fmt.Sprint(second.Number), pid, p.label, "ago"})
+		})
+	}
+}
+
+// TestOwners: with -max n the first n hold.
+func TestOwners(t *testing.T) {
+	for name, p := range places(t) {
+		t.Run(name, func(t *testing.T) {
+			shared, err := queue.Share(p.q, 2)
+			if err != nil {
+				t.Skip(err)
+			}
+			for range 3 {
+				register(t, shared)
+			}
+			wantLines(t, append(p.flags, "-max", "2"),
+				[]string{"held by 2 of at most 2, and 1 waiting"},
+				[]string{"PLACE"},
+				[]string{"holds 1 of 2"},
+				[]string{"holds 2 of 2"},
+				[]string{"3 "})
 		})
 	}
 }
 
 func TestJSON(t *testing.T) {
 	name := redistest.Name(t)
-	q := redisqueue.New(redistest.Client(t), name)
+	q := redisqueue.New(redistest.Client(t), name, redisqueue.WithLabel("deploy 42"))
 	first, second := register(t, q), register(t, q)
-	output, exitCode := execute(t, "-redis", "redis://"+redistest.Addr(t), "-name", name, "-json")
+	output := programtest.Run(t, "-redis", "redis://"+redistest.Addr(t), "-name", name, "-json")
 	var l line
-	if err := json.Unmarshal([]byte(output), &l); err != nil || exitCode != 0 {
-		t.Fatalf("exit code %d, %v:\n%s", exitCode, err, output)
+	if err := json.Unmarshal([]byte(output), &l); err != nil {
+		t.Fatalf("%v:\n%s", err, output)
 	}
-	if l.Queue != name || len(l.Members) != 2 {
+	if l.Queue != name || l.Max != 1 || len(l.Members) != 2 {
 		t.Fatalf("the line of %q has %d members, want 2 of %q:\n%s", l.Queue, len(l.Members), name, output)
 	}
 	for i, want := range []queue.Ticket{first, second} {
 		m := l.Members[i]
-		if m.Place != i+1 || m.Token != want.Number || m.PID != os.Getpid() || m.Dead || m.Since.IsZero() || m.LastSeen.IsZero() {
+		if m.Place != i+1 || m.Token != want.Number || m.Owns != (i == 0) || m.PID != os.Getpid() || m.Label != "deploy 42" ||
+			m.Dead || m.Since.IsZero() || m.LastSeen.IsZero() {
 			t.Errorf("member %d is %+v", i, m)
 		}
 	}
@@ -158,8 +170,7 @@ func TestDeadHolder(t *testing.T) {
 
 	before := list(t, directory)
 	for range 2 {
-		output, exitCode := execute(t, "-file", directory)
-		wantLines(t, output, exitCode,
+		wantLines(t, []string{"-file", directory},
 			[]string{"the holder looks dead, and 0 in line after it"},
 			[]string{"PLACE"},
 			[]string{fmt.Sprint(number), fmt.Sprint(owner.Process.Pid), "looks dead"})
@@ -186,15 +197,13 @@ func list(t *testing.T, directory string) string {
 func TestCreatesNothing(t *testing.T) {
 	directory := t.TempDir()
 	for _, d := range []string{directory, filepath.Join(directory, "missing")} {
-		output, exitCode := execute(t, "-file", d)
-		wantLines(t, output, exitCode, []string{"nobody is in line"})
+		wantLines(t, []string{"-file", d}, []string{"none in line"})
 	}
 	if found := list(t, directory); found != "" {
 		t.Errorf("inspect created %s", found)
 	}
 	name := redistest.Name(t)
-	output, exitCode := execute(t, "-redis", redistest.Addr(t), "-name", name)
-	wantLines(t, output, exitCode, []string{"nobody is in line"})
+	wantLines(t, []string{"-redis", redistest.Addr(t), "-name", name}, []string{"none in line"})
 	if keys := redistest.Keys(t, redistest.Client(t), name); len(keys) > 0 {
 		t.Errorf("inspect created %v", keys)
 	}
@@ -207,28 +216,22 @@ func TestWatch(t *testing.T) {
 	directory := filepath.Join(t.TempDir(), "queue")
 	q := filequeue.New(directory)
 	ticket := register(t, q)
-	c := command("-file", directory, "-watch", "1ms", "-json")
-	stdout, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var stderr bytes.Buffer
-	c.Stderr = &stderr
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := json.NewDecoder(stdout)
+	p := programtest.Start(t, "-file", directory, "-watch", "1ms", "-json")
+	shown := 0 // bytes that were looked at
 	wantMembers := func(want int) {
 		t.Helper()
-		for {
-			var l line
-			if err := lines.Decode(&l); err != nil {
-				t.Fatal(err)
+		p.Stdout.Await(t, fmt.Sprintf("a line with %d members", want), func(text string) bool {
+			for line := range strings.Lines(text[shown:]) {
+				if !strings.HasSuffix(line, "\n") {
+					break
+				}
+				shown += len(line)
+				if strings.Count(line, `"token"`) == want {
+					return true
+				}
 			}
-			if len(l.Members) == want {
-				return
-			}
-		}
+			return false
+		})
 	}
 	wantMembers(1)
 	if err := queue.Release(t.Context(), q, ticket); err != nil {
@@ -237,37 +240,131 @@ func TestWatch(t *testing.T) {
 	wantMembers(0)
 	register(t, q)
 	wantMembers(1)
-	c.Process.Signal(os.Interrupt)
-	io.Copy(io.Discard, stdout)
-	if err := c.Wait(); err != nil || stderr.Len() > 0 {
-		t.Errorf("ended with %v, and said %s", err, &stderr)
+	p.Process.Signal(os.Interrupt)
+	p.WantExit(0, "")
+	if text := p.Stderr.String(); text != "" {
+		t.Errorf("it says %s", text)
 	}
 }
 
-func TestErrors(t *testing.T) {
-	for _, test := range []struct {
-		words string
-		args  []string
-	}{
-		{"either -file or -redis", nil},
-		{"either -file or -redis", []string{"-file", "x", "-redis", "x:1", "-name", "x"}},
-		{"which lock", []string{"-redis", "x:1"}},
-		{"named by its directory", []string{"-file", "x", "-name", "x"}},
-		{"above 0", []string{"-file", "x", "-watch", "-1s"}},
-		{"above 0", []string{"-file", "x", "-watch", "1s", "-for", "-1s"}},
-		{"-for is for -watch", []string{"-file", "x", "-for", "1s"}},
-		{"surplus", []string{"-file", "x", "surplus"}},
-		{"-surplus", []string{"-surplus"}},
-		{"connection refused", []string{"-redis", "127.0.0.1:1", "-name", "x"}},
-		{"invalid", []string{"-redis", "redis://x:y:z", "-name", "x"}},
-	} {
-		if runtime.GOOS == "windows" && test.words == "connection refused" {
-			continue // other words
+// TestTerminal: on a terminal the table is drawn in place of the one before, and a
+// line that is too long for it is cut off.
+func TestTerminal(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("needs the script(1) of util-linux, which makes a terminal")
+	}
+	testenv.Need(t, "script")
+	directory := filepath.Join(t.TempDir(), "queue")
+	q := filequeue.New(directory)
+	for range 3 {
+		register(t, q)
+	}
+	p := programtest.Command(t)
+	run := fmt.Sprintf("stty rows 6; exec %s -file %s -watch 10ms", p.Path, directory)
+	p.Path, p.Args = "/usr/bin/script", []string{"script", "--quiet", "--return", "--command", run, os.DevNull}
+	p.Env = append(p.Env, "SHELL=/bin/sh")
+	p.Start()
+	p.Stdout.Await(t, "three pictures", func(text string) bool { return strings.Count(text, clearBelow) >= 3 })
+	io.WriteString(p.Stdin, "\x03")
+	p.WantExit(0, "")
+	text := p.Stdout.String()
+	if !strings.HasPrefix(text, clearScreen+noWrap+home) || !strings.HasSuffix(text, wrap) {
+		t.Errorf("it begins or ends otherwise: %q", text)
+	}
+	if pictures := strings.Split(text, clearBelow); strings.Count(pictures[1], "\n") != 4 || !strings.Contains(pictures[1], "... and 2 more") {
+		t.Errorf("a picture should have 1 of 3 tickets, and 4 lines: %q", pictures[1])
+	}
+}
+
+func TestEvict(t *testing.T) {
+	for name, p := range places(t) {
+		t.Run(name, func(t *testing.T) {
+			holder, waiter := lock.New(p.q), lock.New(p.q)
+			if err := holder.Lock(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			got := make(chan error, 1)
+			go func() { got <- waiter.Lock(t.Context()) }()
+			awaitMembers(t, p.q, 2)
+
+			evict := append(p.flags, "-evict", fmt.Sprint(holder.Token()))
+			for _, answer := range []string{"no\n", "y\n", ""} {
+				evictWith(t, answer, evict...).WantExit(cli.ExitFailed, "nothing was evicted")
+			}
+			awaitMembers(t, p.q, 2)
+
+			e := evictWith(t, "yes\n", evict...)
+			e.WantExit(0, "")
+			for _, want := range []string{"holds the lock, which the next in line gets at once", " of " + p.label, "is out of the line.\n"} {
+				if !strings.Contains(e.Stdout.String(), want) {
+					t.Errorf("it does not say %q:\n%s", want, e.Stdout)
+				}
+			}
+			if err := <-got; err != nil {
+				t.Error(err)
+			}
+			if p.label != "" { // in a directory it takes 10 s
+				<-holder.Lost()
+			}
+			if err := holder.Unlock(); !errors.Is(err, lock.ErrLost) {
+				t.Errorf("the holder's Unlock returns %v", err)
+			}
+			evictWith(t, "yes\n", evict...).WantExit(cli.ExitFailed, "there is no ticket")
+			if err := waiter.Unlock(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func evictWith(t *testing.T, answer string, args ...string) *programtest.Process {
+	t.Helper()
+	p := programtest.Start(t, args...)
+	io.WriteString(p.Stdin, answer)
+	p.Stdin.Close()
+	return p
+}
+
+func awaitMembers(t *testing.T, q queue.TicketQueue, want int) {
+	t.Helper()
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		members, err := queue.Members(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
 		}
-		output, exitCode := execute(t, test.args...)
-		if exitCode != 1 || !strings.Contains(output, test.words) {
-			t.Errorf("inspect %v: exit code %d, want 1 and %q:\n%s", test.args, exitCode, test.words, output)
+		if len(members) == want {
+			return
 		}
+		if time.Since(began) > time.Minute {
+			t.Fatalf("%d in line, want %d", len(members), want)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	programtest.WantRefused(t, cli.ExitUsage,
+		programtest.Refusal{Words: "either -file or -redis", Args: nil},
+		programtest.Refusal{Words: "which lock", Args: []string{"-redis", "x:1"}},
+		programtest.Refusal{Words: "above 0", Args: []string{"-file", "x", "-watch", "-1s"}},
+		programtest.Refusal{Words: "above 0", Args: []string{"-file", "x", "-watch", "1s", "-for", "-1s"}},
+		programtest.Refusal{Words: "-for is for -watch", Args: []string{"-file", "x", "-for", "1s"}},
+		programtest.Refusal{Words: "-max", Args: []string{"-file", "x", "-max", "0"}},
+		programtest.Refusal{Words: "above 0", Args: []string{"-file", "x", "-evict", "0"}},
+		programtest.Refusal{Words: "leave out -watch", Args: []string{"-file", "x", "-evict", "7", "-watch", "1s"}},
+		programtest.Refusal{Words: "-lease", Args: []string{"-file", "x", "-lease", "1s"}},
+		programtest.Refusal{Words: "surplus", Args: []string{"-file", "x", "surplus"}},
+	)
+	if runtime.GOOS == "windows" {
+		return // other words
+	}
+	programtest.WantRefused(t, cli.ExitFailed,
+		programtest.Refusal{Words: "connection refused", Args: []string{"-redis", "127.0.0.1:1", "-name", "x"}},
+	)
+}
+
+func TestPrintable(t *testing.T) {
+	if got := printable("a\x1b[31m\nb é"); got != "a\uFFFD[31m\uFFFDb é" {
+		t.Errorf("%q", got)
 	}
 }
 

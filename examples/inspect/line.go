@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/fifolock/fifolock/queue"
+)
+
+// line is what was in line at some time, and the form of the JSON.
+type line struct {
+	Queue   string    `json:"queue"`
+	Time    time.Time `json:"time"`
+	Max     int       `json:"max"` // how many may hold it at a time
+	Members []member  `json:"members"`
+}
+
+type member struct {
+	Place    int       `json:"place"` // 1 is the first
+	Token    int64     `json:"token"`
+	Owns     bool      `json:"owns"`
+	Dead     bool      `json:"dead"`
+	Host     string    `json:"host,omitzero"`
+	PID      int       `json:"pid,omitzero"`
+	Label    string    `json:"label,omitzero"`
+	Since    time.Time `json:"since,omitzero"`
+	LastSeen time.Time `json:"last_seen,omitzero"`
+
+	ticket queue.Ticket
+}
+
+func (i *inspector) look(ctx context.Context) (line, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	found, err := queue.Members(ctx, i.queue)
+	if err != nil {
+		return line{}, err
+	}
+	l := line{Queue: i.place.File + i.place.Name, Time: time.Now(), Max: i.owners, Members: make([]member, len(found))}
+	for place, m := range found {
+		l.Members[place] = member{
+			Place: place + 1, Token: m.Ticket.Number, Owns: place < i.owners && !m.Dead, Dead: m.Dead,
+			Host: m.Host, PID: m.PID, Label: m.Label, Since: m.Since, LastSeen: m.LastSeen,
+			ticket: m.Ticket,
+		}
+	}
+	return l, nil
+}
+
+func (l line) writeJSON(out io.Writer) error {
+	return json.NewEncoder(out).Encode(l)
+}
+
+// writeTable shows the line, and no more than so many of those in it.
+func (l line) writeTable(out io.Writer, most int) error {
+	fmt.Fprintf(out, "%s  %s: %s\n", l.Time.Format(time.TimeOnly), l.Queue, l.summary())
+	if len(l.Members) > 0 {
+		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(table, "PLACE\tTOKEN\tHOST\tPID\tLABEL\tSINCE\tLAST SEEN\t")
+		for _, m := range l.Members[:min(most, len(l.Members))] {
+			fmt.Fprintf(table, "%d\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Place, m.Token, printable(m.Host), pid(m.PID),
+				printable(m.Label), ago(l.Time, m.Since), ago(l.Time, m.LastSeen), l.remark(m))
+		}
+		table.Flush()
+	}
+	if more := len(l.Members) - most; more > 0 {
+		fmt.Fprintf(out, "... and %d more", more)
+	}
+	_, err := fmt.Fprintln(out)
+	return err
+}
+
+// summary says how the lock is doing.
+func (l line) summary() string {
+	owners, dead := 0, 0
+	for _, m := range l.Members[:min(l.Max, len(l.Members))] {
+		if m.Owns {
+			owners++
+		} else {
+			dead++
+		}
+	}
+	waiting := len(l.Members) - owners - dead
+	switch {
+	case len(l.Members) == 0:
+		return "free, none in line"
+	case l.Max > 1 && dead == 0:
+		return fmt.Sprintf("held by %d of at most %d, and %d waiting", owners, l.Max, waiting)
+	case l.Max > 1:
+		return fmt.Sprintf("held by %d of at most %d, %d more look dead, and %d waiting", owners, l.Max, dead, waiting)
+	case dead > 0:
+		return fmt.Sprintf("the holder looks dead, and %d in line after it", waiting)
+	}
+	return fmt.Sprintf("held, and %d waiting", waiting)
+}
+
+func (l line) remark(m member) string {
+	switch {
+	case m.Dead:
+		return "looks dead: evicted when the next one looks"
+	case m.Owns && l.Max > 1:
+		return fmt.Sprintf("holds %d of %d", m.Place, l.Max)
+	case m.Owns:
+		return "holds the lock"
+	}
+	return ""
+}
+
+// printable is a text of another process without what a terminal would obey.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, text)
+}
+
+func pid(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint(n)
+}
+
+// ago is the time from then to now. Two clocks may differ a little, so that it
+// is never below 0.
+func ago(now, then time.Time) string {
+	if then.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("%v ago", max(0, now.Sub(then)).Round(100*time.Millisecond))
+}
