@@ -63,9 +63,9 @@ func checkRun(t *testing.T, r Run, plan Plan, waiters int) {
 
 func TestContend(t *testing.T) {
 	for _, plan := range []Plan{
-		{Waiters: 1, Measure: 20 * time.Millisecond},
-		{Waiters: 8, WarmUp: 10 * time.Millisecond, Measure: 20 * time.Millisecond},
-		{Waiters: 4, Held: time.Millisecond, Measure: 20 * time.Millisecond},
+		{Waiters: 1, Measure: time.Hour, AtMost: 100},
+		{Waiters: 8, WarmUp: 10 * time.Millisecond, Measure: time.Hour, AtMost: 1000},
+		{Waiters: 4, Held: time.Millisecond, Measure: time.Hour, AtMost: 20},
 	} {
 		_, lock, _, _ := open(t, peer.FifolockMemory)
 		r, err := Contend(t.Context(), lock, plan)
@@ -89,7 +89,7 @@ func TestContendEndsAfterSoManySamples(t *testing.T) {
 
 func TestContendBetweenProcesses(t *testing.T) {
 	p, _, site, o := open(t, peer.FifolockFile)
-	plan := Plan{Waiters: 2, WarmUp: 20 * time.Millisecond, Measure: 500 * time.Millisecond}
+	plan := Plan{Waiters: 2, WarmUp: 20 * time.Millisecond, Measure: time.Hour, AtMost: 500}
 	r, err := ContendBetweenProcesses(p, site, o, plan, 2, 2)
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func TestContendBetweenProcesses(t *testing.T) {
 // A process with another number of goroutines is told apart.
 func TestDoor(t *testing.T) {
 	p, _, site, o := open(t, peer.FifolockFile)
-	plan := Plan{Measure: 300 * time.Millisecond}
+	plan := Plan{Measure: time.Hour, AtMost: 200}
 	r, err := ContendBetweenProcesses(p, site, o, plan, 1, 3)
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestSemaphore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		plan := Plan{Waiters: 6, Holders: 2, Held: time.Millisecond, Measure: 100 * time.Millisecond}
+		plan := Plan{Waiters: 6, Holders: 2, Held: time.Millisecond, Measure: time.Hour, AtMost: 60}
 		lock, err := p.Open(t.Context(), peer.Site{Dir: t.TempDir()}, peer.Options{Name: "test", Holders: plan.Holders})
 		if err != nil {
 			t.Fatal(err)

@@ -34,7 +34,7 @@ const (
 // together, fifolock first, limits last.
 func All() []Peer {
 	return []Peer{
-		{Name: FifolockRedis, Title: "fifolock on Redis", Backend: Redis, Fair: true, Processes: true, open: openFifolockRedis,
+		{Name: FifolockRedis, Title: "fifolock on Redis", Backend: Redis, Fair: true, Processes: true, open: openFifolockRedis(),
 			About: "`lock.New(redisqueue.New(…))`"},
 		{Name: EarlierRedis, Title: "fifolock on Redis, earlier", Backend: Redis, Fair: true, Processes: true, Earlier: FifolockRedis,
 			About: "fifolock as it was in the revision of `-earlier`, in a process of its own"},
