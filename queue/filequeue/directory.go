@@ -1,143 +1,324 @@
 package filequeue
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
 var (
-	// errNoDirectory: there is no directory, so nobody is in line.
+	// errNoDirectory: there is no directory, and so no ticket.
 	errNoDirectory = errors.New("there is no directory")
 
 	// errDirectoryGone: what was opened is not what is at the path any more.
-	// The caller starts over.
+	// The call starts over.
 	errDirectoryGone = errors.New("the directory was removed or replaced")
 )
 
 // directory is what all Queue values of this process share about one path. It
 // exists as long as a call, a ticket or a watch of this process needs it.
 //
-// Locks are taken in this order: the seq lock, mu, that of directories. A
-// method of seqLock needs the first; one that says so, mu.
+// Locks are taken in this order: the seq lock, mu, that of directories.
 type directory struct {
 	path string
 
-	// uses counts the calls, tickets and watches. Guarded by directories.
-	uses int
+	// refs counts the calls, tickets and watches. Guarded by directories.
+	refs int
 
-	// gate is in front of the flock on seq: who has put its element in may
-	// poll for it. So at most one goroutine of the process does, and all the
-	// others wait where their ctx can end it.
-	gate chan struct{}
-
-	// joining counts the calls that are about to take a ticket. Whoever leaves
-	// an empty line leaves it to them to clean up; see file_release.go.
+	// joining counts the calls that are about to take a ticket. A ticket that
+	// leaves an empty line leaves it to them to clean up; see leave.go.
 	joining atomic.Int64
 
-	root    *os.Root    // set once, by open
-	info    fs.FileInfo // of root
-	opened  atomic.Bool // root and info are set
-	created atomic.Bool // by us, and the seq lock was not held since: nobody is in line
+	// dir is set once, by open.
+	dir atomic.Pointer[lockedfile.Dir]
+
+	seq seq
 
 	mu sync.Mutex // guards what follows
 
-	retired bool // not at its path any more
-	vacated bool // to be removed when it is closed; see vacate
+	gone        bool // not at its path any more
+	removeLater bool // when it is closed: what is open cannot be removed on this system
 
-	// seq is open to be read and written while the directory is in use; the
-	// flock has a descriptor of its own. Set only with the seq lock held.
-	seq     *os.File
-	seqInfo fs.FileInfo
+	line    line
+	tickets map[string]*ticket // the local ones in line, by name
 
-	line line
-	own  map[string]*ownTicket
-
-	// seen is the number that seq had when the line was known in full, and
-	// seenAt a time after which it was not changed. As long as it has that
-	// number, nobody else has joined: unless somebody has put an older copy of
-	// seq in its place, and that has changed it.
-	seen   int64
-	seenAt time.Time // guarded by the seq lock
-
-	// highest is the highest number that is known of a ticket, also of one that
-	// has left: a seq that was damaged does not tell it any more.
-	highest int64
-
-	// alarm wakes the first of this process who waits, now and then; see setAlarm.
-	// nil if it is not set.
-	alarm *time.Timer
-
-	// undead has the tickets whose owners are gone but whose files could not
-	// be removed. They are not in line.
-	undead map[string]struct{}
+	recheck *time.Timer // see wait.go; nil while it is not set
 }
 
-// vacate removes the directory if nothing is in it. Where what is open cannot be
-// removed, that has to wait until nobody of this process uses it. If another
-// process does, the directory stays, empty, for that one to remove or to use.
-func (d *directory) vacate() {
-	if closeBeforeRemove {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.vacated = true
+// directories has all of the process by their paths.
+var directories = struct {
+	sync.Mutex
+	byPath map[string]*directory
+}{byPath: make(map[string]*directory)}
+
+// useDirectory returns the one directory for the path, and counts the caller.
+// done must follow.
+func useDirectory(path string) *directory {
+	directories.Lock()
+	defer directories.Unlock()
+	d := directories.byPath[path]
+	if d == nil {
+		d = &directory{
+			path:    path,
+			seq:     seq{sem: make(chan struct{}, 1)},
+			line:    newLine(),
+			tickets: make(map[string]*ticket),
+		}
+		directories.byPath[path] = d
+	}
+	d.refs++
+	return d
+}
+
+// retain counts a ticket or a watch. The caller is counted already.
+func (d *directory) retain() {
+	directories.Lock()
+	defer directories.Unlock()
+	d.refs++
+}
+
+// done undoes retain. With the last one the directory is closed.
+func (d *directory) done() {
+	directories.Lock()
+	d.refs--
+	last := d.refs == 0
+	if last {
+		d.unlist()
+	}
+	directories.Unlock()
+	if last {
+		d.close()
+	}
+}
+
+// unlist lets later calls meet on a fresh directory. directories is locked.
+func (d *directory) unlist() {
+	if directories.byPath[d.path] == d {
+		delete(directories.byPath, d.path)
+	}
+}
+
+// close is called when the directory is not used any more.
+func (d *directory) close() {
+	d.seq.close()
+	dir := d.dir.Load()
+	if dir == nil {
 		return
 	}
-	if removeDirectory(d.path) == nil {
-		d.retire()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.recheck != nil {
+		d.recheck.Stop()
+		d.recheck = nil
+	}
+	for _, e := range d.line.entries { // remote ones; they may be in line for long
+		e.closeProbe()
+	}
+	dir.Close()
+	if d.removeLater {
+		_ = dir.RemoveEmpty() // an error: another process has moved in meanwhile
 	}
 }
 
-// retire is called when the directory is not at its path any more: its tickets
+// mostVanished is how often a call starts over because something on the way to the
+// directory was not there.
+const mostVanished = 50
+
+// withDirectory calls f with the directory of the settings, and again with a fresh
+// one as long as it is removed or replaced meanwhile. create says that it shall be
+// made if it is not there; otherwise the error is errNoDirectory.
+func withDirectory(ctx context.Context, s *settings, create bool, f func(*directory) error) error {
+	var p poll
+	vanished := 0
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := withDirectoryOnce(s, create, f)
+		switch {
+		case errors.Is(err, errDirectoryGone):
+		case create && errors.Is(err, fs.ErrNotExist) && vanished < mostVanished:
+			vanished++ // a directory above it was removed, or the file system is slow to know
+		default:
+			return err
+		}
+		if err := p.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func withDirectoryOnce(s *settings, create bool, f func(*directory) error) error {
+	d := useDirectory(s.path)
+	defer d.done()
+	err := d.open(s, create)
+	if err == nil {
+		err = f(d)
+	}
+	if errors.Is(err, errDirectoryGone) {
+		d.invalidate()
+	}
+	return err
+}
+
+// open opens the directory unless it is open. One that is joined must be one that s
+// may use.
+func (d *directory) open(s *settings, join bool) error {
+	dir := d.dir.Load()
+	if dir == nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if dir = d.dir.Load(); dir == nil {
+			var err error
+			if dir, err = d.openOrMake(s, join); err != nil {
+				return err
+			}
+			d.dir.Store(dir)
+		}
+	}
+	if !join {
+		return nil // a ticket is let go also by a process that has changed its user
+	}
+	return dir.CheckAccess(s.mode)
+}
+
+// openOrMake is called with mu held.
+func (d *directory) openOrMake(s *settings, create bool) (*lockedfile.Dir, error) {
+	dir, err := lockedfile.Open(d.path)
+	switch {
+	case err == nil:
+		return dir, nil
+	case !lockedfile.IsGone(err):
+		return nil, fmt.Errorf("opening the directory: %w", err)
+	case !create && errors.Is(err, fs.ErrNotExist):
+		return nil, errNoDirectory
+	case !create:
+		return nil, fmt.Errorf("opening the directory: %w", err)
+	}
+	if link, lerr := os.Lstat(d.path); lerr == nil && link.Mode()&fs.ModeSymlink != 0 {
+		return nil, fmt.Errorf("opening the directory: a symbolic link to nothing: %q", d.path)
+	}
+	dir, err = lockedfile.Make(d.path, s.directoryMode(), seqName, func(dir *lockedfile.Dir) error {
+		// When it appears, seq is in it, says that the queue has made it, and is
+		// locked by this process: there is no moment in which another one could
+		// take it for a directory that was there before.
+		return d.seq.create(dir, s, seqContent{made: true})
+	})
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		d.seq.close()
+		return nil, errDirectoryGone // another process was faster
+	case err != nil:
+		d.seq.close()
+		return nil, fmt.Errorf("creating the directory: %w", err)
+	}
+	return dir, nil
+}
+
+// removeSelf removes the directory with seq, if nothing else is in it, and otherwise
+// nothing: seq says that the queue has made it. The seq lock is held.
+func (d *directory) removeSelf() {
+	if d.dir.Load().RemoveSelf(seqName, d.seq.close) == nil {
+		d.invalidate()
+	}
+}
+
+// invalidate is called when the directory is not at its path any more: its tickets
 // are lost, and later calls shall open what is there now. Should it come back,
-// the tickets must not: nobody would hold their locks.
-func (d *directory) retire() {
+// the tickets must not: their locks were dropped.
+func (d *directory) invalidate() {
 	directories.Lock()
 	d.unlist()
 	directories.Unlock()
 
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.retired = true
-	for len(d.line) > 0 {
-		if own := d.line[0].own; own != nil {
-			own.close()
-			d.root.Remove(own.name)
+	d.gone = true
+	for len(d.line.entries) > 0 {
+		if t := d.line.entries[0].ticket; t != nil {
+			t.close()
+			_ = d.dir.Load().Remove(t.name)
 		}
-		d.forget(0)
+		d.tell(d.line.left(0))
 	}
 }
 
-// join is the path of a file in the directory.
-func (d *directory) join(name string) string {
-	return d.path + string(filepath.Separator) + name
+// ticket returns the local ticket, nil if it is not one, or not in line any more.
+// mu is held.
+func (d *directory) ticket(t queue.Ticket) *ticket {
+	if own := d.tickets[t.Member]; own != nil && own.number == t.Number {
+		return own
+	}
+	return nil
 }
 
-// current reports whether what is open is what is at the path. Only what is
-// certain counts as a no: tickets are lost with it.
-func (d *directory) current() bool {
-	info, err := os.Stat(d.path)
+// tell does what a transition of the line asks for. mu is held, and the caller is
+// counted.
+func (d *directory) tell(n news) {
+	for _, e := range n.owners {
+		e.ticket.waiter.wake(queue.WakeHint)
+	}
+	for _, e := range n.hints {
+		e.ticket.waiter.wake(queue.WakeHint)
+	}
+	for _, e := range n.gone {
+		e.closeProbe()
+		if e.ticket != nil {
+			d.drop(e.ticket)
+		}
+	}
+	d.setRecheck()
+}
+
+// drop lets go of a local ticket that is not in line any more. mu is held.
+func (d *directory) drop(t *ticket) {
+	delete(d.tickets, t.name)
+	t.listenTo(d, nil)
+	t.waiter.wake(queue.WakeHint) // it shall find out
+	t.close()
+	d.done()
+}
+
+// forget takes the entry out of the line, if it is in it. mu is held.
+func (d *directory) forget(e *entry) {
+	if i, ok := d.line.index(e.name); ok {
+		d.tell(d.line.left(i))
+	}
+}
+
+// list makes the line what the directory has. The seq lock is held.
+func (d *directory) list() error {
+	names, err := d.names()
 	if err != nil {
-		return !isGone(err)
+		return err
 	}
-	return os.SameFile(info, d.info)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tell(d.line.listed(names))
+	return nil
 }
 
-// exists reports whether the ticket is there. What cannot be found out counts
-// as there: to wait too long is the lesser fault.
-func (d *directory) exists(name string) bool {
-	info, err := d.root.Lstat(name)
+// names lists the tickets that are in the directory, in order.
+func (d *directory) names() ([]string, error) {
+	names, err := d.dir.Load().Names(isTicketName)
+	if lockedfile.IsGone(err) {
+		return nil, errDirectoryGone
+	}
 	if err != nil {
-		return !isGone(err)
+		return nil, fmt.Errorf("listing the directory: %w", err)
 	}
-	return info.Mode().IsRegular()
+	return names, nil
 }
 
-// isGone reports whether there is nothing at a path, also because something on
-// the way to it is no directory any more.
-func isGone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) }
+func isTicketName(name string) bool {
+	_, ok := parseTicketName(name)
+	return ok
+}

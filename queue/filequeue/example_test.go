@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"path/filepath"
 
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue"
@@ -32,6 +33,7 @@ func register(q queue.TicketQueue) queue.Ticket {
 func ExampleNew() {
 	dir, remove := exampleDirectory()
 	defer remove()
+	dir = filepath.Join(dir, "report")
 
 	q := filequeue.New(dir) // no I/O yet
 	t := register(q)
@@ -47,5 +49,5 @@ func ExampleNew() {
 func ExampleWithFileMode() {
 	q := filequeue.New("/var/lib/report/lock", filequeue.WithFileMode(0o660)) // all of the group
 	fmt.Println(q)
-	// Output: file queue /var/lib/report/lock
+	// Output: file queue "/var/lib/report/lock"
 }

@@ -3,10 +3,12 @@ package filequeue
 import (
 	"runtime"
 	"testing"
+
+	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
 // ContentOffset is where the content of seq begins.
-const ContentOffset = contentOffset
+const ContentOffset = lockedfile.ContentOffset
 
 // SkipOnWindows skips a test of what there is not on Windows.
 func SkipOnWindows(t *testing.T, why string) {
@@ -16,12 +18,12 @@ func SkipOnWindows(t *testing.T, why string) {
 	}
 }
 
-// AlarmIsSet reports whether the first of this process who waits in q's directory
-// will be woken to look.
-func AlarmIsSet(q *Queue) bool {
+// RecheckIsSet reports whether the owners of q's directory will be examined for this
+// process.
+func RecheckIsSet(q *Queue) bool {
 	d := useDirectory(q.settings.path)
 	defer d.done()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.alarm != nil
+	return d.recheck != nil
 }

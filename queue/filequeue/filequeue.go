@@ -1,51 +1,34 @@
-// The file backend: a line in a directory.
+// Package filequeue keeps a ticket queue in a directory, for the processes of one
+// machine.
 //
-//	/var/lock/report/                      removed with the last ticket
-//	    seq                                the last number given out: 20 digits, newline
+//	/var/lock/report/                      removed with the last ticket, if the queue made it
+//	    seq                                the last number given out: 20 digits, newline;
+//	                                       then "made" or "kept" (the directory), and the kind
 //	    00001767225600000001.4711.0b6e…    a ticket: {number:020d}.{pid}.{uuid}
 //	    00001767225600000042.4712.9f31…
+//	    new.5c1f…                          a file that is being made
 //
 // The lowest number is the head. A ticket's owner holds an exclusive flock on
 // the ticket's file for as long as the ticket lives, and the kernel drops it
-// when the process is gone, however it went. So whoever can take that flock
+// when the process is gone, however it went. So a process that can take that flock
 // has proof of death. The pid is for people to read; no decision is made on it.
-// The file is empty, or says what stale timeout the ticket has.
+// The file is empty, or says what stale timeout and label the ticket has.
 //
-// The seq lock is an exclusive flock on seq. What must not happen in two
-// places at once is done with it held: to take a number and stand in line, to
-// judge and evict, to clean up. It is held for some 20 µs, and waited for by
-// polling: a blocking flock cannot be cancelled. To leave the line, to look
-// whether it is one's turn, and the hand-off do without it.
+// The seq lock is an exclusive flock on seq. To take a number and stand in line, and to
+// clean up, it is held; see join.go for what it gives when other programs remove and
+// replace seq. It is held for some 30 µs, and waited for by polling: a blocking flock
+// cannot be cancelled. To leave the line, to look whether it is one's turn, to evict the
+// dead, and the hand-off do without it.
 //
-//	Register   open, flock, fstat, fstatat         lock seq, and make sure that it is seq
-//	           pread, pwrite                       the number
-//	           openat, close                       the ticket
-//	           open, flock, fstat, fstatat         its flock
-//	           flock, close                        unlock seq
-//	Position   lstat                               when it is our turn; 1 or 2 more when not
-//	Release    lstat, unlinkat, fstat, flock, close; lstat of the next, if ours
-//	           ... and of the last one             lock seq, pread, unlinkat, close,
-//	                                               rmdir, flock, close, close
+// The next in line is told directly if it is of the process that releases;
+// otherwise fsnotify, listening to the one file before it, tells it. Where several own,
+// the first that waits listens to all of them. Nothing tells that a process has died. So
+// for each process, while tickets of it wait, a timer asks every 30 ms whether the locks
+// of the owners are free.
 //
-// Package os adds an epoll_ctl to every open. By strace -c that is 22 system
-// calls for one to come and go while the queue is in use, and 40 where it makes
-// the directory and removes it again. That is left to the next one if another
-// goroutine of the process is about to join; see tidy. The directory is listed
-// only when somebody of another process has joined since we last looked; see
-// line. What a release costs does not depend on how many wait.
-//
-// The next in line is told directly if it is of the process that releases, and
-// that it is the head; otherwise fsnotify, listening to the one file before it,
-// tells it. When that one becomes the head itself, it touches its file, so that
-// the next knows that it is the first in line and looks often from then on.
-// Nothing tells that a process has died. So the first of each process who waits is
-// woken now and then to look; see setAlarm.
-//
-// Everything in the directory is done through an os.Root, on regular files with
-// one name, and nothing is ever truncated when it is opened. gofrs/flock opens
-// by path; so what it has locked is compared with what the os.Root has under
-// the name before it counts.
-
+// Everything in the directory is done through an os.Root, on regular files, and nothing
+// is ever truncated when it is opened. gofrs/flock opens by path; so what it has locked
+// is compared with what the os.Root has under the name before it counts.
 package filequeue
 
 import (
@@ -67,113 +50,144 @@ import (
 // On a local file system there is at most one living head at any time. A
 // ticket lives until it is removed or its process is gone; there is no moment
 // to wait for then, and nothing to refresh. A process that is stopped, or that
-// nobody gives any time, keeps its place, unless [WithStaleTimeout] says
+// gets no time, keeps its place, unless [WithStaleTimeout] says
 // otherwise.
 //
 // What is not promised:
 //
 //   - Anything on NFS and other network file systems, where flock may be local
-//     to each machine, or fail. Use [redisqueue.Queue] between machines.
+//     to each machine, or fail. Use package redisqueue between machines.
 //   - That a ticket ends with its process if another one has its descriptor: a
 //     child that was forked and has not executed anything, or one that was
 //     given it in ExtraFiles. Children of package os/exec do not inherit it.
-//   - Protection from those who may write to the directory. Whoever removes a
-//     ticket's file takes the place away; who removes or moves the directory,
-//     all of them. Refresh then says so.
+//   - Protection from programs that remove a ticket's file, which takes the place
+//     away, or that remove or move the directory, which takes all of them; so does a
+//     chroot of the process. Refresh then says so. What is done to seq alone takes
+//     no place away, and lets no second one in, except on a file system that notes
+//     changes in steps of a second, or before Linux 6.13, for a copy of seq that is
+//     put back within one step.
 //   - That anything survives a crash of the machine: nothing is synced, since
-//     nobody who was in line survives it either. The numbers go on from the
+//     no process that was in line survives it either. The numbers go on from the
 //     clock then, as they do when a queue was cleaned up. If the clock was set
-//     back as well, they may start lower.
+//     back as well, they may start lower. A directory whose seq has lost its content
+//     stays, empty.
 //   - Room for more tickets than the process may open files.
+//   - Speed in a directory with very many other files: it is listed when another
+//     process has joined.
+//   - A hand-off before the kernel has closed the files of a process that was killed:
+//     one with many GB of memory takes a while to die.
 type Queue struct {
-	settings fileSettings
+	view
+}
+
+// view is a queue in which a number of tickets own: one, or those of Share. Its zero
+// value is not usable, and says so.
+type view struct {
+	settings settings
 	err      error // of the arguments; every call returns it
 }
 
 var (
-	_ queue.TryRegisterer = (*Queue)(nil)
-	_ queue.Releaser      = (*Queue)(nil)
-	_ queue.Refresher     = (*Queue)(nil)
-	_ queue.Watcher       = (*Queue)(nil)
-	_ queue.Positioner    = (*Queue)(nil)
-	_ queue.Lister        = (*Queue)(nil)
+	_ queue.TryRegisterer = (*view)(nil)
+	_ queue.Releaser      = (*view)(nil)
+	_ queue.Refresher     = (*view)(nil)
+	_ queue.Watcher       = (*view)(nil)
+	_ queue.Positioner    = (*view)(nil)
+	_ queue.Lister        = (*view)(nil)
+	_ queue.Sharer        = (*Queue)(nil)
 )
+
+var errNoNew = errors.New("the Queue was not made by New: use the pointer that New returns")
 
 // New returns the queue that is kept in dir. It does not touch the file
 // system: the directory is created by the first Register (with what is missing
 // above it), and removed when the line is empty again (but not what is above
-// it). A relative dir is relative to where the process is now.
+// it). A directory that was there before stays, with its rights. A relative dir is
+// relative to where the process is now.
 func New(dir string, opts ...Option) *Queue {
-	settings, err := newFileSettings(dir, newOptions(opts))
-	if err != nil {
-		settings.path = dir
+	s, err := newSettings(dir, opts)
+	return &Queue{view{settings: s, err: err}}
+}
+
+// Share implements [queue.Sharer].
+func (q *Queue) Share(n int) queue.TicketQueue {
+	s, err := q.settings.share(n)
+	if q.err != nil {
+		err = q.err
 	}
-	return &Queue{settings: settings, err: err}
+	return &view{settings: s, err: err}
 }
 
 // String says what kind of queue it is, and where.
-func (q *Queue) String() string { return "file queue " + q.settings.path }
+func (q *view) String() string { return fmt.Sprintf("file queue %q", q.settings.path) }
 
-// fail names the operation and the queue in an error.
-func (q *Queue) fail(operation string, err error) error {
+// with calls f with the directory, and names the operation and the queue in an error.
+// It is where all errors of this package are made.
+func (q *view) with(ctx context.Context, operation string, create bool, f func(*directory) error) error {
+	err := q.err
+	if err == nil && q.settings.slots == 0 {
+		err = errNoNew
+	}
+	if err == nil {
+		err = withDirectory(ctx, &q.settings, create, f)
+	}
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%v: %s: %w", q, operation, err)
+	return &queue.Error{Op: operation, Queue: q.String(), Err: err}
 }
 
-// Register implements [queue.TicketQueue].
-func (q *Queue) Register(ctx context.Context) (queue.Ticket, error) {
-	t, _, err := q.register(ctx, false)
-	return t, q.fail("register", err)
+// onTicket is with for a call about a ticket, which is not in line where there is no
+// directory.
+func (q *view) onTicket(ctx context.Context, operation string, t queue.Ticket, f func(*directory) error) error {
+	err := q.with(ctx, fmt.Sprintf("%s ticket %d", operation, t.Number), false, f)
+	if e := (*queue.Error)(nil); errors.As(err, &e) && errors.Is(e.Err, errNoDirectory) {
+		e.Err = queue.ErrNotQueued
+	}
+	return err
+}
+
+// Register implements [queue.TicketQueue]. It fails if the line is used by the other
+// kind of lock (see [queue.Sharer]), and if seq or the directory are not such as the queue
+// makes them, and says what they are.
+func (q *view) Register(ctx context.Context) (t queue.Ticket, err error) {
+	err = q.with(ctx, "register", true, func(d *directory) (err error) {
+		t, _, err = d.register(ctx, &q.settings, false)
+		return err
+	})
+	return t, err
 }
 
 // TryRegister implements [queue.TryRegisterer].
-func (q *Queue) TryRegister(ctx context.Context) (queue.Ticket, bool, error) {
-	t, ok, err := q.register(ctx, true)
-	return t, ok, q.fail("try to register", err)
-}
-
-func (q *Queue) register(ctx context.Context, onlyHead bool) (t queue.Ticket, ok bool, err error) {
-	err = q.within(ctx, true, func(d *directory) (err error) {
-		t, ok, err = d.register(ctx, &q.settings, onlyHead)
+func (q *view) TryRegister(ctx context.Context) (t queue.Ticket, ok bool, err error) {
+	err = q.with(ctx, "try to register", true, func(d *directory) (err error) {
+		t, ok, err = d.register(ctx, &q.settings, true)
 		return err
 	})
-	if err != nil {
-		return queue.Ticket{}, false, err
-	}
-	return t, ok, nil
+	return t, ok, err
 }
 
-// IsHead implements [queue.TicketQueue].
-func (q *Queue) IsHead(ctx context.Context, t queue.Ticket) (bool, error) {
-	ahead, err := q.position(ctx, t, false)
-	return err == nil && ahead == 0, q.fail("look for the head", err)
+// IsHead implements [queue.TicketQueue]. It is for tickets that were taken through the
+// path of this queue by this process; so are Position, Refresh and Watch. Of another one
+// they return an error that says so, or ErrNotQueued if it is not in line.
+func (q *view) IsHead(ctx context.Context, t queue.Ticket) (bool, error) {
+	place, err := q.position(ctx, "look for the head with", t, false)
+	return err == nil && place.Ahead == 0, err
 }
 
 // Position implements [queue.Positioner]. The number is exact if it is 0 or 1. It fails
 // when the disk has failed, or the file system has become read-only: those in
 // front could not leave any more.
-func (q *Queue) Position(ctx context.Context, t queue.Ticket) (queue.Place, error) {
-	ahead, err := q.position(ctx, t, true)
-	return queue.Place{Ahead: ahead}, q.fail("look for the position", err)
+func (q *view) Position(ctx context.Context, t queue.Ticket) (queue.Place, error) {
+	return q.position(ctx, "look for the position of", t, true)
 }
 
-func (q *Queue) position(ctx context.Context, t queue.Ticket, judge bool) (ahead int, err error) {
-	err = q.within(ctx, false, func(d *directory) (err error) {
-		ahead, err = d.position(ctx, &q.settings, t, judge)
+func (q *view) position(ctx context.Context, operation string, t queue.Ticket, evict bool) (place queue.Place, err error) {
+	err = q.onTicket(ctx, operation, t, func(d *directory) (err error) {
+		place, err = d.position(ctx, &q.settings, t, evict)
 		return err
 	})
-	return ahead, orNotQueued(err)
-}
-
-// orNotQueued is for calls about a ticket: where there is no directory, it is
-// not in line.
-func orNotQueued(err error) error {
-	if errors.Is(err, errNoDirectory) {
-		return queue.ErrNotQueued
-	}
-	return err
+	return place, err
 }
 
 // Remove implements [queue.TicketQueue]. If the ticket's file cannot be removed (the
@@ -182,90 +196,82 @@ func orNotQueued(err error) error {
 //
 // A ticket of this process leaves the line also when ctx has ended: nothing need
 // be waited for, and without a stale timeout nothing else would ever end it while
-// the process lives.
-func (q *Queue) Remove(ctx context.Context, t queue.Ticket) error {
-	err := q.within(context.WithoutCancel(ctx), false, func(d *directory) error {
+// the process lives. One of another process can be removed too.
+func (q *view) Remove(ctx context.Context, t queue.Ticket) error {
+	return q.onTicket(context.WithoutCancel(ctx), "remove", t, func(d *directory) error {
 		_, err := d.remove(ctx, &q.settings, t)
 		return err
 	})
-	return q.fail("remove", orNotQueued(err))
 }
 
 // Release implements [queue.Releaser]. Its error is that of removing the ticket, for
 // which Remove says what holds.
-func (q *Queue) Release(ctx context.Context, t queue.Ticket) error {
-	err := q.within(context.WithoutCancel(ctx), false, func(d *directory) error {
+func (q *view) Release(ctx context.Context, t queue.Ticket) error {
+	return q.onTicket(context.WithoutCancel(ctx), "release", t, func(d *directory) error {
 		return d.release(ctx, &q.settings, t)
 	})
-	return q.fail("release", orNotQueued(err))
 }
 
 // Refresh implements [queue.Refresher]. It notices that the ticket was removed, that
 // the directory was removed or moved, and that the lock on the ticket's file
 // was lost because other code has closed its descriptor. A ticket that was not
-// refreshed for its stale timeout is lost too, whether or not anybody has
-// evicted it yet.
-func (q *Queue) Refresh(ctx context.Context, t queue.Ticket) error {
-	err := q.within(ctx, false, func(d *directory) error { return d.refresh(t) })
-	return q.fail("refresh", orNotQueued(err))
+// refreshed for its stale timeout is lost too, whether or not it was evicted yet.
+func (q *view) Refresh(ctx context.Context, t queue.Ticket) error {
+	return q.onTicket(ctx, "refresh", t, func(d *directory) error { return d.refresh(t) })
 }
 
-// Watch implements [queue.Watcher]. It is for tickets that this process has taken.
-// queue.WakeOwner comes only from a ticket of this process; another process gives hints.
-//
-// The first of this process who waits gets a queue.WakeHint every 40 ms while all the tickets
-// in front, more than one, are of one process, which may die with all of them, and
-// after 100 ms for each process if they are of several, up to 5 s.
-func (q *Queue) Watch(ctx context.Context, t queue.Ticket) (wake <-chan queue.Wake, stop func(), err error) {
+// Watch implements [queue.Watcher]. queue.WakeOwner comes only from a ticket of this
+// process; another process gives hints, and so does the death of one, within 40 ms.
+func (q *view) Watch(ctx context.Context, t queue.Ticket) (wake <-chan queue.Wake, stop func(), err error) {
 	stop = func() {}
-	err = q.within(ctx, false, func(d *directory) error {
+	err = q.onTicket(ctx, "watch", t, func(d *directory) error {
 		w, s, err := d.watch(t)
 		if err == nil {
 			wake, stop = w, s
 		}
 		return err
 	})
-	return wake, stop, q.fail("watch", orNotQueued(err))
+	return wake, stop, err
 }
 
 // CleanupStale implements [queue.TicketQueue].
-func (q *Queue) CleanupStale(ctx context.Context) error {
-	err := q.within(ctx, false, func(d *directory) error {
-		return d.cleanupStale(ctx, &q.settings, forAsLong)
+func (q *view) CleanupStale(ctx context.Context) error {
+	err := q.with(ctx, "remove stale tickets", false, func(d *directory) error {
+		return d.cleanupStale(ctx, &q.settings)
 	})
 	if errors.Is(err, errNoDirectory) {
 		return nil
 	}
-	return q.fail("remove stale heads", err)
+	return err
 }
 
 // IsEmpty implements [queue.TicketQueue].
-func (q *Queue) IsEmpty(ctx context.Context) (empty bool, err error) {
-	err = q.within(ctx, false, func(d *directory) (err error) {
-		empty, err = d.empty()
+func (q *view) IsEmpty(ctx context.Context) (empty bool, err error) {
+	err = q.with(ctx, "see whether it is empty", false, func(d *directory) (err error) {
+		empty, err = d.isEmpty()
 		return err
 	})
 	if errors.Is(err, errNoDirectory) {
 		return true, nil
 	}
-	return empty && err == nil, q.fail("see whether it is empty", err)
+	return empty && err == nil, err
 }
 
 // MaybeCleanup implements [queue.TicketQueue].
-func (q *Queue) MaybeCleanup(ctx context.Context) {
-	_ = q.within(ctx, false, func(d *directory) error {
+func (q *view) MaybeCleanup(ctx context.Context) {
+	_ = q.with(ctx, "clean up", false, func(d *directory) error {
 		return d.maybeCleanUp(ctx, &q.settings)
 	})
 }
 
-// Members implements [queue.Lister].
-func (q *Queue) Members(ctx context.Context) (members []queue.Member, err error) {
-	err = q.within(ctx, false, func(d *directory) (err error) {
+// Members implements [queue.Lister]. Host is the name of this machine.
+func (q *view) Members(ctx context.Context) (members []queue.Member, err error) {
+	err = q.with(ctx, "list the members", false, func(d *directory) (err error) {
 		members, err = d.members(ctx, &q.settings)
 		return err
 	})
 	if errors.Is(err, errNoDirectory) {
 		return nil, nil
 	}
-	return members, q.fail("list the members", err)
+	return members, err
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue"
+	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 	"github.com/fifolock/fifolock/queue/queuetest"
 )
 
@@ -114,7 +115,7 @@ var corruptSeqs = []string{
 	strings.Repeat("\x00", 21), strings.Repeat("9", 20) + "\n",
 	"00009223372036854775808\n", "0000000000000000000\n", "000000000000000000001\n",
 	"-0000000000000000001\n", "00000000000000000001 ", "00000000000000000001\r\n",
-	"00000000000000000001\n" + strings.Repeat("x", 100000),
+	"00000000000000000001\nmade exclusiv \n", "00000000000000000001\ntaken exclusive\n", "00000000000000000001\nmade exclusive",
 	"00000000000000000000\n", "00000000000000000001\n", // too low, but numbers
 }
 
@@ -128,7 +129,7 @@ func TestFileCorruptSeq(t *testing.T) {
 			if c.Number <= b.Number || c.Ahead != 2 {
 				t.Errorf("got %+v, want a higher number than %d and 2 ahead", c, b.Number)
 			}
-			if content := f.readSeq(); content != fmt.Sprintf("%020d\n", c.Number) {
+			if content := f.readSeq(); content != fmt.Sprintf("%020d\nmade exclusive\n", c.Number) {
 				t.Errorf("seq is %.30q, want it repaired", content)
 			}
 			f.wantHead(a, true)
@@ -140,7 +141,7 @@ func TestFileCorruptSeq(t *testing.T) {
 			f.release(c)
 			f.wantNoDirectory()
 
-			f.mkdir()
+			f.mkdir() // by hand, so that it stays
 			f.writeSeq(seq)
 			d := f.register()
 			if d.Number <= c.Number || d.Ahead != 0 {
@@ -170,12 +171,19 @@ func TestFileSeqRemoved(t *testing.T) {
 	f.wantNoDirectory()
 }
 
+// A file that is longer than any seq is a user's, and is kept.
 func TestFileHugeSparseSeq(t *testing.T) {
 	f := newFileFixture(t)
 	f.mkdir()
 	f.writeSeq("00000000000000000001\n")
 	f.must("Truncate", os.Truncate(f.path("seq"), 1<<30))
-	f.release(f.register())
+	var notOurs *lockedfile.NotOursError
+	if _, err := f.q.Register(t.Context()); !errors.As(err, &notOurs) {
+		t.Errorf("Register: %v, want an error that says that seq is too long", err)
+	}
+	if info, err := os.Stat(f.path("seq")); err != nil || info.Size() != 1<<30 {
+		t.Errorf("seq is %v, %v, want it untouched", info, err)
+	}
 }
 
 // A seq that is ahead of the clock keeps the numbers from going back, so it
@@ -266,16 +274,14 @@ func TestFilePlantedTicketIsDead(t *testing.T) {
 			t.Errorf("%d ahead of the ticket, want 0", ticket.Ahead)
 		}
 		f.release(ticket)
-		f.wantNoDirectory()
+		f.wantNothingInDirectory()
 
-		f.mkdir()
 		f.write(name, "")
 		f.must("CleanupStale", f.q.CleanupStale(t.Context()))
 		f.wantEmpty(true)
 		f.q.MaybeCleanup(t.Context())
-		f.wantNoDirectory()
+		f.wantNothingInDirectory()
 
-		f.mkdir()
 		f.write(name, "")
 		if ticket, ok, err := f.q.TryRegister(t.Context()); err != nil || !ok {
 			t.Errorf("TryRegister is %v, %v, want a ticket", ok, err)
@@ -305,10 +311,10 @@ func TestFileTwoValuesAreOneQueue(t *testing.T) {
 			t.Errorf("by %s: got %+v, want a higher number than %d and 1 ahead", path, b, a.Number)
 		}
 		f.must("CleanupStale", other.CleanupStale(t.Context()))
-		f.wantPosition(b, 1)
-		if head, err := other.IsHead(t.Context(), a); err != nil || !head {
-			t.Errorf("by %s: IsHead of the other's is %v, %v, want true", path, head, err)
+		if place, err := other.Position(t.Context(), b); err != nil || place.Ahead != 1 {
+			t.Errorf("by %s: Position is %d, %v, want 1", path, place.Ahead, err)
 		}
+		f.wantHead(a, true)
 		f.release(a)
 		if place, err := other.Position(t.Context(), b); err != nil || place.Ahead != 0 {
 			t.Errorf("by %s: Position is %d, %v, want 0", path, place.Ahead, err)
@@ -425,7 +431,7 @@ func TestFileDoneContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, err := range fileErrors(ctx, f.q, queue.Ticket{Number: 1, Member: planted}) {
-		leaves := strings.Contains(err.Error(), ": remove: ") || strings.Contains(err.Error(), ": release: ")
+		leaves := strings.Contains(err.Error(), ": remove ticket ") || strings.Contains(err.Error(), ": release ")
 		if leaves && !errors.Is(err, queue.ErrNotQueued) {
 			t.Errorf("got %v, want ErrNotQueued", err)
 		}
@@ -453,7 +459,7 @@ func TestFileLeavesWithDoneContext(t *testing.T) {
 
 func TestFileString(t *testing.T) {
 	dir := t.TempDir()
-	if s := filequeue.New(dir + "/").String(); s != "file queue "+dir {
+	if s := filequeue.New(dir + "/").String(); s != fmt.Sprintf("file queue %q", dir) {
 		t.Errorf("got %q", s)
 	}
 }

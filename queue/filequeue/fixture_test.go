@@ -135,6 +135,14 @@ func (f *fileFixture) wantNoDirectory() {
 	}
 }
 
+// wantNothingInDirectory is for one that was made by the test, and so stays.
+func (f *fileFixture) wantNothingInDirectory() {
+	f.Helper()
+	if info, err := os.Lstat(f.dir); err != nil || !info.IsDir() || len(f.names()) > 0 {
+		f.Fatalf("the directory is %v, %v, with %v; want it empty", info, err, f.names())
+	}
+}
+
 // names lists the directory; it has none if it does not exist.
 func (f *fileFixture) names() []string {
 	entries, _ := os.ReadDir(f.dir)

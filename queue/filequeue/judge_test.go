@@ -3,7 +3,6 @@ package filequeue
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -30,13 +29,14 @@ func TestFileRefreshBehindAJudge(t *testing.T) {
 	}
 	d := useDirectory(q.settings.path)
 	defer d.done()
-	l, err := d.lockSeq(ctx, &q.settings, forAsLong)
+	l, err := d.lockSeq(ctx, &q.settings, noLimit)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := d.line[0]
+	e := d.line.entries[0]
 	for {
-		old, err := l.tooOld(e)
+		l.now = time.Time{} // a new look at the clock
+		old, err := l.isTooOld(e)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +46,10 @@ func TestFileRefreshBehindAJudge(t *testing.T) {
 		time.Sleep(timeout / 10)
 	}
 	refreshed := q.Refresh(ctx, ticket)
-	if err := l.bury(e, nil, alive); err != nil {
+	d.mu.Lock()
+	err = l.evictor.remove(e, alive)
+	d.mu.Unlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	l.unlock()
@@ -79,52 +82,4 @@ func TestFileRefreshTooLate(t *testing.T) {
 		t.Errorf("Remove of a ticket that is too old and was not evicted: %v", err)
 	}
 	q.MaybeCleanup(ctx)
-}
-
-// The directory is moved away while somebody has the seq lock.
-func TestFileDirectoryMovedWhileJudging(t *testing.T) {
-	SkipOnWindows(t, "a directory that is open cannot be moved")
-	const planted = "00000000000000000001.1.0123456789abcdef0123456789abcdef"
-	ctx := context.Background()
-	dir := filepath.Join(t.TempDir(), "queue")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, planted), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	q := New(dir)
-	d := useDirectory(dir)
-	defer d.done()
-	if err := d.open(&q.settings, false); err != nil {
-		t.Fatal(err)
-	}
-	l, err := d.lockSeq(ctx, &q.settings, forAsLong)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.unlock()
-	if err := l.learn(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(dir, dir+"2"); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.evictHeads(); !errors.Is(err, errDirectoryGone) {
-		t.Errorf("judging in a directory that was moved: %v, want errDirectoryGone, so that the call starts over", err)
-	}
-}
-
-// Somebody clears the directory, and is at the new ticket before its owner.
-func TestFileTicketRemovedAtOnce(t *testing.T) {
-	q := New(t.TempDir())
-	d := useDirectory(q.settings.path)
-	defer d.done()
-	if err := d.open(&q.settings, false); err != nil {
-		t.Fatal(err)
-	}
-	err := d.lockTicket(&ownTicket{name: "00000000000000000001.1.0123456789abcdef0123456789abcdef"})
-	if !errors.Is(err, errBusy) {
-		t.Errorf("locking a ticket that is gone: %v, want errBusy, so that another one is taken", err)
-	}
 }

@@ -1,135 +1,225 @@
 package filequeue
 
 import (
-	"fmt"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
-// line is what a process knows of who stands in line, in order.
+// line is what a process knows of who stands in line, in order. It is a state
+// machine without I/O: it is told what has happened, and answers which tickets own,
+// which may be those of dead processes, and which of this process are to be woken.
 //
-// It may know of some who have left, and it need not know everybody. But of a
-// ticket of this process it knows everybody who is in front: the directory was
-// listed when the ticket was taken, and nobody can come in before it any more.
-// So a hand-off needs no listing, however long the line.
-type line []*lineEntry
+// Its transitions:
+//
+//	joined(e)       e stands at the end. Of a local one everything in front is known:
+//	                the directory was listed when its number was taken.
+//	left(i)         the i'th is not in line any more: it was removed, evicted, or is
+//	                found not to be there.
+//	unremoved(i)    the i'th is dead, and its file could not be removed: it is not in
+//	                line, and a listing does not bring it back.
+//	listed(names)   a listing, made with the seq lock held, has found these: what is
+//	                missing in it has left, and what is new has joined.
+//
+// The i'th owns, for one who has n slots, when i < n. What is in front of a ticket only
+// ever leaves. So the place of a local ticket in the line is never less than what it
+// really is: it may be too high by those that have left unnoticed, and a ticket that
+// owns by this owns indeed, if its own file is there.
+//
+// It is guarded by the mu of its directory.
+type line struct {
+	entries []*entry // in the order of their names, which is that of their numbers
 
-type lineEntry struct {
-	name string
-	own  *ownTicket // nil: taken by another process
+	// slots counts the local entries by how many own at a time for them: nearly
+	// always all say the same.
+	slots map[int]int
 
-	// stale is the timeout that a foreign ticket's file says it has; not read
-	// yet as long as it is negative. Guarded by the seq lock.
-	stale time.Duration
+	// unremovable has the tickets of the transition unremoved.
+	unremovable map[string]struct{}
+
+	// highest is the highest number that is known of a ticket, also of one that
+	// has left: a seq that was damaged does not tell it any more.
+	highest int64
+}
+
+// entry is one place in line. Its name, number and slots do not change.
+type entry struct {
+	name   string
+	number int64
+	slots  int // 0: the ticket is of another process
+
+	// What the executors keep with it, guarded as the line is.
+	ticket *ticket          // nil: of another process
+	probe  *lockedfile.File // open, to ask for the lock of a remote one; may be nil
+	said   *content         // what the file of a remote one says; nil: not read yet
+}
+
+func (e *entry) closeProbe() {
+	if e.probe != nil {
+		e.probe.Close()
+		e.probe = nil
+	}
+}
+
+func newLine() line {
+	return line{slots: make(map[int]int), unremovable: make(map[string]struct{})}
+}
+
+// news is what a transition means for the entries.
+type news struct {
+	gone   []*entry // not in line any more
+	owners []*entry // local, and own now, as they did not before
+	hints  []*entry // local, and should look: what they watch has changed
+}
+
+func (n *news) add(more news) {
+	n.gone = append(n.gone, more.gone...)
+	n.owners = append(n.owners, more.owners...)
+	n.hints = append(n.hints, more.hints...)
 }
 
 // index is where the ticket is, or where it would be.
-func (l line) index(name string) (int, bool) {
+func (l *line) index(name string) (int, bool) {
 	// Most look for the first: the holder, or the next one.
-	if len(l) > 0 && l[0].name == name {
+	if len(l.entries) > 0 && l.entries[0].name == name {
 		return 0, true
 	}
-	return slices.BinarySearchFunc(l, name, func(e *lineEntry, name string) int {
+	return slices.BinarySearchFunc(l.entries, name, func(e *entry, name string) int {
 		return strings.Compare(e.name, name)
 	})
 }
 
-func (l *line) insert(i int, e *lineEntry) { *l = slices.Insert(*l, i, e) }
+// ahead is how many must leave before the i'th owns, which has the slots.
+func ahead(i, slots int) int { return max(0, i-slots+1) }
 
-func (l *line) remove(i int) {
-	if i == 0 { // the usual case, and the one that must not cost by length
-		(*l)[0] = nil
-		*l = (*l)[1:]
-		return
-	}
-	*l = slices.Delete(*l, i, i+1)
+// joined puts e at the end of the line, and returns its place.
+func (l *line) joined(e *entry) int {
+	l.insert(len(l.entries), e)
+	return len(l.entries) - 1
 }
 
-// list returns the names of all tickets that are there, in order.
-func (d *directory) list() ([]string, error) {
-	f, err := d.root.Open(".")
-	if isGone(err) {
-		return nil, errDirectoryGone
+func (l *line) insert(i int, e *entry) {
+	l.entries = slices.Insert(l.entries, i, e)
+	l.highest = max(l.highest, e.number)
+	if e.slots > 0 {
+		l.slots[e.slots]++
 	}
-	if err != nil {
-		return nil, fmt.Errorf("listing the directory: %w", err)
+}
+
+// left takes the i'th out of the line.
+func (l *line) left(i int) news {
+	e := l.entries[i]
+	if i == 0 { // the usual case, and the one that must not cost by length
+		l.entries[0] = nil
+		l.entries = l.entries[1:]
+	} else {
+		l.entries = slices.Delete(l.entries, i, i+1)
 	}
-	defer f.Close()
-	entries, err := f.ReadDir(-1)
-	if isGone(err) {
-		return nil, errDirectoryGone // removed in between
-	}
-	if err != nil {
-		return nil, fmt.Errorf("listing the directory: %w", err)
-	}
-	var names []string
-	for _, e := range entries {
-		if _, ok := parseTicketName(e.Name()); ok && e.Type().IsRegular() {
-			names = append(names, e.Name())
+	if e.slots > 0 {
+		if l.slots[e.slots]--; l.slots[e.slots] == 0 {
+			delete(l.slots, e.slots)
 		}
 	}
-	slices.SortFunc(names, strings.Compare)
-	return names, nil
+	n := news{gone: []*entry{e}}
+	for slots := range l.slots {
+		// The one that has come among the first, and, if it must watch more than its
+		// predecessor from now on, the one that is the first to wait.
+		if e := l.local(slots-1, slots); e != nil && slots-1 >= i {
+			n.owners = append(n.owners, e)
+		}
+		if e := l.local(slots, slots); e != nil && slots >= i && slots > 1 {
+			n.hints = append(n.hints, e)
+		}
+	}
+	// The one behind has another predecessor.
+	if i < len(l.entries) && l.entries[i].slots > 0 && ahead(i, l.entries[i].slots) > 0 {
+		if e := l.entries[i]; !slices.Contains(n.hints, e) {
+			n.hints = append(n.hints, e)
+		}
+	}
+	return n
 }
 
-// merge makes the line what a listing made under the seq lock has found. mu is
-// held.
-func (d *directory) merge(names []string) {
+// local returns the i'th if it is a local one with the slots.
+func (l *line) local(i, slots int) *entry {
+	if i < len(l.entries) && l.entries[i].slots == slots {
+		return l.entries[i]
+	}
+	return nil
+}
+
+// unremoved is left for a dead one whose file stays.
+func (l *line) unremoved(i int) news {
+	l.unremovable[l.entries[i].name] = struct{}{}
+	return l.left(i)
+}
+
+// listed makes the line what a listing has found.
+func (l *line) listed(names []string) (n news) {
 	i := 0
 	for _, name := range names {
-		for i < len(d.line) && d.line[i].name < name {
-			d.forget(i)
+		for i < len(l.entries) && l.entries[i].name < name {
+			n.add(l.left(i))
 		}
-		if i == len(d.line) || d.line[i].name != name {
-			if _, ok := d.undead[name]; ok {
+		if i == len(l.entries) || l.entries[i].name != name {
+			if _, ok := l.unremovable[name]; ok {
 				continue
 			}
-			d.insert(i, &lineEntry{name: name, stale: -1})
+			parsed, _ := parseTicketName(name)
+			l.insert(i, &entry{name: name, number: parsed.number})
 		}
 		i++
 	}
-	for i < len(d.line) {
-		d.forget(i)
+	for i < len(l.entries) {
+		n.add(l.left(i))
 	}
-	for name := range d.undead {
+	for name := range l.unremovable {
 		if _, ok := slices.BinarySearch(names, name); !ok {
-			delete(d.undead, name)
+			delete(l.unremovable, name)
 		}
 	}
+	return n
 }
 
-// insert puts somebody in line. mu is held.
-func (d *directory) insert(i int, e *lineEntry) {
-	d.line.insert(i, e)
-	if i == len(d.line)-1 {
-		name, _ := parseTicketName(e.name)
-		d.highest = max(d.highest, name.number)
+// owners are the first n.
+func (l *line) owners(n int) []*entry { return l.entries[:min(n, len(l.entries))] }
+
+// watched are those whose leaving the i'th must hear of, which waits and has the slots:
+// the first that waits watches all that own, every other one its predecessor.
+func (l *line) watched(i, slots int) []*entry {
+	if ahead(i, slots) == 1 {
+		return l.entries[:i]
 	}
+	return l.entries[i-1 : i]
 }
 
-// forget takes one who has left out of the line, and tells the next if it is
-// of this process. mu is held.
-func (d *directory) forget(i int) {
-	e := d.line[i]
-	d.line.remove(i)
-	if i < len(d.line) && d.line[i].own != nil {
-		d.line[i].own.bell.ring(queue.WakeHint)
+// doubtful are those among the owners, and the predecessor of the i'th, whose processes
+// may have died without telling.
+func (l *line) doubtful(i, slots int) (doubtful []*entry) {
+	for _, e := range l.owners(min(i, slots)) {
+		if e.isDoubtful() {
+			doubtful = append(doubtful, e)
+		}
 	}
-	if e.own != nil {
-		d.drop(e.own)
+	if i > slots && l.entries[i-1].isDoubtful() {
+		doubtful = append(doubtful, l.entries[i-1])
 	}
+	return doubtful
 }
 
-// drop lets go of a ticket of this process that is not in line any more. mu is
-// held, and the caller has a use of its own.
-func (d *directory) drop(t *ownTicket) {
-	delete(d.own, t.name)
-	d.setAlarm()
-	d.listen(t, nil)
-	t.bell.ring(queue.WakeHint) // it shall find out
-	t.close()
-	d.done()
+// isDoubtful reports whether the owner may be gone without this process's knowing.
+func (e *entry) isDoubtful() bool { return e.ticket == nil || e.ticket.stale > 0 }
+
+// firstWaiting is the first local one that waits and for which the function says yes.
+func (l *line) firstWaiting(heard func(*entry) bool) (int, *entry) {
+	if len(l.slots) == 0 {
+		return 0, nil
+	}
+	for i, e := range l.entries {
+		if e.slots > 0 && ahead(i, e.slots) > 0 && heard(e) {
+			return i, e
+		}
+	}
+	return 0, nil
 }

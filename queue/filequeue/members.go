@@ -3,23 +3,24 @@ package filequeue
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
-// members lists who is in line. Whether somebody is dead is told only if the
-// seq lock can be had.
-func (d *directory) members(ctx context.Context, s *fileSettings) ([]queue.Member, error) {
-	if !d.current() {
+// members lists the tickets in line. Whether one is dead is told only if the
+// seq lock can be had: so no ticket is taken for one that is being created.
+func (d *directory) members(ctx context.Context, s *settings) ([]queue.Member, error) {
+	if !d.dir.Load().IsCurrent() {
 		return nil, errDirectoryGone
 	}
-	names, err := d.list()
+	names, err := d.names()
 	if err != nil || len(names) == 0 {
 		return nil, err
 	}
-	var l *seqLock
-	l, err = d.lockSeq(ctx, s, judgePatience)
+	l, err := d.lockSeq(ctx, s, longestLook)
 	switch {
 	case err == nil:
 		defer l.unlock()
@@ -28,10 +29,12 @@ func (d *directory) members(ctx context.Context, s *fileSettings) ([]queue.Membe
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	}
+	host, _ := os.Hostname()
 	var members []queue.Member
 	for _, name := range names {
 		if m, ok := d.member(l, name); ok {
 			m.Ticket.Ahead = len(members)
+			m.Host = host
 			members = append(members, m)
 		}
 	}
@@ -40,39 +43,42 @@ func (d *directory) members(ctx context.Context, s *fileSettings) ([]queue.Membe
 
 // member describes the ticket, unless it has just left. l may be nil.
 func (d *directory) member(l *seqLock, name string) (queue.Member, bool) {
+	dir := d.dir.Load()
 	parsed, _ := parseTicketName(name)
 	m := queue.Member{
 		Ticket: queue.Ticket{Number: parsed.number, Member: name},
 		PID:    parsed.pid,
 		Since:  time.UnixMicro(parsed.number), // what the clock said, or nearly so
 	}
-	m.Ticket.Lease = d.readTicket(name)
-	if m.Ticket.Lease > 0 {
-		if info, err := d.root.Lstat(name); err == nil {
+	f, err := dir.OpenToProbe(name)
+	if err != nil {
+		var notOurs *lockedfile.NotOursError
+		return m, !lockedfile.IsGone(err) && !errors.As(err, &notOurs)
+	}
+	defer f.Close()
+	said := readContent(f.File)
+	m.Ticket.Lease, m.Label = said.stale, said.label
+	if said.stale > 0 {
+		if info, err := f.Stat(); err == nil {
 			m.LastSeen = info.ModTime()
 		}
 	}
 	if l != nil {
-		m.Dead = l.isDead(name)
+		m.Dead = l.isDead(name, f, said)
 	}
-	return m, d.exists(name)
+	return m, dir.Exists(name)
 }
 
-// isDead reports whether the ticket would be evicted if it were the head.
-func (l *seqLock) isDead(name string) bool {
-	l.d.mu.Lock()
-	own := l.d.own[name]
-	l.d.mu.Unlock()
-	e := &lineEntry{name: name, own: own, stale: -1}
-	if own == nil {
-		probe, verdict, _ := l.probe(e)
-		if verdict != alive {
-			if probe != nil {
-				dropFlock(probe)
-			}
-			return verdict == dead
+// isDead reports whether the ticket would be evicted if it owned.
+func (l *seqLock) isDead(name string, f *lockedfile.File, said content) bool {
+	l.mu.Lock()
+	e := &entry{name: name, ticket: l.tickets[name], said: &said}
+	l.mu.Unlock()
+	if e.ticket == nil {
+		if locked, err := f.TryLock(); err == nil && locked {
+			return true
 		}
 	}
-	old, _ := l.tooOld(e)
+	old, _ := l.isTooOld(e)
 	return old
 }

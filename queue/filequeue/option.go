@@ -1,9 +1,15 @@
 package filequeue
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
+	"strings"
 	"time"
+
+	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
+	"github.com/fifolock/fifolock/queue/internal/label"
 )
 
 // Option changes how a [Queue] behaves. A value that makes no sense is reported by
@@ -15,12 +21,13 @@ type options struct {
 	staleTimeoutSet bool
 	fileMode        fs.FileMode
 	fileModeSet     bool
+	label           string
 }
 
 // WithStaleTimeout has an owner that is alive, but has not refreshed its ticket for
 // so long (it was stopped, or the machine was suspended, or a clock was set),
 // evicted too. It holds for the tickets taken through this value, by whichever
-// process they are judged.
+// process they are examined.
 //
 // Without it there is no eviction by age: the kernel says which owners are dead, at
 // once and without fail. With it the contract is the weaker one: use it where a
@@ -34,34 +41,103 @@ func WithStaleTimeout(d time.Duration) Option {
 
 // WithFileMode lets other users share the queue: its files get these
 // permission bits, whatever the umask, and its directory the same with the
-// right to search for everyone who may read. Their group is the primary one of
-// the process that makes them, or that of the directory above if it has the
-// setgid bit; the users of a mode like 0660 must have it in common. Below a
-// directory with the sticky bit, only the user that has made the queue's directory
-// can remove it, so that it may stay, empty.
+// right to search for everyone who may read; so do directories above it that are
+// missing. Their group is the primary one of the process that makes them, or that
+// of the directory above if it has the setgid bit; the users of a mode like 0660
+// must have it in common. Below a directory with the sticky bit, only the user that
+// has made the queue's directory can remove it, so that it may stay, empty.
 //
 // Without it files are for their owner alone (0600, the directory 0700), and a
 // directory that belongs to another user (but root) or that everybody may write
-// to is refused: whoever can write to it can take the lock away, or plant a
+// to is refused: a process that can write to it can take the lock away, or plant a
 // link.
 func WithFileMode(mode fs.FileMode) Option {
 	return func(o *options) { o.fileMode, o.fileModeSet = mode, true }
 }
 
-func newOptions(opts []Option) options {
+// WithLabel shows the text to people who list the queue, in queue.Member.Label of the
+// tickets that are taken through this value. It decides nothing. It may have 128 bytes
+// of printable text on one line.
+func WithLabel(text string) Option {
+	return func(o *options) { o.label = text }
+}
+
+// leastStaleTimeout is what the time stamps of common file systems, which move in
+// steps of up to 10 ms, can still make sense of: a ticket that is refreshed all the
+// time may seem to be one step old.
+const leastStaleTimeout = 10 * time.Millisecond
+
+// settings are the arguments of New, checked and completed. They do not change.
+type settings struct {
+	path  string        // absolute and clean
+	stale time.Duration // 0: tickets live as long as their owners
+	mode  fs.FileMode   // that of WithFileMode, 0 without it
+	label string
+	kind  kind
+	slots int // how many own at a time
+}
+
+func newSettings(dir string, opts []Option) (settings, error) {
 	var o options
 	for _, opt := range opts {
 		if opt != nil {
 			opt(&o)
 		}
 	}
-	return o
+	s := settings{path: dir, stale: o.staleTimeout, mode: o.fileMode, label: o.label, kind: exclusive, slots: 1}
+	if err := o.check(); err != nil {
+		return s, err
+	}
+	switch {
+	case dir == "":
+		return s, errors.New("the directory is empty: give New the path of one")
+	case strings.ContainsRune(dir, 0):
+		return s, errors.New("there is a NUL in the directory: no path may have one")
+	}
+	// Absolute, so that a later os.Chdir does not move the queue.
+	path, err := filepath.Abs(dir)
+	if err != nil {
+		return s, err
+	}
+	s.path = path
+	return s, nil
 }
 
-// checkStaleTimeout reports a stale timeout that was given and makes no sense.
-func (o *options) checkStaleTimeout(least time.Duration) error {
-	if o.staleTimeoutSet && o.staleTimeout < least {
-		return fmt.Errorf("stale timeout %v is less than %v: give WithStaleTimeout a longer time, or leave it out", o.staleTimeout, least)
+func (o *options) check() error {
+	const owner = 0o600
+	switch {
+	case o.staleTimeoutSet && o.staleTimeout < leastStaleTimeout:
+		return fmt.Errorf("stale timeout %v is less than %v: give WithStaleTimeout a longer time, or leave it out", o.staleTimeout, leastStaleTimeout)
+	case o.staleTimeoutSet && lockedfile.CloseBeforeRemove:
+		return errors.New("on this system a file that its owner has open cannot be removed, so that no ticket can be evicted by age: leave out WithStaleTimeout")
+	case o.fileModeSet && (o.fileMode&^0o777 != 0 || o.fileMode&owner != owner):
+		return fmt.Errorf("file mode %#o: give WithFileMode permission bits alone, with 0600 among them", uint32(o.fileMode))
 	}
-	return nil
+	return label.Check(o.label)
 }
+
+// share returns the settings of a view in which the first n own.
+func (s settings) share(n int) (settings, error) {
+	s.kind, s.slots = shared, n
+	if n < 1 {
+		return s, fmt.Errorf("%d can own the queue at a time: give Share 1 or more", n)
+	}
+	return s, nil
+}
+
+// fileMode is the mode of files in the directory.
+func (s *settings) fileMode() fs.FileMode {
+	if s.mode != 0 {
+		return s.mode
+	}
+	return 0o600
+}
+
+// directoryMode is fileMode with the right to search for all who may read.
+func (s *settings) directoryMode() fs.FileMode {
+	mode := s.fileMode()
+	return mode | mode&0o444>>2
+}
+
+// content is what the files of tickets say.
+func (s *settings) content() content { return content{stale: s.stale, label: s.label} }

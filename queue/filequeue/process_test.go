@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue"
 )
 
@@ -145,8 +146,10 @@ func TestFileRemoveOfAnother(t *testing.T) {
 	if ticket.Number != number {
 		t.Fatalf("ticket %d is in line, want %d", ticket.Number, number)
 	}
-	f.wantHead(ticket, true)
-	f.must("Refresh", f.q.Refresh(t.Context(), ticket))
+	_, err = f.q.IsHead(t.Context(), ticket)
+	if err == nil || errors.Is(err, queue.ErrNotQueued) {
+		t.Errorf("IsHead of another process's ticket: %v, want an error that says so", err)
+	}
 	f.remove(ticket)
 	f.wantNotQueued("Remove", f.q.Remove(t.Context(), ticket))
 	_, err = f.q.IsHead(t.Context(), ticket)
@@ -466,7 +469,7 @@ func TestFileWatchBehindProcessThatDiesLater(t *testing.T) {
 	dead.expect("registered")
 	next := f.register()
 	wake := f.watch(next)
-	for filequeue.AlarmIsSet(f.q) { // the first holds, and so need not be woken
+	for filequeue.RecheckIsSet(f.q) { // the first holds, and so need not be woken
 		time.Sleep(time.Millisecond)
 	}
 	f.release(first)

@@ -12,15 +12,15 @@ func TestPatienceWithin(t *testing.T) {
 		-time.Second:           notAtAll,
 		-1:                     notAtAll,
 		100 * time.Millisecond: 50 * time.Millisecond,
-		time.Hour:              tidyPatience,
+		time.Hour:              longestTidying,
 	} {
 		ctx, cancel := context.WithTimeout(context.Background(), left)
 		defer cancel()
-		if got := patienceWithin(ctx); got < notAtAll || got > want {
+		if got := tidyingWithin(ctx); got < notAtAll || got > want {
 			t.Errorf("with %v left, the patience is %v, want at most %v", left, got, want)
 		}
 	}
-	if got := patienceWithin(context.Background()); got != tidyPatience {
-		t.Errorf("without a deadline, the patience is %v, want %v", got, tidyPatience)
+	if got := tidyingWithin(context.Background()); got != longestTidying {
+		t.Errorf("without a deadline, the patience is %v, want %v", got, longestTidying)
 	}
 }

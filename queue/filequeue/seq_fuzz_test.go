@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
 // FuzzSeq: whatever seq says, the next number is above every ticket in line,
@@ -25,7 +27,7 @@ func FuzzSeq(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer func() { _ = q.Release(ctx, first) }()
-		if err := os.WriteFile(filepath.Join(dir, seqName), append(make([]byte, contentOffset), content...), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, seqName), append(make([]byte, lockedfile.ContentOffset), content...), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		second, err := q.Register(ctx)

@@ -25,7 +25,7 @@ func TestFileWhoGivesUpJoiningCleansUp(t *testing.T) {
 	}
 	d := useDirectory(dir)
 	defer d.done()
-	d.gate <- struct{}{} // nobody can join now
+	d.seq.sem <- struct{}{} // nobody can join now
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -46,7 +46,7 @@ func TestFileWhoGivesUpJoiningCleansUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
-	<-d.gate
+	<-d.seq.sem
 	switch err := <-joined; {
 	case err == nil: // it was let in at the same moment
 		if err := q.Release(t.Context(), late); err != nil {

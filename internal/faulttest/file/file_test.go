@@ -248,7 +248,7 @@ func twoUsers(t *testing.T) harness.Spec {
 func TestF18SeqIsWhole(t *testing.T) {
 	const kills = 60
 	h := harness.New(t, faulttest.File(t))
-	whole := regexp.MustCompile(`^\d{20}\n?$`)
+	whole := regexp.MustCompile(`^\d{20}\n(made|kept) [a-z ]{9}\n$`)
 	keeper, keep := faulttest.Mutex(t, h.Spec)
 	_ = keeper
 	held, err := keep.Register(t.Context()) // so that the queue is not cleaned up

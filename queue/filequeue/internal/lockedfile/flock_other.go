@@ -1,0 +1,38 @@
+//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
+
+package lockedfile
+
+import (
+	"os"
+
+	"github.com/gofrs/flock"
+)
+
+const probeFlag = os.O_RDWR
+
+// fileLock has the lock on a handle of its own: on some systems the one that the
+// content is read through could not read what is locked.
+type fileLock struct {
+	path string
+	lock *flock.Flock // nil while it is not locked
+}
+
+func newFileLock(d *Dir, _ *os.File, name string) fileLock { return fileLock{path: d.Path(name)} }
+
+func (l *fileLock) try() (bool, error) {
+	lock := flock.New(l.path, flock.SetFlag(os.O_RDWR|openFlags))
+	locked, err := lock.TryLock()
+	if locked {
+		l.lock = lock
+	}
+	return locked, err
+}
+
+func (l *fileLock) drop() {
+	if l.lock != nil {
+		dropFlock(l.lock)
+		l.lock = nil
+	}
+}
+
+func shareFlock(*os.File) {}

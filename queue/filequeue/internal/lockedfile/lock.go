@@ -1,0 +1,176 @@
+package lockedfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"syscall"
+
+	"github.com/gofrs/flock"
+)
+
+// Lock is a file that was created, and is locked until Drop or until the process is
+// gone. It is not for concurrent use.
+type Lock struct {
+	flock *flock.Flock
+	info  fs.FileInfo
+	file  *os.File // to write to; nil if there is nothing to write
+}
+
+// Create creates a file and locks it. The name must be one that nothing else uses.
+// With content, or with rights that the umask may not take away (exact), it is made
+// under another name first. keep says that it will be written to.
+//
+// It returns ErrBusy if another program was at the file before it was locked, and an
+// error for which IsGone holds if the directory is not there any more.
+func (d *Dir) Create(name string, mode fs.FileMode, exact bool, content []byte, keep bool) (*Lock, error) {
+	if exact || len(content) > 0 {
+		return d.createStaged(name, mode, content, keep)
+	}
+	l := &Lock{flock: flock.New(d.Path(name), flock.SetFlag(os.O_RDWR|os.O_CREATE|os.O_EXCL|openFlags), flock.SetPermissions(mode))}
+	err := l.lock(d, name)
+	if err == nil && hasModes && l.info.Mode().Perm() != mode {
+		l.Drop()
+		_ = d.root.Remove(name)
+		return d.createStaged(name, mode, content, keep) // the umask takes rights from the owner
+	}
+	if err != nil {
+		d.removeCreated(name, err)
+		return nil, err
+	}
+	return l, nil
+}
+
+func (d *Dir) createStaged(name string, mode fs.FileMode, content []byte, keep bool) (*Lock, error) {
+	made := name
+	var f *os.File
+	var err error
+	if movesWhileOpen {
+		f, made, err = d.create(mode, content)
+	} else {
+		f, err = d.createAt(name, mode, content)
+	}
+	if err != nil {
+		return nil, err
+	}
+	l := &Lock{flock: flock.New(d.Path(made), flock.SetFlag(os.O_RDWR|openFlags)), file: f}
+	err = l.lock(d, made)
+	if err == nil && made != name {
+		err = d.root.Rename(made, name)
+	}
+	if err != nil {
+		_ = d.root.Remove(made)
+		l.Drop()
+		return nil, err
+	}
+	if !keep {
+		l.file.Close()
+		l.file = nil
+	}
+	return l, nil
+}
+
+// lock locks the file, and makes sure that it is the one in the directory. After an
+// error it is not locked.
+func (l *Lock) lock(d *Dir, name string) error {
+	locked, err := l.flock.TryLock()
+	switch {
+	case isPassing(err):
+		return ErrBusy
+	case err != nil && !d.IsCurrent():
+		return fs.ErrNotExist
+	case err != nil:
+		return quoted(err)
+	case !locked:
+		return ErrBusy
+	}
+	if l.info, err = l.flock.Stat(); err == nil {
+		var there fs.FileInfo
+		there, err = d.root.Lstat(name)
+		switch {
+		case IsGone(err) || err == nil && !os.SameFile(l.info, there):
+			err = ErrBusy
+			if !d.IsCurrent() {
+				err = fs.ErrNotExist
+			}
+		case err == nil:
+			err = CheckRegular(name, there)
+		}
+	}
+	if err != nil {
+		dropFlock(l.flock)
+		l.info = nil
+		return fmt.Errorf("examining %s: %w", name, err)
+	}
+	return nil
+}
+
+// removeCreated removes what was created before the error, which may be in what is
+// at the directory's path now.
+func (d *Dir) removeCreated(name string, err error) {
+	if errors.Is(err, fs.ErrExist) {
+		return
+	}
+	if IsGone(d.root.Remove(name)) && IsGone(err) {
+		_ = os.Remove(d.Path(name))
+	}
+}
+
+// Info describes the file as it was when it was locked.
+func (l *Lock) Info() fs.FileInfo { return l.info }
+
+// Is reports whether info is that of this file.
+func (l *Lock) Is(info fs.FileInfo) bool { return sameFile(l.info, info) }
+
+// File is what the content is written to. It is nil unless Create was asked to keep
+// it.
+func (l *Lock) File() *os.File { return l.file }
+
+// Held reports whether the lock is still held. It is not if other code has closed the
+// descriptor, by mistake, and the lock with it.
+func (l *Lock) Held() bool {
+	info, err := l.flock.Stat()
+	if err != nil {
+		return !errors.Is(err, syscall.EBADF)
+	}
+	return os.SameFile(info, l.info)
+}
+
+// abandoned has the locks whose descriptors other code has closed. They are kept from
+// the garbage collector, which would close the number: it may be that of another file
+// by now.
+var abandoned struct {
+	mu    sync.Mutex
+	locks []*flock.Flock
+}
+
+// Drop unlocks the file and closes it.
+func (l *Lock) Drop() {
+	if l.file != nil {
+		l.file.Close()
+		l.file = nil
+	}
+	if l.info == nil {
+		return // never locked
+	}
+	if !l.Held() {
+		abandoned.mu.Lock()
+		defer abandoned.mu.Unlock()
+		abandoned.locks = append(abandoned.locks, l.flock)
+		return
+	}
+	dropFlock(l.flock)
+}
+
+// dropFlock is lock.Unlock, which leaves the file open, and so locked, when its
+// system call fails.
+func dropFlock(lock *flock.Flock) {
+	const tries = 3
+	for range tries {
+		if lock.Unlock() == nil {
+			return
+		}
+	}
+}

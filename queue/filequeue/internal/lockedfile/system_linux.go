@@ -1,0 +1,56 @@
+package lockedfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// canMoveWithoutReplacing turns false when the system has said that it cannot.
+var canMoveWithoutReplacing atomic.Bool
+
+func init() { canMoveWithoutReplacing.Store(true) }
+
+// moveWithoutReplacing renames a file of the directory, or of any if d is nil. It
+// returns fs.ErrExist if there is something with the new name, and
+// errors.ErrUnsupported where it cannot be told.
+func moveWithoutReplacing(d *Dir, from, to string) error {
+	at := unix.AT_FDCWD
+	if d != nil {
+		at = int(d.file.Fd())
+	}
+	err := unix.Renameat2(at, from, at, to, unix.RENAME_NOREPLACE)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM):
+		return errors.ErrUnsupported
+	}
+	return fmt.Errorf("renaming to %q: %w", to, err)
+}
+
+// ChangeTime is when the file was last changed. Unlike the time stamp of its
+// content, no program can set it, not cp -p either.
+func ChangeTime(info fs.FileInfo) time.Time {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return time.Unix(int64(st.Ctim.Sec), int64(st.Ctim.Nsec))
+	}
+	return time.Time{}
+}
+
+// IsFine reports whether a change time that was read just now shows that the file
+// system tells two changes apart whenever the time was read in between. Linux does
+// since 6.13: the second one is given a time ahead of the clock of the ticks, which
+// all others have.
+func IsFine(changed time.Time) bool {
+	var ticks unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &ticks) != nil {
+		return false
+	}
+	return changed.After(time.Unix(int64(ticks.Sec), int64(ticks.Nsec)))
+}

@@ -1,0 +1,21 @@
+//go:build !linux
+
+package lockedfile
+
+import (
+	"errors"
+	"io/fs"
+	"sync/atomic"
+	"time"
+)
+
+// canMoveWithoutReplacing is false: everything is made in place.
+var canMoveWithoutReplacing atomic.Bool
+
+func moveWithoutReplacing(*Dir, string, string) error { return errors.ErrUnsupported }
+
+// ChangeTime is when the file was last changed, as far as package os can tell.
+func ChangeTime(info fs.FileInfo) time.Time { return info.ModTime() }
+
+// IsFine reports that change times prove nothing here.
+func IsFine(time.Time) bool { return false }

@@ -1,0 +1,75 @@
+//go:build unix
+
+package lockedfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+const (
+	// openFlags are given to every open of a file in the directory. O_NOFOLLOW:
+	// a planted link is refused. O_NONBLOCK: the open of a planted FIFO returns
+	// at once instead of waiting for the other end.
+	openFlags = syscall.O_NOFOLLOW | syscall.O_NONBLOCK
+
+	// ContentOffset is where the content of a file begins.
+	ContentOffset = 0
+
+	// CloseBeforeRemove says that an open file cannot be removed.
+	CloseBeforeRemove = false
+
+	movesWhileOpen = true
+	hasModes       = true
+)
+
+// LinkCount is how many names the file has.
+func LinkCount(info fs.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return uint64(st.Nlink)
+	}
+	return 1
+}
+
+// isPassing reports whether a file could not be opened or locked because another
+// program has a lease on it, which that is asked to give up, or because a signal came.
+func isPassing(err error) bool {
+	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR)
+}
+
+// removeDirectory removes an empty directory. Unlike os.Remove it never
+// removes a file that has taken the directory's place.
+func removeDirectory(path string) error { return syscall.Rmdir(path) }
+
+// chmodDirectory gives a directory its rights, keeping the bit that it may have from
+// above, which gives its files its group. Where that bit must not be set (a sandbox
+// may forbid it), it goes, if the group of the files is the same without it.
+func chmodDirectory(f *os.File, info fs.FileInfo, mode fs.FileMode) error {
+	setgid := info.Mode() & fs.ModeSetgid
+	err := f.Chmod(mode | setgid)
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if setgid != 0 && errors.Is(err, fs.ErrPermission) && ok && int(st.Gid) == os.Getegid() {
+		err = f.Chmod(mode)
+	}
+	return err
+}
+
+// CheckAccess refuses a directory in which other users could remove files or plant
+// links. shared is the mode that its files have for those who share it, 0 if none do.
+func (d *Dir) CheckAccess(shared fs.FileMode) error {
+	mode := d.info.Mode()
+	if mode.Perm()&0o002&^shared != 0 {
+		if mode&fs.ModeSticky != 0 {
+			return fmt.Errorf("everybody may write to the directory (%v): take a directory below it, or share it with WithFileMode", mode)
+		}
+		return fmt.Errorf("everybody may write to the directory (%v): take that right away, or share it with WithFileMode", mode)
+	}
+	st, ok := d.info.Sys().(*syscall.Stat_t)
+	if !ok || shared != 0 || st.Uid == 0 || int(st.Uid) == os.Geteuid() {
+		return nil
+	}
+	return fmt.Errorf("the directory belongs to another user (uid %d): use one of your own, or share it with WithFileMode", st.Uid)
+}

@@ -1,0 +1,221 @@
+package filequeue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
+)
+
+// Why at most one process owns, whatever other programs do to seq.
+//
+// A process that joins has locked seq. It writes its number, and notes the change time T
+// that the file has then. It lists the directory, creates its ticket and locks that, and
+// looks at seq once more: at time C it is the file at the path, and its change time is
+// still T. If not, the ticket is withdrawn and taken anew. From T to C, therefore, the file
+// was at the path all the time, since to remove it, to replace it, to move it away and
+// back, or to write to it, changes the change time; and it was locked by this process all
+// the time. So what two processes do between their T and their C does not overlap: one
+// has its ticket in the directory, and its lock on it, before the other one lists.
+//
+// The listing is left out only if it is proven that no other process has joined since
+// this one last had the whole line, at a C of its own: seq, at its path, has the number
+// and the change time of then, and between that look and the new T nothing was created or
+// removed in the directory, as its own change time shows. Where the system does not tell
+// all changes apart by their times, the directory is always listed, and a file that was
+// moved away and back, or rewritten as it was, within one step of the clock, between T and
+// C, goes unnoticed.
+
+// register takes a ticket; onlyFree, if it owns at once.
+func (d *directory) register(ctx context.Context, s *settings, onlyFree bool) (t queue.Ticket, ok bool, err error) {
+	if onlyFree && d.isTaken(s.slots) {
+		return queue.Ticket{}, false, nil
+	}
+	d.joining.Add(1)
+	defer func() { d.endJoining(ctx, s, ok) }()
+	var p poll
+	for {
+		t, ok, err = d.tryRegister(ctx, s, onlyFree)
+		if !errors.Is(err, errBusy) {
+			return t, ok, err
+		}
+		// seq was taken away, or another program was at the ticket at once.
+		if err := p.wait(ctx); err != nil {
+			return queue.Ticket{}, false, err
+		}
+	}
+}
+
+func (d *directory) tryRegister(ctx context.Context, s *settings, onlyFree bool) (t queue.Ticket, ok bool, err error) {
+	l, err := d.lockToJoin(ctx, s)
+	if err != nil {
+		return queue.Ticket{}, false, err
+	}
+	defer l.unlock()
+	if onlyFree {
+		free, err := l.isFree()
+		if err != nil || !free {
+			return queue.Ticket{}, false, err
+		}
+	}
+	t, err = l.join()
+	if err != nil && !errors.Is(err, errBusy) && l.list() == nil {
+		l.cleanUp()
+	}
+	return t, err == nil, err
+}
+
+// endJoining ends a call that was about to take a ticket. One that has not, cleans up: a
+// ticket that has left may have left that to it.
+func (d *directory) endJoining(ctx context.Context, s *settings, joined bool) {
+	last := d.joining.Add(-1) == 0
+	if !joined && last && d.isEmptyLine() {
+		_ = d.tidy(context.WithoutCancel(ctx), s, longestTidying)
+	}
+}
+
+// isTaken reports whether it is certain, without the seq lock, that a ticket would not
+// own: as many are in line, of this process, and with no time that runs out.
+func (d *directory) isTaken(slots int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.line.entries) < slots {
+		return false
+	}
+	for _, e := range d.line.owners(slots) {
+		if e.isDoubtful() {
+			return false
+		}
+		if in, err := e.ticket.isInPlace(d); err != nil || !in {
+			return false
+		}
+	}
+	return true
+}
+
+// isFree reports whether a ticket that is taken now would own.
+func (l *seqLock) isFree() (bool, error) {
+	if !l.same {
+		if err := l.list(); err != nil {
+			return false, err
+		}
+	}
+	if err := l.evictOwners(l.s.slots); err != nil {
+		return false, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.line.entries) < l.s.slots, nil
+}
+
+// join takes the next number and stands in line.
+func (l *seqLock) join() (queue.Ticket, error) {
+	number, err := l.takeNumber()
+	if err != nil {
+		return queue.Ticket{}, err
+	}
+	t, err := createTicket(l.directory, number, l.s)
+	if err != nil {
+		return queue.Ticket{}, err
+	}
+	if !l.isUntouched() {
+		t.withdraw(l.directory)
+		return queue.Ticket{}, errBusy
+	}
+	ahead, err := l.append(t)
+	if err != nil {
+		return queue.Ticket{}, err
+	}
+	if l.seq.fine {
+		l.seq.seen, l.seq.seenAt = number, l.changed
+	}
+	return queue.Ticket{Number: number, Member: t.name, Ahead: ahead, Lease: t.stale}, nil
+}
+
+// takeNumber writes the number that the ticket will have, and makes sure that the
+// line is known in full, and is of the kind that the ticket is for.
+func (l *seqLock) takeNumber() (int64, error) {
+	const tries = 5
+	same := l.same
+	var before time.Time
+	if same {
+		before = l.directoryChanged()
+	}
+	c := l.content
+	for range tries {
+		number, err := nextNumber(c.number, l.highest())
+		if err != nil {
+			return 0, err
+		}
+		c.number = number
+		if c.kind == noKind {
+			c.kind = l.s.kind
+		}
+		// First the number, then the ticket: a crash in between wastes one, and
+		// never gives one out twice.
+		if err := l.write(c); err != nil {
+			return 0, err
+		}
+		if !same || !l.directoryChanged().Equal(before) {
+			if err := l.list(); err != nil {
+				return 0, err
+			}
+		}
+		same = false
+		if err := l.evictOwners(l.s.slots); err != nil {
+			return 0, err
+		}
+		switch {
+		case l.highest() >= number: // of a ticket that seq did not know
+		case c.kind == l.s.kind:
+			return number, nil
+		case !l.isEmptyLine():
+			return 0, fmt.Errorf("it is used by %s; %s cannot join it: give each a queue of its own", c.kind.user(), l.s.kind.user())
+		default:
+			c.kind = l.s.kind
+		}
+	}
+	return 0, errBusy
+}
+
+// directoryChanged is the change time of the directory, or a time that is never the same
+// where it cannot be told.
+func (l *seqLock) directoryChanged() time.Time {
+	info, err := l.dir.Load().Stat()
+	if err != nil {
+		return time.Now()
+	}
+	return lockedfile.ChangeTime(info)
+}
+
+// highest is the highest number that is known of a ticket.
+func (d *directory) highest() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.line.highest
+}
+
+// withdraw takes back a ticket that is not in line yet.
+func (t *ticket) withdraw(d *directory) {
+	_ = d.dir.Load().Remove(t.name) // an error: it is a dead one then
+	t.close()
+}
+
+// append puts the new ticket at the end of the line.
+func (l *seqLock) append(t *ticket) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gone {
+		t.withdraw(l.directory)
+		return 0, errDirectoryGone
+	}
+	i := l.line.joined(&entry{name: t.name, number: t.number, slots: t.slots, ticket: t})
+	n := ahead(i, t.slots)
+	t.waited = n > 0
+	l.tickets[t.name] = t
+	l.retain()
+	return n, nil
+}

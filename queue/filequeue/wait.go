@@ -1,0 +1,325 @@
+package filequeue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/internal/wakeup"
+)
+
+const (
+	// longestLook is how long a look at the line may wait for the seq lock, which
+	// it needs only to evict by age. If it is busy for longer (its holder was
+	// stopped), the next look will do; meanwhile it may have become our turn.
+	longestLook = 10 * time.Millisecond
+
+	// recheckEvery is how often the first of this process that waits has the owners
+	// examined: nothing tells that a process has died.
+	recheckEvery = 30 * time.Millisecond
+
+	// reliable is how long a waiter may rely on being woken, as far as wake-ups are
+	// not lost.
+	reliable = time.Second
+)
+
+// waiter wakes the listeners of one ticket. It has a lock of its own, taken last
+// and for an instant, so that it may be called from anywhere.
+type waiter struct {
+	mu    sync.Mutex
+	wakes []chan queue.Wake // each of capacity 1; guarded by mu
+}
+
+func (w *waiter) add() chan queue.Wake {
+	wake := make(chan queue.Wake, 1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wakes = append(w.wakes, wake)
+	return wake
+}
+
+func (w *waiter) remove(wake chan queue.Wake) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, other := range w.wakes {
+		if other == wake {
+			w.wakes = append(w.wakes[:i], w.wakes[i+1:]...)
+			return
+		}
+	}
+}
+
+// isHeard reports whether there is a listener.
+func (w *waiter) isHeard() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.wakes) > 0
+}
+
+func (w *waiter) wake(what queue.Wake) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, wake := range w.wakes {
+		wakeup.Put(wake, what)
+	}
+}
+
+// position says where the ticket stands. If evict is set, it removes those in front
+// whose owners are gone.
+func (d *directory) position(ctx context.Context, s *settings, t queue.Ticket, evict bool) (queue.Place, error) {
+	for {
+		place, suspects, err := d.look(t)
+		if err != nil || !evict || len(suspects) == 0 {
+			return place, err
+		}
+		gone, err := d.evictSuspects(ctx, s, suspects)
+		if ended := ctx.Err(); ended != nil {
+			return queue.Place{}, ended // also when it ended right after that: 0 alone says that it owns
+		}
+		if isExhausted(err) {
+			return place, nil // it says nothing against what is known; the next look may have more luck
+		}
+		if err == nil {
+			err = d.checkWritable(t.Member)
+		}
+		if err != nil {
+			return queue.Place{}, err
+		}
+		if !gone {
+			return place, nil
+		}
+	}
+}
+
+// checkWritable reports that the file system has become read-only, as it does when it
+// finds an error in itself. No ticket can leave the line any more then, so that a waiter
+// would never own, though what is cached may look well. name is that of a local ticket.
+func (d *directory) checkWritable(name string) error {
+	f, err := d.dir.Load().OpenToWrite(name)
+	if err == nil {
+		f.Close()
+	}
+	if errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EIO) {
+		return fmt.Errorf("opening the ticket: %w", err)
+	}
+	return nil
+}
+
+// look returns where the local ticket stands, and those in front of it of whom only an
+// examination can tell whether they are alive.
+func (d *directory) look(of queue.Ticket) (queue.Place, []*entry, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t := d.ticket(of)
+	if t == nil {
+		return queue.Place{}, nil, errNotLocal(d, of)
+	}
+	place, i, err := d.place(t)
+	if err != nil || place.Ahead == 0 {
+		return place, nil, err
+	}
+	return place, d.line.doubtful(i, t.slots), nil
+}
+
+// place returns where the ticket stands, and its index in the line; how many are ahead is
+// exact, if that is 0 or 1, and more than 1 otherwise. If there is a listener, it is made
+// sure that it hears of those that it must. mu is held.
+func (d *directory) place(t *ticket) (place queue.Place, i int, err error) {
+	in, err := t.isInPlace(d)
+	if err != nil {
+		return queue.Place{}, 0, err
+	}
+	i, _ = d.line.index(t.name)
+	if !in {
+		d.tell(d.line.left(i))
+		return queue.Place{}, 0, queue.ErrNotQueued
+	}
+	for {
+		i = d.prune(i, t.slots)
+		n := ahead(i, t.slots)
+		if n == 0 {
+			t.listenTo(d, nil)
+			d.announce(t)
+			return queue.Place{}, i, nil
+		}
+		if !t.waiter.isHeard() {
+			return queue.Place{Ahead: n}, i, nil
+		}
+		begun, all := t.listenTo(d, d.line.watched(i, t.slots))
+		if !begun {
+			place := queue.Place{Ahead: n}
+			if all {
+				place.Recheck = reliable
+			}
+			return place, i, nil
+		}
+		// One may have left while this began to listen.
+	}
+}
+
+// prune forgets those in front of the i-th who have left, from the front on until as
+// many are there as own, and from directly before it on up to the first that is there.
+// Those in between need not be known; so the cost is that of those who have left, and
+// each is forgotten once for the whole process. It returns how many remain. mu is held.
+func (d *directory) prune(i, slots int) int {
+	dir := d.dir.Load()
+	for j := 0; j < i && j < slots; {
+		if dir.Exists(d.line.entries[j].name) {
+			j++
+			continue
+		}
+		d.tell(d.line.left(j))
+		i--
+	}
+	for i > slots && !dir.Exists(d.line.entries[i-1].name) {
+		d.tell(d.line.left(i - 1))
+		i--
+	}
+	return i
+}
+
+// announce lets the first that waits know that it is, by touching the ticket of the
+// one that has just come to own, which it listens to: where several own, it has to
+// listen to all of them from now on. mu is held.
+func (d *directory) announce(t *ticket) {
+	if !t.waited {
+		return
+	}
+	t.waited = false
+	if t.slots == 1 || d.line.local(t.slots, t.slots) != nil {
+		return
+	}
+	now := time.Now()
+	modified := now
+	if t.stale > 0 {
+		modified = time.Time{} // as it is: this is no sign of life
+	}
+	_ = d.dir.Load().Chtimes(t.name, now, modified) // an error: a hint is lost
+}
+
+// watch begins to listen for the ticket. A local predecessor wakes it itself; fsnotify
+// tells of a remote one.
+//
+// What is listened to follows the line: every look at it (see place) makes sure
+// that it is what it has to be, and that this is still there.
+func (d *directory) watch(of queue.Ticket) (wake <-chan queue.Wake, stop func(), err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t := d.ticket(of)
+	if t == nil {
+		return nil, nil, errNotLocal(d, of)
+	}
+	listener := t.waiter.add()
+	place, _, err := d.place(t)
+	if err != nil {
+		t.waiter.remove(listener)
+		return nil, nil, err
+	}
+	if place.Ahead != of.Ahead {
+		wakeup.Put(listener, queue.WakeHint) // the line has moved since the caller has seen it
+	}
+	d.setRecheck()
+	d.retain()
+	return listener, sync.OnceFunc(func() { d.unwatch(t, listener) }), nil
+}
+
+func (d *directory) unwatch(t *ticket, listener chan queue.Wake) {
+	defer d.done()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t.waiter.remove(listener)
+	if !t.waiter.isHeard() {
+		t.listenTo(d, nil)
+	}
+}
+
+// setRecheck makes sure that the owners are examined as long as a ticket of this
+// process waits for them. It does so for all of them: they are woken one by the other.
+// mu is held.
+func (d *directory) setRecheck() {
+	if d.recheck != nil || len(d.line.entries) == 0 {
+		return
+	}
+	if _, owners := d.suspects(); len(owners) == 0 {
+		return
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(recheckEvery, func() { d.recheckOwners(&timer) })
+	d.recheck = timer
+}
+
+// suspects are the first of this process that waits, and the owners it waits for that
+// may die without telling. mu is held.
+func (d *directory) suspects() (*entry, []*entry) {
+	if !d.line.owners(1)[0].isDoubtful() && len(d.line.slots) == 1 && d.line.slots[1] > 0 {
+		return nil, nil // the usual case with one process
+	}
+	i, first := d.line.firstWaiting(func(e *entry) bool { return e.ticket.waiter.isHeard() })
+	if first == nil {
+		return nil, nil
+	}
+	var owners []*entry
+	for _, e := range d.line.owners(min(i, first.slots)) {
+		if e.isDoubtful() {
+			owners = append(owners, e)
+		}
+	}
+	return first, owners
+}
+
+// recheckOwners wakes the first waiter of this process if one of the owners seems to be
+// dead. That one looks, which evicts it.
+func (d *directory) recheckOwners(timer **time.Timer) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.recheck != *timer {
+		return
+	}
+	d.recheck = nil
+	if d.gone || len(d.line.entries) == 0 {
+		return
+	}
+	first, owners := d.suspects()
+	for _, e := range owners {
+		if d.seemsGone(e) {
+			first.ticket.waiter.wake(queue.WakeHint)
+			break
+		}
+	}
+	if len(owners) > 0 {
+		d.recheck = *timer
+		d.recheck.Reset(recheckEvery)
+	}
+}
+
+// seemsGone reports whether the ticket should be examined. It keeps the file open, so that
+// it can be asked also when the process has no descriptors left. mu is held.
+func (d *directory) seemsGone(e *entry) bool {
+	dir := d.dir.Load()
+	if e.ticket == nil {
+		if e.probe == nil {
+			probe, err := dir.OpenToProbe(e.name)
+			if err != nil {
+				return !isExhausted(err)
+			}
+			e.probe = probe
+			if e.said == nil {
+				said := readContent(probe.File)
+				e.said = &said
+			}
+		}
+		if locked, err := e.probe.TryLock(); locked || err != nil {
+			e.probe.Unlock()
+			return true
+		}
+	}
+	if e.stale() == 0 {
+		return false
+	}
+	info, err := dir.Lstat(e.name)
+	return err != nil || time.Since(info.ModTime()) > e.stale()
+}
