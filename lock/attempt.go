@@ -2,7 +2,6 @@ package lock
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -10,14 +9,18 @@ import (
 )
 
 // attempt is one call that wants to own: what it has seen of the line, for the
-// error that it may end with. One goroutine has it.
+// hooks and for the error that it may end with. One goroutine has it.
 type attempt struct {
 	base    *base
-	ctx     context.Context // the caller's, with the hooks
+	ctx     context.Context // the caller's, with the hooks, and no longer than WithMaxWait
 	began   time.Time
+	ticket  queue.Ticket // the latest of which the hooks must still hear; zero if there is none
+	mine    func() bool  // whether the lock's own value holds it; nil: it may be held by several
 	stage   stage
-	ahead   int   // when last told
-	failure error // of the latest look; nil if it was answered
+	ahead   int       // when last told
+	failure error     // of the latest look; nil if it was answered
+	asked   time.Time // since when a look is under way; zero if none is
+	holders []queue.Member
 }
 
 // stage is how far an attempt has come.
@@ -30,34 +33,48 @@ const (
 	heldBack // it owned, but a lost hold of the same Mutex was not unlocked yet
 )
 
+// noMaxWait is the limit of an attempt that only its ctx ends.
+const noMaxWait time.Duration = 0
+
 // attempt calls f, unless something speaks against beginning at all, and makes the
 // error of it.
-func (b *base) attempt(op string, ctx context.Context, f func(*attempt) error) error {
+func (b *base) attempt(op string, ctx context.Context, maxWait time.Duration, f func(*attempt) error) error {
 	a := &attempt{base: b, ctx: ctx, began: time.Now()}
-	if err := a.impossible(); err != nil {
-		return b.fail(op, err)
+	if ctx == nil {
+		a.ctx = context.Background()
 	}
-	a.ctx, a.stage = b.options.traces.observe(ctx), registering
-	if err := f(a); err != nil {
-		return b.fail(op, a.explain(err))
+	err := b.impossible(ctx)
+	if err == nil {
+		a.ctx, a.stage = b.options.traces.observe(ctx), registering
+		if maxWait > 0 {
+			var cancel context.CancelFunc
+			a.ctx, cancel = context.WithTimeoutCause(a.ctx, maxWait, maxWaitError(maxWait))
+			defer cancel()
+		}
+		err = f(a)
 	}
-	return nil
+	if err == nil {
+		return nil
+	}
+	err = b.fail(op, a.explain(err))
+	b.options.traces.failed(a.ticket, time.Since(a.began), err)
+	return err
 }
 
-// impossible says why the attempt cannot be begun.
-func (a *attempt) impossible() error {
+// impossible says why an attempt cannot be begun.
+func (b *base) impossible(ctx context.Context) error {
 	switch {
-	case a.base.err != nil:
-		return a.base.err
-	case a.ctx == nil:
+	case b.err != nil:
+		return b.err
+	case ctx == nil:
 		return errNilCtx
 	}
-	return a.explain(a.ctx.Err())
+	return ctx.Err()
 }
 
-// await waits until c owns, as it may do already. Otherwise the ticket is given back, which wakes the
-// next in line: also when the hand-off and the end of ctx met. It returns
-// queue.ErrNotQueued when the ticket was lost.
+// await waits until c owns, as it may do already. Otherwise the ticket is given
+// back, which wakes the next in line: also when the hand-off and the end of ctx
+// met. It returns queue.ErrNotQueued when the ticket was lost.
 func (a *attempt) await(c *claim, owns bool) error {
 	owned := false
 	defer func() { // deferred, because a hook may panic
@@ -65,10 +82,12 @@ func (a *attempt) await(c *claim, owns bool) error {
 			c.abandon()
 		}
 	}()
-	a.stage, a.ahead, a.failure = inLine, c.ticket.Ahead, nil
+	a.stage, a.ticket = inLine, c.ticket
+	a.ahead, a.failure, a.asked = c.ticket.Ahead, nil, time.Time{}
 	a.base.options.traces.registered(c.ticket)
 	if !owns {
 		if err := a.wait(c); err != nil {
+			a.quit(c)
 			return err
 		}
 	}
@@ -96,46 +115,15 @@ func (a *attempt) acquired(c *claim, undo func()) {
 			undo()
 		}
 	}()
+	a.ticket = queue.Ticket{}
 	a.base.options.traces.acquired(c.ticket, c.acquired.Sub(a.began))
 	told = true
 }
 
-// explain says of an attempt that ctx has ended what there was to wait for: those
-// in front, or a queue that does not answer.
-func (a *attempt) explain(err error) error {
-	ended := a.ctx.Err()
-	if err == nil || ended == nil {
-		return err
-	}
-	failure := a.failure
-	if !errors.Is(err, ended) { // a call failed just when ctx ended
-		failure = err
-	}
-	took := time.Since(a.began).Round(time.Millisecond)
-	switch {
-	case failure != nil:
-		err = fmt.Errorf("%w after %v while the queue did not answer: %w", ended, took, failure)
-	case a.stage == heldBack:
-		err = fmt.Errorf("%w after %v: %w", ended, took, errHeldBack)
-	case a.stage == inLine:
-		err = fmt.Errorf("%w after %v with %d ahead in line", ended, took, a.ahead)
-	case a.stage == registering:
-		err = fmt.Errorf("%w after %v before the queue answered", ended, took)
-	default:
-		err = fmt.Errorf("%w before the call", ended)
-	}
-	if cause := context.Cause(a.ctx); !errors.Is(err, cause) {
-		err = fmt.Errorf("%w: %w", err, cause)
-	}
-	return err
-}
-
-// fail names the operation and the lock in err, of which an error of the queue
-// says the latter already.
-func (b *base) fail(op string, err error) error {
-	var named *queue.Error
-	if errors.As(err, &named) {
-		return fmt.Errorf("%s: %w", op, err)
-	}
-	return fmt.Errorf("%s: %s: %w", op, b.name, err)
+// replaced tells the hooks that the latest ticket has left the line without having
+// owned, and that the attempt goes on.
+func (a *attempt) replaced(err error) {
+	t := a.ticket
+	a.ticket = queue.Ticket{}
+	a.base.options.traces.failed(t, time.Since(a.began), a.base.fail("wait", fmt.Errorf("ticket %d: %w", t.Number, err)))
 }

@@ -63,6 +63,7 @@ func (b *base) acquire(a *attempt) (*claim, error) {
 		if !errors.Is(err, queue.ErrNotQueued) {
 			return nil, err
 		}
+		a.replaced(err)
 		// A queue that evicts everybody at once must not be a busy loop.
 		if again == nil {
 			again = b.newPollInterval(c.ticket.Lease)
@@ -81,6 +82,7 @@ func (b *base) tryAcquire(a *attempt) (*claim, error) {
 	}
 	err = a.await(c, true)
 	if errors.Is(err, queue.ErrNotQueued) { // a lease that ran out while the process was stopped
+		a.replaced(err)
 		return nil, nil
 	}
 	if err != nil {
@@ -93,4 +95,24 @@ func (b *base) tryAcquire(a *attempt) (*claim, error) {
 // have ended.
 func (b *base) forRelease() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(b.options.traces.observe(context.Background()), b.options.releaseTimeout)
+}
+
+// fail names the operation and the lock in err, of which an error of the queue
+// says the latter already.
+func (b *base) fail(op string, err error) error {
+	if isNamed(err) {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	return fmt.Errorf("%s: %s: %w", op, b.name, err)
+}
+
+// isNamed reports whether the text of err names the queue. The cause of a ctx is
+// the caller's, and may be of any other.
+func isNamed(err error) bool {
+	var ended *waitError
+	if errors.As(err, &ended) {
+		err = ended.failure
+	}
+	var named *queue.Error
+	return errors.As(err, &named)
 }

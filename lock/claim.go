@@ -105,7 +105,29 @@ func (c *claim) release() error {
 		c.leave().settle(leaveGrace) // there is nothing to be learned from the queue any more
 		return fmt.Errorf("%w: %w", ErrLost, reason)
 	}
-	held := time.Since(c.acquired)
+	c.released()
+	err := c.confirmed()
+	if err != nil {
+		c.base.options.traces.releaseFailed(c.ticket, err)
+	}
+	return err
+}
+
+// released tells the hooks, before anything else can own. If one of them panics,
+// the ticket leaves the line all the same.
+func (c *claim) released() {
+	told := false
+	defer func() {
+		if !told {
+			c.leave()
+		}
+	}()
+	c.base.options.traces.released(c.ticket, time.Since(c.acquired))
+	told = true
+}
+
+// confirmed takes the ticket out of the line and returns what the queue has said.
+func (c *claim) confirmed() error {
 	ctx, cancel := c.base.forRelease()
 	defer cancel()
 	err := tell(ctx, c.drop)
@@ -114,11 +136,8 @@ func (c *claim) release() error {
 		return fmt.Errorf("%w: %w", ErrLost, err)
 	case err != nil && ctx.Err() != nil:
 		return fmt.Errorf("no answer within %v: the ticket may still be in line: %w", c.base.options.releaseTimeout, err)
-	case err != nil:
-		return err
 	}
-	c.base.options.traces.released(c.ticket, held)
-	return nil
+	return err
 }
 
 // abandon gives up a claim that does not own, or of which the caller will not

@@ -117,7 +117,7 @@ func TestK07ALostHoldHoldsUpItsOwnMutexOnly(t *testing.T) {
 		m, other := lock.New(q, option), lock.New(q)
 		mustLock(t, m)
 		first := <-tickets
-		evict(t, m, first)
+		evict(t, q, first)
 		served := make(chan error, 1)
 		go func() { served <- m.Lock(t.Context()) }()
 		<-tickets

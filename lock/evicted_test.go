@@ -70,7 +70,7 @@ func TestEvictedWhileWaiting(t *testing.T) {
 // needs no method that a queue need not have.
 func TestEvictedOnArrival(t *testing.T) {
 	for what, acquire := range map[string]func(*testing.T, *lock.Mutex){
-		"Lock": mustLock,
+		"Lock": func(t *testing.T, m *lock.Mutex) { mustLock(t, m) },
 		"TryLock": func(t *testing.T, m *lock.Mutex) {
 			if ok, err := m.TryLock(t.Context()); !ok || err != nil {
 				t.Errorf("TryLock = %v, %v", ok, err)

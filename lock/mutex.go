@@ -67,7 +67,8 @@ func (m *Mutex) lock(ctx context.Context) (hold *claim, err error) {
 	if err := m.usable("lock"); err != nil {
 		return nil, err
 	}
-	err = m.base.attempt("lock", ctx, func(a *attempt) error {
+	err = m.base.attempt("lock", ctx, m.base.options.maxWait, func(a *attempt) error {
+		a.mine = func() bool { return m.Token() != 0 }
 		hold, err = m.takeTurn(a)
 		return err
 	})
@@ -92,6 +93,7 @@ func (m *Mutex) takeTurn(a *attempt) (*claim, error) {
 		}
 		c.abandon()
 		before.alive.hurry()
+		a.replaced(errHeldBack)
 		if err := a.holdBack(before); err != nil {
 			return nil, err
 		}
@@ -125,7 +127,7 @@ func (m *Mutex) TryLock(ctx context.Context) (locked bool, err error) {
 	if err := m.usable(op); err != nil {
 		return false, err
 	}
-	err = m.base.attempt(op, ctx, func(a *attempt) error {
+	err = m.base.attempt(op, ctx, noMaxWait, func(a *attempt) error {
 		locked, err = m.tryTurn(a)
 		return err
 	})
@@ -142,6 +144,7 @@ func (m *Mutex) tryTurn(a *attempt) (locked bool, err error) {
 	}
 	if m.adopt(c) != nil {
 		c.abandon()
+		a.replaced(errHeldBack)
 		return false, nil
 	}
 	a.acquired(c, func() { m.abandon(c) })

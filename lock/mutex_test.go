@@ -99,8 +99,8 @@ func TestErrorSaysWhatWasWaitedFor(t *testing.T) {
 			defer cancel()
 			return lock.New(q).Lock(ctx)
 		}
-		const ahead = "lock: memory queue: context deadline exceeded after 3s with 2 ahead in line"
-		if err := wait(); err == nil || err.Error() != ahead {
+		const ahead = "lock: memory queue: context deadline exceeded after 3s with 2 ahead in line; held by "
+		if err := wait(); !errors.Is(err, lock.ErrBusy) || !strings.HasPrefix(err.Error(), ahead) {
 			t.Errorf("Lock returned %v, want %q", err, ahead)
 		}
 		if err := q.Remove(t.Context(), second); err != nil {
@@ -108,7 +108,7 @@ func TestErrorSaysWhatWasWaitedFor(t *testing.T) {
 		}
 		q.failBefore(down("Position"))
 		const silent = "context deadline exceeded after 3s while the queue did not answer: the backend is down"
-		if err := wait(); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errDown) || !strings.HasSuffix(err.Error(), silent) {
+		if err := wait(); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errDown) || errors.Is(err, lock.ErrBusy) || !strings.HasSuffix(err.Error(), silent) {
 			t.Errorf("Lock returned %v, want %q at the end", err, silent)
 		}
 	})
@@ -251,6 +251,22 @@ func TestAHookThatUnlocksAndPanics(t *testing.T) {
 		t.Errorf("%d tickets in line, token %d: want the hold that the hook took", n, m.Token())
 	}
 	mustUnlock(t, m)
+}
+
+func TestLocker(t *testing.T) {
+	m := lock.New(memqueue.New())
+	l := m.Locker()
+	l.Lock()
+	if m.Token() == 0 {
+		t.Error("Locker does not lock")
+	}
+	l.Unlock()
+	defer func() {
+		if err, ok := recover().(error); !ok || !errors.Is(err, lock.ErrNotLocked) {
+			t.Errorf("Unlock of an unlocked Locker panicked with %v, want ErrNotLocked", err)
+		}
+	}()
+	l.Unlock()
 }
 
 // TestVetComplainsOfACopy runs go vet over a program that copies a Mutex.

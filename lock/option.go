@@ -12,13 +12,14 @@ import (
 // retry after it, so that one lost reply does not make an Unlock fail.
 const defaultReleaseTimeout = 10 * time.Second
 
-// Option changes how a [Mutex] behaves. What makes no sense is reported by the
+// Option changes how a [Mutex] or a [Semaphore] behaves. What makes no sense is reported by the
 // first call on it.
 type Option func(*options) error
 
 type options struct {
 	newBackOff     func() backoff.BackOff // nil: the default, which knows the place in line
 	releaseTimeout time.Duration
+	maxWait        time.Duration // 0: only the ctx ends a wait
 	traces         traces
 }
 
@@ -66,6 +67,21 @@ func WithReleaseTimeout(d time.Duration) Option {
 			return fmt.Errorf("WithReleaseTimeout was given %v: give a time above 0", d)
 		}
 		o.releaseTimeout = d
+		return nil
+	}
+}
+
+// WithMaxWait has Lock, Acquire and Do wait for no longer than d, counted from the
+// call. What they return then satisfies errors.Is(err, context.DeadlineExceeded),
+// and errors.Is(err, ErrBusy) if others were ahead. It bounds the wait only: the
+// ctx that Do gives to its function does not end with it. TryLock and TryAcquire do
+// not wait in line, and end with their ctx.
+func WithMaxWait(d time.Duration) Option {
+	return func(o *options) error {
+		if d <= 0 {
+			return fmt.Errorf("WithMaxWait was given %v: give a time above 0, or leave it out", d)
+		}
+		o.maxWait = d
 		return nil
 	}
 }

@@ -21,7 +21,7 @@ const stillBlocked = 20 * time.Millisecond
 // a constructor whose values all stand on the same, empty queue.
 var properties = []struct {
 	name  string
-	check func(*testing.T, func(...lock.Option) *lock.Mutex)
+	check func(*testing.T, newLocker)
 }{
 	{"Lock and Unlock", checkCycle},
 	{"one at a time, in order of arrival, within one Mutex", checkGoroutines},
@@ -38,17 +38,24 @@ var properties = []struct {
 	{"a waiter whose ticket is gone takes a new one", checkEvictedWaiter},
 	{"Unlock works after the ctx of Lock has ended", checkUnlockAfterContext},
 	{"Do runs f under the lock and returns its error", checkDo},
-	{"Locker", checkLocker},
 	{"after the last Unlock the queue is empty and can be used again", checkLeavesNothing},
 }
 
-// runSuite checks every property on queues of one kind. Each call of newLine
-// makes a new queue's constructor.
+// runSuite checks every property on queues of one kind, of a Mutex, and of a
+// Semaphore of 1 on those that can be shared. Each call of newLine makes a new
+// queue's constructor.
 func runSuite(t *testing.T, newLine func(t *testing.T) func() queue.TicketQueue) {
+	runSuiteOf(t, newLine, mutexes)
+	if _, ok := newLine(t)().(queue.Sharer); ok {
+		t.Run("semaphore", func(t *testing.T) { runSuiteOf(t, newLine, semaphoresOfOne) })
+	}
+}
+
+func runSuiteOf(t *testing.T, newLine func(t *testing.T) func() queue.TicketQueue, kind func(func() queue.TicketQueue) newLocker) {
 	for _, p := range properties {
 		t.Run(p.name, func(t *testing.T) {
 			newQueue := newLine(t)
-			p.check(t, func(opts ...lock.Option) *lock.Mutex { return lock.New(newQueue(), opts...) })
+			p.check(t, kind(newQueue))
 			awaitEmpty(t, newQueue())
 		})
 	}
@@ -70,14 +77,14 @@ func awaitEmpty(t *testing.T, q queue.TicketQueue) {
 	}
 }
 
-func mustLock(t *testing.T, m *lock.Mutex) {
+func mustLock(t *testing.T, m lockUnlocker) {
 	t.Helper()
 	if err := m.Lock(t.Context()); err != nil {
 		t.Fatalf("Lock: %v", err)
 	}
 }
 
-func mustUnlock(t *testing.T, m *lock.Mutex) {
+func mustUnlock(t *testing.T, m lockUnlocker) {
 	t.Helper()
 	if err := m.Unlock(); err != nil {
 		t.Fatalf("Unlock: %v", err)
@@ -90,7 +97,7 @@ func registration() (lock.Option, <-chan queue.Ticket) {
 	return lock.WithTrace(&lock.Trace{Registered: func(t queue.Ticket) { tickets <- t }}), tickets
 }
 
-func checkCycle(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
+func checkCycle(t *testing.T, newMutex newLocker) {
 	m := newMutex()
 	if m.Token() != 0 || m.Lost() != nil {
 		t.Error("an unlocked Mutex has a token or a channel of Lost")
@@ -140,7 +147,7 @@ func (o *occupancy) check(t *testing.T, want int) {
 	}
 }
 
-func contend(t *testing.T, rounds int, mutexes ...*lock.Mutex) {
+func contend(t *testing.T, rounds int, mutexes ...locker) {
 	var o occupancy
 	plain := 0 // unprotected but for the lock, so that -race sees a missing edge
 	shared := len(slices.Compact(slices.Clone(mutexes))) == 1
@@ -170,19 +177,19 @@ func contend(t *testing.T, rounds int, mutexes ...*lock.Mutex) {
 	}
 }
 
-func checkGoroutines(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
-	contend(t, 20, slices.Repeat([]*lock.Mutex{newMutex()}, 8)...)
+func checkGoroutines(t *testing.T, newMutex newLocker) {
+	contend(t, 20, slices.Repeat([]locker{newMutex()}, 8)...)
 }
 
-func checkValues(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
-	var mutexes []*lock.Mutex
+func checkValues(t *testing.T, newMutex newLocker) {
+	var mutexes []locker
 	for range 6 {
 		mutexes = append(mutexes, newMutex())
 	}
 	contend(t, 20, mutexes...)
 }
 
-func checkTokens(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
+func checkTokens(t *testing.T, newMutex newLocker) {
 	last := int64(0)
 	for range 50 {
 		m := newMutex()
@@ -195,7 +202,7 @@ func checkTokens(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
 	}
 }
 
-func checkOrder(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
+func checkOrder(t *testing.T, newMutex newLocker) {
 	const waiters = 10
 	holder := newMutex()
 	mustLock(t, holder)
@@ -226,7 +233,7 @@ func checkOrder(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
 	}
 }
 
-func checkEndedContext(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
+func checkEndedContext(t *testing.T, newMutex newLocker) {
 	option, tickets := registration()
 	m := newMutex(option)
 	cancelled, cancel := context.WithCancel(t.Context())
@@ -248,7 +255,7 @@ func checkEndedContext(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) 
 	}
 }
 
-func checkCancelWaiting(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
+func checkCancelWaiting(t *testing.T, newMutex newLocker) {
 	holder := newMutex()
 	mustLock(t, holder)
 
@@ -291,7 +298,7 @@ func mustStillBlock(t *testing.T, c <-chan error) {
 	}
 }
 
-func checkCancelAnytime(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
+func checkCancelAnytime(t *testing.T, newMutex newLocker) {
 	a, b := newMutex(), newMutex()
 	for i := range 100 {
 		mustLock(t, a)
@@ -322,9 +329,9 @@ func checkCancelAnytime(t *testing.T, newMutex func(...lock.Option) *lock.Mutex)
 	}
 }
 
-func checkTryLock(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
+func checkTryLock(t *testing.T, newMutex newLocker) {
 	holder, other := newMutex(), newMutex()
-	try := func(m *lock.Mutex, want bool) {
+	try := func(m locker, want bool) {
 		t.Helper()
 		if ok, err := m.TryLock(t.Context()); ok != want || err != nil {
 			t.Errorf("TryLock returned %v, %v, want %v", ok, err, want)
@@ -349,7 +356,7 @@ func checkTryLock(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
 	mustUnlock(t, other)
 }
 
-func checkNotLocked(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
+func checkNotLocked(t *testing.T, newMutex newLocker) {
 	m := newMutex()
 	if err := m.Unlock(); !errors.Is(err, lock.ErrNotLocked) {
 		t.Errorf("Unlock returned %v, want ErrNotLocked", err)
@@ -361,7 +368,7 @@ func checkNotLocked(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
 	}
 }
 
-func checkDoubleUnlock(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
+func checkDoubleUnlock(t *testing.T, newMutex newLocker) {
 	m := newMutex()
 	for range 20 {
 		mustLock(t, m)
@@ -380,19 +387,19 @@ func checkDoubleUnlock(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) 
 }
 
 // evict removes a ticket behind its owner's back.
-func evict(t *testing.T, m *lock.Mutex, ticket queue.Ticket) {
+func evict(t *testing.T, q queue.TicketQueue, ticket queue.Ticket) {
 	t.Helper()
-	if err := lock.QueueOf(m).Remove(t.Context(), ticket); err != nil {
+	if err := q.Remove(t.Context(), ticket); err != nil {
 		t.Fatalf("Remove: %v", err)
 	}
 }
 
-func checkReuseAfterLoss(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
+func checkReuseAfterLoss(t *testing.T, newMutex newLocker) {
 	option, tickets := registration()
 	m, other := newMutex(option), newMutex()
 	mustLock(t, m)
 	token, lost := m.Token(), m.Lost()
-	evict(t, m, <-tickets)
+	evict(t, m.line(), <-tickets)
 	mustLock(t, other)
 
 	served := make(chan error, 1)
@@ -415,7 +422,7 @@ func checkReuseAfterLoss(t *testing.T, newMutex func(...lock.Option) *lock.Mutex
 	mustUnlock(t, m)
 }
 
-func checkEvictedWaiter(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
+func checkEvictedWaiter(t *testing.T, newMutex newLocker) {
 	holder := newMutex()
 	mustLock(t, holder)
 	option, tickets := registration()
@@ -423,7 +430,7 @@ func checkEvictedWaiter(t *testing.T, newMutex func(...lock.Option) *lock.Mutex)
 	served := make(chan error, 1)
 	go func() { served <- waiter.Lock(t.Context()) }()
 	first := <-tickets
-	evict(t, waiter, first)
+	evict(t, waiter.line(), first)
 	if second := <-tickets; second.Number <= first.Number {
 		t.Errorf("ticket %d after %d", second.Number, first.Number)
 	}
@@ -435,7 +442,7 @@ func checkEvictedWaiter(t *testing.T, newMutex func(...lock.Option) *lock.Mutex)
 	mustUnlock(t, waiter)
 }
 
-func checkUnlockAfterContext(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
+func checkUnlockAfterContext(t *testing.T, newMutex newLocker) {
 	m := newMutex()
 	ctx, cancel := context.WithCancel(t.Context())
 	if err := m.Lock(ctx); err != nil {
@@ -445,7 +452,7 @@ func checkUnlockAfterContext(t *testing.T, newMutex func(...lock.Option) *lock.M
 	mustUnlock(t, m)
 }
 
-func checkDo(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
+func checkDo(t *testing.T, newMutex newLocker) {
 	m := newMutex()
 	want := errors.New("f failed")
 	err := m.Do(t.Context(), func(ctx context.Context) error {
@@ -475,26 +482,10 @@ func checkDo(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
 	}
 }
 
-func checkLocker(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
-	m := newMutex()
-	l := m.Locker()
-	l.Lock()
-	if m.Token() == 0 {
-		t.Error("Locker does not lock")
-	}
-	l.Unlock()
-	defer func() {
-		if err, ok := recover().(error); !ok || !errors.Is(err, lock.ErrNotLocked) {
-			t.Errorf("Unlock of an unlocked Locker panicked with %v, want ErrNotLocked", err)
-		}
-	}()
-	l.Unlock()
-}
-
-func checkLeavesNothing(t *testing.T, newMutex func(...lock.Option) *lock.Mutex) {
+func checkLeavesNothing(t *testing.T, newMutex newLocker) {
 	m := newMutex()
 	contend(t, 5, m, m, m)
-	if empty, err := lock.QueueOf(m).IsEmpty(t.Context()); !empty || err != nil {
+	if empty, err := m.line().IsEmpty(t.Context()); !empty || err != nil {
 		t.Errorf("IsEmpty is %v, %v", empty, err)
 	}
 	mustLock(t, m)

@@ -203,7 +203,7 @@ func TestLostWhenTheTicketIsGone(t *testing.T) {
 				option, tickets := registration()
 				m := lock.New(q, option)
 				mustLock(t, m)
-				evict(t, m, <-tickets)
+				evict(t, q, <-tickets)
 				evicted := time.Now()
 				<-m.Lost()
 				if took := time.Since(evicted); took > 10*time.Second {
@@ -389,7 +389,7 @@ func TestLocalGoroutineWaitsForTheUnlockOfTheLoser(t *testing.T) {
 		option, tickets := registration()
 		m := lock.New(q, option)
 		mustLock(t, m)
-		evict(t, m, <-tickets)
+		evict(t, q, <-tickets)
 		served := make(chan error, 1)
 		go func() { served <- m.Lock(t.Context()) }()
 		time.Sleep(10 * lease) // its own ticket is kept alive meanwhile

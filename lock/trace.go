@@ -7,40 +7,61 @@ import (
 	"github.com/fifolock/fifolock/queue"
 )
 
-// Trace is a set of hooks that are called as a Mutex goes through its states,
-// in the manner of net/http/httptrace.ClientTrace. Any of them may be nil, and
-// costs nothing then. They may be called concurrently, for different tickets,
-// and hold no lock while they run: they may call back into the Mutex. One that
-// takes long holds up the call it reports on. When Registered, Waiting or
+// Trace is a set of hooks that are called as a Mutex or a Semaphore goes through
+// its states, in the manner of net/http/httptrace.ClientTrace. Any of them may be
+// nil, and costs nothing then. They may be called concurrently, for different
+// tickets, and hold no lock while they run: they may call back into the Mutex. One
+// that takes long holds up the call it reports on. When Registered, Waiting or
 // Acquired panics, the panic goes through the call, which then owns nothing.
+//
+// Every ticket of which Registered is told is told of once more, by Acquired or by
+// Failed, so that the difference is the number of waiters. Every hold of which
+// Acquired is told is told of once more, by Released or by Lost, so that the
+// difference is the number of holders.
 type Trace struct {
-	// Registered: t is in line. It may be the head already (Ahead is 0), and
-	// Acquired follows. A ticket that is evicted while it waits is followed by
-	// another Registered for the same call.
+	// Registered: t is in line. It may own already (Ahead is 0), and Acquired
+	// follows.
 	Registered func(t queue.Ticket)
 
 	// Waiting: t's place in line has changed to ahead, which is above 0. Places
 	// that went by between two looks are not reported.
 	Waiting func(t queue.Ticket, ahead int)
 
-	// Acquired: t owns the lock. waited is the time since Lock or TryLock was
+	// Acquired: t owns. waited is the time since Lock, TryLock or Acquire was
 	// called.
 	Acquired func(t queue.Ticket, waited time.Duration)
+
+	// Failed: the call returns err, waited after it began, and t has left the line
+	// without having owned. t is zero if the call has no ticket: it never came into
+	// line, or Failed was told of it before.
+	//
+	// It is also called when only the ticket has failed and the call goes on: with
+	// an err that is [queue.ErrNotQueued] if t was evicted while it waited (another
+	// Registered follows, unless ctx ends or it was a TryLock, which returns
+	// false); and when t had to step back because an earlier hold of the same Mutex
+	// was lost and is not unlocked yet.
+	Failed func(t queue.Ticket, waited time.Duration, err error)
 
 	// HeartbeatFailed: one heartbeat of t was not answered, or with err. The
 	// ticket lives on: it is tried again until the lease may have run out. It
 	// is called in a goroutine of its own.
 	HeartbeatFailed func(t queue.Ticket, err error)
 
-	// Lost: t owned the lock and was lost; err says why. It is called once, in
-	// a goroutine of its own, about when the channel of Mutex.Lost is closed,
-	// and not when only Unlock finds out.
+	// Lost: t owned and was lost; err says why. It is called once, in a goroutine
+	// of its own, about when the channel of Lost is closed, and not when only
+	// Unlock or Release finds out (see ReleaseFailed).
 	Lost func(t queue.Ticket, err error)
 
-	// Released: Unlock has released the lock that t held, for held.
+	// Released: the holder of t gives it up, after held. It is called before
+	// anything else can own, and before the queue has answered; t is not kept alive
+	// any more while it runs.
 	Released func(t queue.Ticket, held time.Duration)
 
-	// Evicted: a call of this Mutex has taken t, another one's, out of the line,
+	// ReleaseFailed: what Released has told of t could not be confirmed: err is what
+	// Unlock or Release returns.
+	ReleaseFailed func(t queue.Ticket, err error)
+
+	// Evicted: a call of this value has taken t, another one's, out of the line,
 	// because its owner was gone: it died, or was cut off for longer than its
 	// lease. Everyone in line looks after the head, so of many Mutex values one
 	// is told. It is called in a goroutine of its own. A queue that does not
@@ -91,6 +112,14 @@ func (t traces) acquired(ticket queue.Ticket, waited time.Duration) {
 	}
 }
 
+func (t traces) failed(ticket queue.Ticket, waited time.Duration, err error) {
+	for i := range t {
+		if f := t[i].Failed; f != nil {
+			f(ticket, waited, err)
+		}
+	}
+}
+
 func (t traces) heartbeatFailed(ticket queue.Ticket, err error) {
 	for i := range t {
 		if f := t[i].HeartbeatFailed; f != nil {
@@ -111,6 +140,14 @@ func (t traces) released(ticket queue.Ticket, held time.Duration) {
 	for i := range t {
 		if f := t[i].Released; f != nil {
 			f(ticket, held)
+		}
+	}
+}
+
+func (t traces) releaseFailed(ticket queue.Ticket, err error) {
+	for i := range t {
+		if f := t[i].ReleaseFailed; f != nil {
+			f(ticket, err)
 		}
 	}
 }

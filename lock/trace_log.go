@@ -8,13 +8,17 @@ import (
 	"github.com/fifolock/fifolock/queue"
 )
 
-// LogTrace returns hooks that write to logger what happens to a Mutex: waiting,
-// acquiring and releasing at level Debug, a heartbeat that failed and a dead
-// owner's ticket that was evicted at Warn, and a lock that was lost at Error.
-// Every record has the ticket's number, which is the fencing token, as
-// "ticket". Give the logger the lock's name:
+// LogTrace returns hooks that write to logger what happens to a Mutex or a
+// Semaphore. What needs attention is at level Warn, which every logger shows unless
+// it was told not to: a call that failed, a heartbeat that failed, a lock that was
+// lost, a release that was not confirmed, and a dead owner's ticket that was
+// evicted. Waiting, acquiring and releasing are at level Debug. Every record has
+// the ticket's number, which is the fencing token, as "ticket"; 0 is a call that
+// never came into line. Give the logger the lock's name:
 //
 //	lock.WithTrace(lock.LogTrace(slog.Default().With("lock", "report")))
+//
+// It panics if logger is nil.
 func LogTrace(logger *slog.Logger) *Trace {
 	if logger == nil {
 		panic("lock: LogTrace was given a nil logger: give slog.Default()")
@@ -22,6 +26,9 @@ func LogTrace(logger *slog.Logger) *Trace {
 	log := func(level slog.Level, message string, t queue.Ticket, attrs ...slog.Attr) {
 		attrs = append([]slog.Attr{slog.Int64("ticket", t.Number)}, attrs...)
 		logger.LogAttrs(context.Background(), level, message, attrs...)
+	}
+	warn := func(message string, t queue.Ticket, err error) {
+		log(slog.LevelWarn, message, t, slog.Any("error", err))
 	}
 	return &Trace{
 		Registered: func(t queue.Ticket) {
@@ -33,15 +40,15 @@ func LogTrace(logger *slog.Logger) *Trace {
 		Acquired: func(t queue.Ticket, waited time.Duration) {
 			log(slog.LevelDebug, "acquired the lock", t, slog.Duration("waited", waited))
 		},
-		HeartbeatFailed: func(t queue.Ticket, err error) {
-			log(slog.LevelWarn, "a heartbeat failed", t, slog.Any("error", err))
+		Failed: func(t queue.Ticket, waited time.Duration, err error) {
+			log(slog.LevelWarn, "did not get the lock", t, slog.Duration("waited", waited), slog.Any("error", err))
 		},
-		Lost: func(t queue.Ticket, err error) {
-			log(slog.LevelError, "lost the lock", t, slog.Any("error", err))
-		},
+		HeartbeatFailed: func(t queue.Ticket, err error) { warn("a heartbeat failed", t, err) },
+		Lost:            func(t queue.Ticket, err error) { warn("lost the lock", t, err) },
 		Released: func(t queue.Ticket, held time.Duration) {
 			log(slog.LevelDebug, "released the lock", t, slog.Duration("held", held))
 		},
+		ReleaseFailed: func(t queue.Ticket, err error) { warn("the release was not confirmed", t, err) },
 		Evicted: func(t queue.Ticket) {
 			log(slog.LevelWarn, "evicted a ticket whose owner is gone", t, slog.String("member", t.Member))
 		},

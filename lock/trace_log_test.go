@@ -44,7 +44,7 @@ func TestLogTrace(t *testing.T) {
 			`level=DEBUG msg="released the lock" ticket=`,
 			`held=1s`,
 			`level=WARN msg="a heartbeat failed" ticket=`,
-			`level=ERROR msg="lost the lock" ticket=`,
+			`level=WARN msg="lost the lock" ticket=`,
 			`the backend is down`,
 			`level=WARN msg="evicted a ticket whose owner is gone" ticket=`,
 		} {

@@ -75,7 +75,7 @@ func (w *waiter) hint() {
 
 // ask begins a look.
 func (w *waiter) ask() {
-	w.hinted = false
+	w.hinted, w.attempt.asked = false, time.Now()
 	w.look = start(func() (queue.Place, error) {
 		return queue.Position(w.ctx, w.claim.base.queue, w.claim.ticket)
 	}, nil)
@@ -92,7 +92,7 @@ func (w *waiter) answer() <-chan struct{} {
 // seen takes the answer of a look, and arranges for the next one unless the ticket
 // owns.
 func (w *waiter) seen(place queue.Place, err error) (owns bool, _ error) {
-	w.look = nil
+	w.look, w.attempt.asked = nil, time.Time{}
 	switch {
 	case err != nil:
 		if err := w.failed(err); err != nil {

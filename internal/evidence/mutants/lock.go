@@ -79,10 +79,15 @@ var ofLock = list{tests{"./lock"}, []Mutant{
 	},
 	{
 		name: "lock: a cancelled waiter leaves its ticket",
+		in:   "lock attempt.quit",
+		old:  "left := c.leave()",
+		new:  "left := start(func() (struct{}, error) { return struct{}{}, nil }, nil)",
+	},
+	{
+		name: "lock: a hook that panics leaves a ticket",
 		in:   "lock attempt.await",
-		old:  "if !owned { c.abandon()",
-		new: `if !owned && a.ctx.Err() == nil {
-			c.abandon()`,
+		old:  "if !owned {",
+		new:  "if owned {",
 	},
 	{
 		name: "lock: a late ticket is dropped",
@@ -117,8 +122,8 @@ var ofLock = list{tests{"./lock"}, []Mutant{
 	},
 	{
 		name: "lock: a ctx that has ended takes a free lock",
-		in:   "lock attempt.impossible",
-		old:  "return a.explain(a.ctx.Err())",
+		in:   "lock base.impossible",
+		old:  "return ctx.Err()",
 		new:  "return nil",
 	},
 	{
@@ -141,7 +146,7 @@ var ofLock = list{tests{"./lock"}, []Mutant{
 	},
 	{
 		name: "lock: a lost lock is unlocked without a word",
-		in:   "lock claim.release",
+		in:   "lock claim.confirmed",
 		old:  `case errors.Is(err, queue.ErrNotQueued): return fmt.Errorf("%w: %w", ErrLost, err)`,
 		new: `case errors.Is(err, queue.ErrNotQueued):
 			return nil`,
@@ -214,7 +219,7 @@ var ofLock = list{tests{"./lock"}, []Mutant{
 		name: "lock: one behind many dead looks once for each of them",
 		in:   "lock pollInterval.next",
 		old:  "min(p.longest, max(seldom, places(place.Ahead)*nextToOwn))",
-		new:  "places(place.Ahead)*missedPerPlace",
+		new:  "max(seldom, places(place.Ahead)*missedPerPlace)",
 	},
 	{
 		name: "lock: a grant is never taken back",
@@ -253,5 +258,102 @@ var ofLock = list{tests{"./lock"}, []Mutant{
 		new: `if c.given.CompareAndSwap(false, true) {
 			close(c.ended)
 			}`,
+	},
+	{
+		name: "lock: a release is not told before anything else can own",
+		in:   "lock claim.release",
+		old:  "c.released() err := c.confirmed()",
+		new: `err := c.confirmed()
+		c.released()`,
+	},
+	{
+		name: "lock: a release that was not confirmed is not told",
+		in:   "lock claim.release",
+		old:  "c.base.options.traces.releaseFailed(c.ticket, err)",
+		new:  "",
+	},
+	{
+		name: "lock: a call that fails is not told",
+		in:   "lock base.attempt",
+		old:  "b.options.traces.failed(a.ticket, time.Since(a.began), err)",
+		new:  "",
+	},
+	{
+		name: "lock: a ticket that is replaced is not told",
+		in:   "lock attempt.replaced",
+		old:  "a.base.options.traces.failed(t,",
+		new: `_ = func(queue.Ticket, time.Duration, error) {}
+		func(queue.Ticket, time.Duration, error) {}(t,`,
+	},
+	{
+		name: "lock: a ticket is told as failed twice",
+		in:   "lock attempt.replaced",
+		old:  "a.ticket = queue.Ticket{}",
+		new:  "",
+	},
+	{
+		name: "lock: only the last trace is called",
+		in:   "lock WithTrace",
+		old:  "o.traces = append(o.traces, *t)",
+		new:  "o.traces = traces{*t}",
+	},
+	{
+		name: "lock: a server that is away is busy",
+		in:   "lock attempt.silent",
+		old:  "a.holders == nil &&",
+		new:  "false &&",
+	},
+	{
+		name: "lock: a server that refuses is busy",
+		in:   "lock attempt.readHolders",
+		old:  "a.failure = err",
+		new:  "",
+	},
+	{
+		name: "lock: busy is not told",
+		in:   "lock waitError.Is",
+		old:  "e.busy && target == ErrBusy",
+		new:  "false",
+	},
+	{
+		name: "lock: WithMaxWait bounds the work",
+		in:   "lock Mutex.Do",
+		old:  "return hold.do(ctx, f)",
+		new: `if d := m.base.options.maxWait; d > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d)
+		defer cancel()
+		}
+		return hold.do(ctx, f)`,
+	},
+	{
+		name: "lock: WithMaxWait is not obeyed",
+		in:   "lock base.attempt",
+		old:  "if maxWait > 0 {",
+		new:  "if maxWait > 0 && false {",
+	},
+	{
+		name: "lock: a Semaphore takes the queue as it is",
+		in:   "lock NewSemaphore",
+		old:  "s.base.queue, s.base.err = share(q, n)",
+		new:  "_, s.base.err = share(q, n)",
+	},
+	{
+		name: "lock: a Semaphore of none waits for ever",
+		in:   "lock share",
+		old:  "if n < 1 {",
+		new:  "if false {",
+	},
+	{
+		name: "lock: Do of a Mutex unlocks whatever hold there is",
+		in:   "lock Mutex.Do",
+		old:  "m.unlock(hold)",
+		new:  "m.unlock(nil)",
+	},
+	{
+		name: "lock: every error lists the line",
+		in:   "lock attempt.readHolders",
+		old:  "select { case reading <- struct{}{}: default: return }",
+		new:  "reading <- struct{}{}",
 	},
 }}

@@ -1,0 +1,179 @@
+package lock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fifolock/fifolock/queue"
+)
+
+// maxWaitError is the cause of the end of a wait that WithMaxWait has ended.
+type maxWaitError time.Duration
+
+func (d maxWaitError) Error() string {
+	return fmt.Sprintf("WithMaxWait allows %v", time.Duration(d))
+}
+
+// waitError is the error of an attempt that its ctx has ended: what there was to
+// wait for.
+type waitError struct {
+	detail  string // after how long, and with what to wait for
+	ended   error  // ctx.Err()
+	cause   error  // context.Cause(ctx); nil if it is ended
+	failure error  // what the queue said instead of an answer; nil if it answered
+	busy    bool   // others were ahead, and the queue said so
+}
+
+func (e *waitError) Error() string {
+	text := e.ended.Error() + " " + e.detail
+	for _, err := range []error{e.failure, e.cause} {
+		if err != nil {
+			text += ": " + err.Error()
+		}
+	}
+	return text
+}
+
+func (e *waitError) Is(target error) bool { return e.busy && target == ErrBusy }
+
+func (e *waitError) Unwrap() []error {
+	return slices.DeleteFunc([]error{e.ended, e.failure, e.cause}, func(err error) bool { return err == nil })
+}
+
+// explain says of an attempt that ctx has ended what there was to wait for: those
+// in front, or a queue that does not answer.
+func (a *attempt) explain(err error) error {
+	ended := a.ctx.Err()
+	if ended == nil {
+		return err
+	}
+	e := &waitError{ended: ended, failure: a.failure}
+	if cause := context.Cause(a.ctx); cause != ended {
+		e.cause = cause
+	}
+	if !errors.Is(err, ended) && !errors.Is(err, queue.ErrNotQueued) { // a call failed just when ctx ended
+		e.failure = err
+	}
+	after := fmt.Sprintf("after %v", time.Since(a.began).Round(time.Millisecond))
+	switch {
+	case a.stage == begun:
+		e.detail = "before the call"
+	case e.failure != nil || a.stage == inLine && a.silent():
+		e.detail = after + " while the queue did not answer"
+	case a.stage == registering:
+		e.detail = after + " before the queue answered"
+	case a.stage == heldBack:
+		e.detail, e.busy = after+": an earlier hold of this Mutex was lost and is not unlocked yet", true
+	default:
+		e.detail, e.busy = after+a.inFront(), a.ahead > 0
+	}
+	return e
+}
+
+// silent reports whether the queue has left the latest question open.
+func (a *attempt) silent() bool {
+	return a.holders == nil && !a.asked.IsZero() && time.Since(a.asked) >= leaveGrace
+}
+
+// inFront says who was in front, as far as it is known.
+func (a *attempt) inFront() string {
+	text := fmt.Sprintf(" with %d ahead in line", a.ahead)
+	if a.mine != nil && a.mine() {
+		return text + "; held by this very Mutex, which is not reentrant"
+	}
+	names := make([]string, 0, listed)
+	for _, m := range a.holders {
+		if len(names) == listed {
+			names = append(names, fmt.Sprintf("%d more", len(a.holders)-listed))
+			break
+		}
+		names = append(names, describe(m))
+	}
+	if len(names) > 0 {
+		text += "; held by " + strings.Join(names, ", ")
+	}
+	return text
+}
+
+// listed is how many holders an error lists.
+const listed = 3
+
+// describe names the owner of a ticket, as far as it is known.
+func describe(m queue.Member) string {
+	var where []string
+	if m.Host != "" {
+		where = append(where, m.Host)
+	}
+	if m.PID != 0 {
+		where = append(where, fmt.Sprintf("pid %d", m.PID))
+	}
+	switch at := strings.Join(where, ", "); {
+	case m.Label != "" && at != "":
+		return m.Label + " (" + at + ")"
+	case m.Label != "":
+		return m.Label
+	case at != "":
+		return at
+	}
+	return fmt.Sprintf("ticket %d", m.Ticket.Number)
+}
+
+// reading limits how many errors of this process look for the holder at a time:
+// thousands that are cancelled at once do not each list a line of thousands.
+var reading = make(chan struct{}, 4)
+
+// quit gives up the claim of a wait that has failed, and looks meanwhile who holds
+// the lock, if it was the end of ctx and the queue has answered before. Both are
+// waited for no longer than leaveGrace.
+func (a *attempt) quit(c *claim) {
+	if !c.giveUp() {
+		return
+	}
+	c.alive.stop()
+	left := c.leave()
+	grace, cancel := context.WithTimeout(context.Background(), leaveGrace)
+	defer cancel()
+	if a.ctx.Err() != nil && a.failure == nil {
+		a.readHolders(grace, c)
+	}
+	select {
+	case <-left.done:
+	case <-grace.Done():
+	}
+}
+
+// readHolders notes who holds the lock, if the queue can say so before ctx ends.
+func (a *attempt) readHolders(ctx context.Context, c *claim) {
+	lister, ok := a.base.queue.(queue.Lister)
+	if !ok {
+		return
+	}
+	select {
+	case reading <- struct{}{}:
+	default:
+		return
+	}
+	list, err := ask(ctx, 0, func(ctx context.Context) ([]queue.Member, error) {
+		defer func() { <-reading }()
+		return lister.Members(ctx)
+	}, nil)
+	switch {
+	case err == nil:
+		a.holders = owners(list, a.base.owners, c.ticket)
+	case ctx.Err() == nil && !errors.Is(err, errors.ErrUnsupported):
+		a.failure = err
+	}
+}
+
+// owners are those among the first n that are alive, without the ticket that is
+// about to leave. It is not nil.
+func owners(list []queue.Member, n int, leaving queue.Ticket) []queue.Member {
+	list = list[:min(n, len(list))]
+	return slices.DeleteFunc(append([]queue.Member{}, list...), func(m queue.Member) bool {
+		return m.Dead || m.Ticket.Number == leaving.Number
+	})
+}

@@ -1,0 +1,155 @@
+package lock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/fifolock/fifolock/queue"
+)
+
+// Semaphore lets at most n hold at a time, in the order in which they came, on a
+// [queue.TicketQueue] that is a [queue.Sharer].
+//
+// It is made by [NewSemaphore] and shared by any number of goroutines. Each
+// Acquire gives a [Hold] of its own; there is nothing to reenter, and a goroutine
+// that acquires twice has two of the n. The permit of a holder that dies goes to
+// the next in line, as the lock of a Mutex does, whether it was the first to come
+// or the last.
+//
+// Semaphores with different n on one queue work side by side, each of which admits
+// by its own n: a ticket owns when fewer than n are before it. So the limit can be
+// changed while it is in use, process by process. A Mutex and a Semaphore on one
+// queue refuse each other with an error that names both, n = 1 included.
+type Semaphore struct {
+	base *base // nil in a Semaphore that was not made by NewSemaphore
+
+	// fence is passed by every hold that begins or ends: the storage gives no
+	// happens-before edge.
+	fence sync.Mutex
+}
+
+// NewSemaphore makes a Semaphore that at most n hold. It does no I/O. What is
+// wrong with the arguments is returned by the first call: an n below 1, or a queue
+// that has no method Share.
+func NewSemaphore(q queue.TicketQueue, n int, opts ...Option) *Semaphore {
+	s := &Semaphore{base: newBase(q, opts)}
+	s.base.owners = n
+	if s.base.err == nil {
+		s.base.queue, s.base.err = share(q, n)
+	}
+	return s
+}
+
+func share(q queue.TicketQueue, n int) (queue.TicketQueue, error) {
+	if n < 1 {
+		return q, fmt.Errorf("NewSemaphore was given n = %d: at least 1 must be able to hold", n)
+	}
+	return queue.Share(q, n)
+}
+
+// Hold is one of the n permits of a [Semaphore], from Acquire to Release. Its
+// methods may be called by any goroutine. Unlike the Unlock of a Mutex, Release
+// can end no other hold than its own, however often it is called.
+type Hold struct {
+	semaphore *Semaphore
+	claim     *claim
+}
+
+// Acquire waits until fewer than n that came before are left, and returns a hold.
+// It returns an error, and the caller holds nothing, as [Mutex.Lock] does.
+func (s *Semaphore) Acquire(ctx context.Context) (hold *Hold, err error) {
+	const op = "acquire"
+	if err := s.usable(op); err != nil {
+		return nil, err
+	}
+	err = s.base.attempt(op, ctx, s.base.options.maxWait, func(a *attempt) error {
+		c, err := s.base.acquire(a)
+		if err == nil {
+			hold = s.begin(a, c)
+		}
+		return err
+	})
+	return hold, err
+}
+
+// TryAcquire returns a hold if fewer than n hold or wait, and reports whether it
+// did. It never stands in line before others and waits for nothing but the backend
+// to answer.
+func (s *Semaphore) TryAcquire(ctx context.Context) (hold *Hold, ok bool, err error) {
+	const op = "try to acquire"
+	if err := s.usable(op); err != nil {
+		return nil, false, err
+	}
+	err = s.base.attempt(op, ctx, noMaxWait, func(a *attempt) error {
+		c, err := s.base.tryAcquire(a)
+		if c != nil && err == nil {
+			hold = s.begin(a, c)
+		}
+		return err
+	})
+	return hold, hold != nil, err
+}
+
+// begin makes a hold of c, which owns.
+func (s *Semaphore) begin(a *attempt, c *claim) *Hold {
+	s.pass()
+	a.acquired(c, c.abandon)
+	return &Hold{s, c}
+}
+
+// pass makes all that was done before an earlier pass happen before this one.
+func (s *Semaphore) pass() {
+	s.fence.Lock()
+	defer s.fence.Unlock()
+}
+
+// Do calls f while it holds one of the n permits. f's ctx ends when ctx does, when
+// the hold is lost (then [context.Cause] of it is [ErrLost], wrapped), and when f
+// returns. Do returns the error of Acquire; or else what f and Release returned,
+// joined. A panic of f goes through Do after the permit was given back.
+func (s *Semaphore) Do(ctx context.Context, f func(context.Context, *Hold) error) (err error) {
+	if f == nil {
+		return errNilFunction
+	}
+	hold, err := s.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, hold.Release()) }()
+	return hold.claim.do(ctx, func(ctx context.Context) error { return f(ctx, hold) })
+}
+
+func (s *Semaphore) usable(op string) error {
+	if s.base == nil {
+		return fmt.Errorf("%s: %w", op, errNoNewSemaphore)
+	}
+	return nil
+}
+
+// Token returns the number of the hold's ticket, which is above 0, less than 1<<53
+// and greater than that of every hold that came before it. It says which hold it
+// is. It does not fence unless n is 1: with more, a holder with a lower token may
+// be as good as one with a higher, and a storage cannot tell it from one that was
+// lost.
+func (h *Hold) Token() int64 { return h.claim.ticket.Number }
+
+// Lost returns a channel that is closed when the hold is lost.
+func (h *Hold) Lost() <-chan struct{} { return h.claim.alive.lost }
+
+// Release gives the permit back and wakes the next in line. It needs no ctx, as
+// [Mutex.Unlock] needs none.
+//
+// It returns nil when this call released the hold; [ErrLost] when the hold had
+// ended before; [ErrNotLocked] when it was released before; and the backend's error
+// when it is not known whether the ticket was removed, which lapses then after one
+// lease.
+func (h *Hold) Release() error {
+	h.semaphore.pass()
+	err := h.claim.release()
+	if err != nil {
+		return h.semaphore.base.fail("release", err)
+	}
+	return nil
+}
