@@ -67,7 +67,9 @@ func allCases(quick bool) []testCase {
 	for _, n := range []int{8, 64, 512} {
 		cases = append(cases, contended(fmt.Sprintf("goroutines-%d", n), fmt.Sprintf("%d goroutines of one process that lock, do nothing, and unlock.", n), n, l.empty))
 	}
-	cases = append(cases, contended(report.Goroutines16Held, "16 goroutines of one process that lock, sleep for 5 ms, and unlock.", 16, l.slow))
+	slow := contended(report.Goroutines16Held, "16 goroutines of one process that lock, sleep for 5 ms, and unlock.", 16, l.slow)
+	slow.fits = func(p peer.Peer) bool { return usual(p) || p.DetectsCrashes }
+	cases = append(cases, slow)
 	cases = append(cases, betweenProcesses(report.Processes, "4 processes of 4 goroutines each that lock, do nothing, and unlock.", l.empty, 4, 4, 4, 4))
 	cases = append(cases, betweenProcesses(report.Processes16, "4 processes of 16 goroutines each that lock, do nothing, and unlock.", l.empty, 16, 16, 16, 16))
 	cases = append(cases, betweenProcesses(report.ProcessesHeld, "4 processes of 4 goroutines each that lock, sleep for 5 ms, and unlock.", l.slow, 4, 4, 4, 4))

@@ -23,7 +23,7 @@ func Waits(w io.Writer, all []report.Waits, caseName string, turnsMicros float64
 	var values []float64
 	for _, one := range all {
 		p, err := peer.Find(one.Peer)
-		if err != nil || one.Case != caseName || p.Backend == peer.Memory || p.Earlier != "" {
+		if err != nil || one.Case != caseName || p.Backend == peer.Memory || p.Named || p.Earlier != "" {
 			continue
 		}
 		rows = append(rows, row{one, p})
