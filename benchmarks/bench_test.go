@@ -20,23 +20,31 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// BenchmarkUncontended measures a Lock and Unlock of one goroutine, with nobody
-// else there.
+// BenchmarkUncontended measures a Lock and Unlock of one goroutine that is alone.
 func BenchmarkUncontended(b *testing.B) {
-	forEachPeer(b, func(peer.Peer) bool { return true }, func(b *testing.B, p peer.Peer, site peer.Site) {
+	forEachPeer(b, func(p peer.Peer) bool { return !p.Named && p.Earlier == "" }, func(b *testing.B, p peer.Peer, site peer.Site) {
 		contend(b, p, site, load.Plan{Waiters: 1})
 	})
 }
 
 // BenchmarkContended measures a Lock and Unlock while other goroutines of the
-// process want the lock too. ns/op is the time from one who gets it to the next.
+// process want the lock too. ns/op is the time from one that gets it to the next.
 func BenchmarkContended(b *testing.B) {
-	forEachPeer(b, func(p peer.Peer) bool { return !p.AloneOnly }, func(b *testing.B, p peer.Peer, site peer.Site) {
+	forEachPeer(b, contends, func(b *testing.B, p peer.Peer, site peer.Site) {
 		for _, plan := range []load.Plan{{Waiters: 8}, {Waiters: 64}, {Waiters: 16, Held: 5 * time.Millisecond}} {
 			b.Run(fmt.Sprintf("goroutines=%d/held=%v", plan.Waiters, plan.Held), func(b *testing.B) {
 				contend(b, p, site, plan)
 			})
 		}
+	})
+}
+
+// BenchmarkSemaphore measures an Acquire and Release while other goroutines of
+// the process want a semaphore, too. ns/op is the time from one that gets it to
+// the next.
+func BenchmarkSemaphore(b *testing.B) {
+	forEachPeer(b, func(p peer.Peer) bool { return p.Semaphore }, func(b *testing.B, p peer.Peer, site peer.Site) {
+		contend(b, p, site, load.Plan{Waiters: 64, Holders: 8, Held: 5 * time.Millisecond})
 	})
 }
 
@@ -52,6 +60,9 @@ func BenchmarkLine(b *testing.B) {
 		}
 	})
 }
+
+// contends reports whether a peer takes part in what is contended.
+func contends(p peer.Peer) bool { return !p.AloneOnly && !p.Named && p.Earlier == "" }
 
 // forEachPeer runs a benchmark with each peer that fits and whose server can be
 // started here.
@@ -86,7 +97,7 @@ func forEachPeer(b *testing.B, fits func(peer.Peer) bool, run func(*testing.B, p
 
 // contend gets the lock b.N times.
 func contend(b *testing.B, p peer.Peer, site peer.Site, plan load.Plan) {
-	lock := open(b, p, site)
+	lock := open(b, p, site, plan.Holders)
 	plan.AtMost, plan.Measure = b.N, time.Hour
 	b.ResetTimer()
 	r, err := load.Contend(b.Context(), lock, plan)
@@ -98,7 +109,7 @@ func contend(b *testing.B, p peer.Peer, site peer.Site, plan load.Plan) {
 		b.Fatal(err)
 	}
 	reportPercentiles(b, "wait", figures.Waits(r.Samples))
-	if plan.Waiters > 1 {
+	if plan.Waiters > 1 && plan.Holders == 0 {
 		handOffs, _ := figures.HandOffs(r.Samples)
 		reportPercentiles(b, "hand-off", handOffs)
 		b.ReportMetric(float64(figures.CountOvertakes(r.Samples).Grants)/float64(len(r.Samples)), "overtakes/op")
@@ -110,7 +121,7 @@ func contend(b *testing.B, p peer.Peer, site peer.Site, plan load.Plan) {
 
 // line serves so many waiters b.N times.
 func line(b *testing.B, p peer.Peer, site peer.Site, waiters int) {
-	lock := open(b, p, site)
+	lock := open(b, p, site, 0)
 	var handOffs []time.Duration
 	for range b.N {
 		l, err := load.ServeLine(b.Context(), lock, waiters, func() error { return nil })
@@ -123,9 +134,9 @@ func line(b *testing.B, p peer.Peer, site peer.Site, waiters int) {
 	reportPercentiles(b, "hand-off", figures.NewDurations(handOffs))
 }
 
-func open(b *testing.B, p peer.Peer, site peer.Site) *peer.Lock {
+func open(b *testing.B, p peer.Peer, site peer.Site, holders int) *peer.Lock {
 	names++
-	lock, err := p.Open(b.Context(), site, peer.Options{Name: fmt.Sprintf("benchmark-%d", names), Lease: 30 * time.Second})
+	lock, err := p.Open(b.Context(), site, peer.Options{Name: fmt.Sprintf("benchmark-%d", names), Lease: 30 * time.Second, Holders: holders})
 	if err != nil {
 		b.Fatal(err)
 	}

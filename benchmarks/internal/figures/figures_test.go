@@ -3,6 +3,7 @@ package figures
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -77,7 +78,7 @@ func TestOvertakesOfAFairLine(t *testing.T) {
 func TestAPlantedOvertakeIsFound(t *testing.T) {
 	samples := line(50)
 	serveLast(samples, 40) // 41 to 49 came later and are served before it
-	if got, want := CountOvertakes(samples), (Overtakes{Pairs: 9, Grants: 9, Most: 9}); got != want {
+	if got, want := CountOvertakes(samples), (Overtakes{Pairs: 9, Grants: 9}); got != want {
 		t.Errorf("with one who was passed by nine: %+v, want %+v", got, want)
 	}
 }
@@ -102,7 +103,7 @@ func TestAnArrivalThatIsNotSeenCountsLater(t *testing.T) {
 	samples[1].Called += later
 	samples[1].Acquired += later
 	samples[0].Acquired += 2 * later
-	if got, want := CountOvertakes(samples), (Overtakes{Pairs: 1, Grants: 1, Most: 1}); got != want {
+	if got, want := CountOvertakes(samples), (Overtakes{Pairs: 1, Grants: 1}); got != want {
 		t.Errorf("the first had surely arrived: %+v, want %+v", got, want)
 	}
 }
@@ -117,28 +118,32 @@ func TestOvertakesAgreeWithCountingPairs(t *testing.T) {
 			called := random.Int64N(40) // many at the same time
 			samples[i] = Sample{Waiter: i, Called: called, Arrived: called + random.Int64N(5), Acquired: 100 + int64(acquired)}
 		}
-		const apart = 7
-		fromCall := func(s Sample) int64 { return s.Called }
-		for _, count := range []struct{ got, want Overtakes }{
-			{CountOvertakes(samples), pairs(samples, Sample.arrived, 0)},
-			{CountOvertakesFromCall(samples), pairs(samples, fromCall, 0)},
-			{CountOvertakesOfMany(samples, apart), pairs(samples, Sample.arrived, apart)},
+		for _, count := range []struct {
+			came func(Sample) int64
+			got  Overtakes
+			by   []int
+		}{
+			{Sample.arrived, CountOvertakes(samples), OvertakenBy(samples)},
+			{called, CountOvertakesFromCall(samples), OvertakenByFromCall(samples)},
 		} {
-			if count.got != count.want {
-				t.Fatalf("%+v, want %+v", count.got, count.want)
+			want, by := pairs(samples, count.came)
+			if count.got != want || !slices.Equal(count.by, by) {
+				t.Fatalf("%+v and overtaken by %v, want %+v and %v", count.got, count.by, want, by)
 			}
 		}
 	}
 }
 
-// pairs counts overtakes by trying every pair.
-func pairs(samples []Sample, arrived func(Sample) int64, apart int64) (o Overtakes) {
-	by := make([]int, len(samples))
+// pairs counts overtakes by trying every pair, and by how many each was
+// overtaken.
+func pairs(samples []Sample, came func(Sample) int64) (o Overtakes, by []int) {
+	by = make([]int, len(samples))
 	for _, b := range samples {
 		overtook := false
 		for i, a := range samples {
-			if arrived(a) < b.Called && b.Acquired+apart < a.Acquired {
+			if came(a) < b.Called && b.Acquired < a.Acquired {
 				by[i]++
+				o.Pairs++
 				overtook = true
 			}
 		}
@@ -146,11 +151,26 @@ func pairs(samples []Sample, arrived func(Sample) int64, apart int64) (o Overtak
 			o.Grants++
 		}
 	}
-	for _, n := range by {
-		o.Pairs += n
-		o.Most = max(o.Most, n)
+	return o, by
+}
+
+// Two may hold. The second comes first out of Acquire, which is no overtake as long
+// as there is a permit for the first; then a third has it.
+func TestOvertakesOfMany(t *testing.T) {
+	samples := []Sample{
+		{Called: 1, Arrived: 2, Acquired: 20, Unlocking: 30},
+		{Called: 3, Arrived: 4, Acquired: 10, Unlocking: 40},
 	}
-	return o
+	if got := CountOvertakesOfMany(samples, 2); got != (Overtakes{}) {
+		t.Errorf("with a permit for each: %+v, want no overtakes", got)
+	}
+	samples = append(samples, Sample{Called: 5, Arrived: 6, Acquired: 15, Unlocking: 20})
+	if got, want := CountOvertakesOfMany(samples, 2), (Overtakes{Pairs: 1, Grants: 1}); got != want {
+		t.Errorf("with a third that has the permit of the first: %+v, want %+v", got, want)
+	}
+	if got, want := CountOvertakesOfMany(samples, 1), CountOvertakes(samples); got != want {
+		t.Errorf("of a lock: %+v, want %+v", got, want)
+	}
 }
 
 func TestMostHolders(t *testing.T) {

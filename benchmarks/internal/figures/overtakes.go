@@ -1,9 +1,9 @@
 package figures
 
 import (
+	"cmp"
 	"slices"
 	"sort"
-	"time"
 )
 
 // Overtakes says how often a waiter was served before one that had come
@@ -11,80 +11,96 @@ import (
 type Overtakes struct {
 	Pairs  int // of a call that overtook and one that was overtaken
 	Grants int // that overtook at least one other
-	Most   int // how many overtook the call that was overtaken most
 }
 
 // CountOvertakes counts overtakes in line: B overtakes A if A had arrived before
 // B called Lock, and B got the lock first. So two that come at about the same
 // time never overtake each other, whichever is served first: their calls overlap
 // with their arrivals.
-func CountOvertakes(samples []Sample) Overtakes {
-	return countOvertakes(samples, Sample.arrived, 0)
-}
+func CountOvertakes(samples []Sample) Overtakes { return count(passed(samples, Sample.arrived)) }
 
 // CountOvertakesFromCall counts overtakes with the way into the line: B
 // overtakes A if A had called Lock before B called it, and B got the lock first.
 // Calls of different processes that come within a microsecond may be counted the
 // wrong way round.
-func CountOvertakesFromCall(samples []Sample) Overtakes {
-	return countOvertakes(samples, func(s Sample) int64 { return s.Called }, 0)
-}
+func CountOvertakesFromCall(samples []Sample) Overtakes { return count(passed(samples, called)) }
 
-// CountOvertakesOfMany counts overtakes in line where several may hold at once:
-// those that were granted within apart of each other may return from Acquire in
-// any order, as the processors come to them, and count as granted at once.
-func CountOvertakesOfMany(samples []Sample, apart time.Duration) Overtakes {
-	return countOvertakes(samples, Sample.arrived, apart)
+// CountOvertakesOfMany counts overtakes in line where n may hold at once: B
+// overtakes A if, besides, there was no permit left for A when B got its own. For
+// those that hold a permit, but have not run since, are not overtaken.
+func CountOvertakesOfMany(samples []Sample, n int) Overtakes {
+	sorted := byGrant(samples)
+	ends := make([]int64, len(sorted))
+	for i, s := range sorted {
+		ends[i] = s.Unlocking
+	}
+	slices.Sort(ends)
+	passed := passed(samples, Sample.arrived)
+	for i, s := range sorted {
+		ended := sort.Search(len(ends), func(j int) bool { return ends[j] > s.Acquired })
+		holders := i + 1 - ended
+		passed[i] = min(passed[i], max(0, passed[i]+holders-n))
+	}
+	return count(passed)
 }
 
 // OvertakenBy is by how many calls each of the samples was overtaken in line.
-func OvertakenBy(samples []Sample) []int { return overtakenBy(samples, Sample.arrived, 0) }
+func OvertakenBy(samples []Sample) []int { return overtakenBy(samples, Sample.arrived) }
 
-func countOvertakes(samples []Sample, arrived func(Sample) int64, apart time.Duration) (o Overtakes) {
-	for _, n := range overtakenBy(samples, arrived, apart) {
+// OvertakenByFromCall is the same with the way into the line.
+func OvertakenByFromCall(samples []Sample) []int { return overtakenBy(samples, called) }
+
+func called(s Sample) int64 { return s.Called }
+
+func count(passed []int) (o Overtakes) {
+	for _, n := range passed {
 		o.Pairs += n
-		o.Most = max(o.Most, n)
-	}
-	sorted := byGrant(samples)
-	// firstOf[i] is the earliest arrival of those granted as the i-th or later.
-	firstOf := make([]int64, len(sorted)+1)
-	firstOf[len(sorted)] = int64(^uint64(0) >> 1)
-	for i := len(sorted) - 1; i >= 0; i-- {
-		firstOf[i] = min(firstOf[i+1], arrived(sorted[i]))
-	}
-	for _, s := range sorted {
-		later := sort.Search(len(sorted), func(i int) bool { return sorted[i].Acquired > s.Acquired+int64(apart) })
-		if firstOf[later] < s.Called {
+		if n > 0 {
 			o.Grants++
 		}
 	}
 	return o
 }
 
-// overtakenBy takes n log n steps.
-func overtakenBy(samples []Sample, arrived func(Sample) int64, apart time.Duration) []int {
-	calls := make([]int64, len(samples))
+// passed is how many that had come earlier each grant was before, in the order of
+// the grants. It takes n log n steps.
+func passed(samples []Sample, came func(Sample) int64) []int {
+	times := make([]int64, len(samples))
 	for i, s := range samples {
-		calls[i] = s.Called
+		times[i] = came(s)
+	}
+	slices.Sort(times)
+
+	// From the last grant to the first: those seen so far were served later.
+	sorted := byGrant(samples)
+	passed := make([]int, len(sorted))
+	servedLater := newCounts(len(times))
+	for i := len(sorted) - 1; i >= 0; i-- {
+		earlier, _ := slices.BinarySearch(times, sorted[i].Called) // how many had come before the call
+		passed[i] = servedLater.below(earlier)
+		place, _ := slices.BinarySearch(times, came(sorted[i]))
+		servedLater.add(place)
+	}
+	return passed
+}
+
+// overtakenBy is the other side of passed, in the order of the samples.
+func overtakenBy(samples []Sample, came func(Sample) int64) []int {
+	calls := make([]int64, len(samples))
+	order := make([]int, len(samples)) // of grants, as indices of samples
+	for i, s := range samples {
+		calls[i], order[i] = s.Called, i
 	}
 	slices.Sort(calls)
-	place := func(at int64) int { return sort.Search(len(calls), func(i int) bool { return calls[i] > at }) }
-
-	sorted := byGrant(samples)
-	order := make([]int, len(samples)) // of grants, as indices of samples
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int { return int(samples[a].Acquired - samples[b].Acquired) })
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(samples[a].Acquired, samples[b].Acquired) })
 
 	by := make([]int, len(samples))
-	served, granted := newCounts(len(calls)), 0
-	for _, i := range order {
-		for granted < len(sorted) && sorted[granted].Acquired+int64(apart) < samples[i].Acquired {
-			served.add(place(sorted[granted].Called) - 1)
-			granted++
-		}
-		by[i] = granted - served.below(place(arrived(samples[i])))
+	served := newCounts(len(calls))
+	for granted, i := range order {
+		notLater := sort.Search(len(calls), func(j int) bool { return calls[j] > came(samples[i]) })
+		by[i] = granted - served.below(notLater)
+		place, _ := slices.BinarySearch(calls, samples[i].Called)
+		served.add(place)
 	}
 	return by
 }

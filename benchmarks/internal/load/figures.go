@@ -11,11 +11,6 @@ import (
 // may be apart: how well they were read when the process began.
 const betweenProcesses = 100 * time.Microsecond
 
-// grantedAtOnce is how far apart the holders of a semaphore may return from
-// Acquire in the wrong order: those that were granted one after the other run
-// when a processor comes to them.
-const grantedAtOnce = 300 * time.Microsecond
-
 // Check returns an error if more held at once than may.
 func (r Run) Check() error {
 	return figures.CheckExclusion(r.Samples, max(r.Plan.Holders, 1), betweenProcesses)
@@ -67,7 +62,7 @@ func (r Run) addSemaphore(f map[string]float64) {
 	f["ideal_percent"] = 100 * f["acquisitions_per_s"] / ideal
 	f["holders_max_at_once"] = float64(figures.MostHolders(r.Samples, betweenProcesses))
 	f["held_percent"] /= float64(r.Plan.Holders)
-	addOvertakes(f, r.Samples, figures.CountOvertakesOfMany(r.Samples, grantedAtOnce))
+	addOvertakes(f, r.Samples, figures.CountOvertakesOfMany(r.Samples, r.Plan.Holders))
 }
 
 // AddDoor adds figures of the way into the line: overtakes are counted from the
@@ -75,7 +70,7 @@ func (r Run) addSemaphore(f map[string]float64) {
 func (r Run) AddDoor(f map[string]float64, lone int) {
 	o := figures.CountOvertakesFromCall(r.Samples)
 	f["overtook_a_call_percent"] = 100 * float64(o.Grants) / float64(max(1, len(r.Samples)))
-	f["call_overtaken_max_times"] = float64(o.Most)
+	f["call_overtaken_max_times"] = float64(slices.Max(append(figures.OvertakenByFromCall(r.Samples), 0)))
 	if lone < 0 {
 		return
 	}

@@ -124,7 +124,7 @@ func TestDoor(t *testing.T) {
 }
 
 func TestSemaphore(t *testing.T) {
-	for _, name := range []string{peer.GofrsPolling, peer.SyncSemaphore} {
+	for _, name := range []string{peer.FifolockMemory, peer.FifolockFile, peer.GofrsPolling, peer.SyncSemaphore} {
 		p, err := peer.Find(name)
 		if err != nil {
 			t.Fatal(err)
@@ -141,6 +141,9 @@ func TestSemaphore(t *testing.T) {
 		f := r.Figures()
 		if f["holders_max_at_once"] != 2 || f["ideal_percent"] <= 0 || f["ideal_percent"] > 100 {
 			t.Errorf("%s: %v holders at once and %v percent of the ideal", name, f["holders_max_at_once"], f["ideal_percent"])
+		}
+		if p.Fair && f["overtaking_grants"] != 0 {
+			t.Errorf("%s: a fair semaphore has %v overtakes", name, f["overtaking_grants"])
 		}
 		r.Plan.Holders = 1
 		if r.Check() == nil {

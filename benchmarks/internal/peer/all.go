@@ -34,7 +34,7 @@ const (
 // together, fifolock first, limits last.
 func All() []Peer {
 	return []Peer{
-		{Name: FifolockRedis, Title: "fifolock on Redis", Backend: Redis, Fair: true, Processes: true, open: openFifolockRedis(),
+		{Name: FifolockRedis, Title: "fifolock on Redis", Backend: Redis, Fair: true, Processes: true, Semaphore: true, open: openFifolockRedis(),
 			About: "`lock.New(redisqueue.New(…))`"},
 		{Name: EarlierRedis, Title: "fifolock on Redis, earlier", Backend: Redis, Fair: true, Processes: true, Earlier: FifolockRedis,
 			About: "fifolock as it was in the revision of `-earlier`, in a process of its own"},
@@ -55,7 +55,7 @@ func All() []Peer {
 		{Name: SetNX, Title: "SET NX and DEL", Backend: Redis, Processes: true, Limit: true, AloneOnly: true, open: openSetNX,
 			About: "`SET NX PX` and `DEL` through go-redis: the round trips alone"},
 
-		{Name: FifolockFile, Title: "fifolock in files", Backend: Files, Fair: true, Processes: true, open: openFifolockFile,
+		{Name: FifolockFile, Title: "fifolock in files", Backend: Files, Fair: true, Processes: true, Semaphore: true, open: openFifolockFile,
 			About: "`lock.New(filequeue.New(…))`"},
 		{Name: EarlierFile, Title: "fifolock in files, earlier", Backend: Files, Fair: true, Processes: true, Earlier: FifolockFile,
 			About: "the same of `-earlier`"},
@@ -68,7 +68,7 @@ func All() []Peer {
 		{Name: Flock, Title: "flock(2), blocking", Backend: Files, Processes: true, Limit: true, open: openFlock,
 			About: "`flock(2)` on a file that stays open, blocking"},
 
-		{Name: FifolockMemory, Title: "fifolock in memory", Backend: Memory, Fair: true, Limit: true, open: openFifolockMemory,
+		{Name: FifolockMemory, Title: "fifolock in memory", Backend: Memory, Fair: true, Semaphore: true, Limit: true, open: openFifolockMemory,
 			About: "`lock.Mutex` on a queue in memory: what the lock costs without storage"},
 		{Name: SyncMutex, Title: "sync.Mutex", Backend: Memory, Limit: true, open: openSyncMutex,
 			About: "`sync.Mutex`"},

@@ -33,6 +33,11 @@ func (q arriving) Register(ctx context.Context) (queue.Ticket, error) {
 	return q.full.Register(ctx)
 }
 
+// Share implements [queue.Sharer]: with a view in which calls arrive, too.
+func (q arriving) Share(n int) queue.TicketQueue {
+	return arriving{q.full.(queue.Sharer).Share(n).(full), q.asked}
+}
+
 func (q arriving) Position(ctx context.Context, t queue.Ticket) (queue.Place, error) {
 	q.count()
 	return q.full.Position(ctx, t)
@@ -75,9 +80,14 @@ func openFifolockMemory(_ context.Context, _ Site, o Options) (*Lock, error) {
 	return openFifolock(&Lock{}, o, func(string) arriving { return arriving{memqueue.New(), nil} })
 }
 
-// openFifolock makes l a Mutex on the queue of that name, shared by all
-// goroutines, as a program would.
+// openFifolock makes l a Mutex on the queue of that name, or a Semaphore, shared
+// by all goroutines, as a program would.
 func openFifolock(l *Lock, o Options, newQueue func(name string) arriving) (*Lock, error) {
+	if o.Holders > 0 {
+		s := lock.NewSemaphore(newQueue(o.Name), o.Holders)
+		l.newWaiter = func(context.Context) (Locker, error) { return &holder{semaphore: s}, nil }
+		return l, nil
+	}
 	l.shared(lock.New(newQueue(o.Name)))
 	l.another = func(name string) *Lock {
 		another := &Lock{}
@@ -86,3 +96,18 @@ func openFifolock(l *Lock, o Options, newQueue func(name string) arriving) (*Loc
 	}
 	return l, nil
 }
+
+// holder is a Semaphore for one goroutine.
+type holder struct {
+	semaphore *lock.Semaphore
+	hold      *lock.Hold
+}
+
+// Lock implements [Locker].
+func (h *holder) Lock(ctx context.Context) (err error) {
+	h.hold, err = h.semaphore.Acquire(ctx)
+	return err
+}
+
+// Unlock implements [Locker].
+func (h *holder) Unlock() error { return h.hold.Release() }
