@@ -18,6 +18,10 @@ const (
 	// busy with something else; the figures are logged.
 	Soon = 2 * time.Second
 
+	// Long is more than anything takes on a busy machine, and less than a call takes
+	// that waits for what it must not wait for.
+	Long = 20 * time.Second
+
 	// LongLease is one that a busy machine does not let run out.
 	LongLease = 10 * time.Second
 )

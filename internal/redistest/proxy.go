@@ -23,12 +23,15 @@ type Proxy struct {
 	closed bool
 	links  map[*link]bool
 	rules  []*rule
+	slow   []*delay      // of what the server says
 	dark   chan struct{} // closed when the network is not a black hole (any more)
 }
 
 // link is one connection through the proxy.
 type link struct {
 	client, server net.Conn
+	broken         chan struct{} // closed by close, once
+	closing        sync.Once
 
 	mu        sync.Mutex
 	loseReply bool
@@ -97,17 +100,7 @@ func (p *Proxy) HoldRequest(text string) (held <-chan struct{}, deliver func()) 
 	return there, func() {
 		p.tb.Helper()
 		<-there
-		server, err := net.Dial("tcp", p.server)
-		if err != nil {
-			p.tb.Fatal(err)
-		}
-		defer server.Close()
-		if _, err := server.Write(request); err != nil {
-			p.tb.Fatal(err)
-		}
-		if _, err := server.Read(make([]byte, 1)); err != nil {
-			p.tb.Fatal(err)
-		}
+		p.execute(request)
 	}
 }
 
@@ -130,10 +123,17 @@ func (p *Proxy) BlackHole() (heal func()) {
 	return sync.OnceFunc(func() { close(dark) })
 }
 
-func (p *Proxy) add(text string, times int, act func(*link, []byte) bool) {
+// add adds a rule and returns a function that ends it.
+func (p *Proxy) add(text string, times int, act func(*link, []byte) bool) (end func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.rules = append(p.rules, &rule{[]byte(text), times, act})
+	r := &rule{[]byte(text), times, act}
+	p.rules = append(p.rules, r)
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		r.times = 0
+	}
 }
 
 // match returns what happens to a command, nil if nothing special.
@@ -167,7 +167,7 @@ func (p *Proxy) accept() {
 			client.Close()
 			continue
 		}
-		l := &link{client: client, server: server}
+		l := &link{client: client, server: server, broken: make(chan struct{})}
 		p.mu.Lock()
 		if p.closed {
 			l.close()
@@ -212,6 +212,9 @@ func (p *Proxy) replies(l *link) {
 		if lose {
 			return
 		}
+		if d := p.delayOf(buffer[:n]); d != nil {
+			d.wait(l)
+		}
 		if _, err := l.client.Write(buffer[:n]); err != nil {
 			return
 		}
@@ -226,6 +229,7 @@ func (p *Proxy) forget(l *link) {
 }
 
 func (l *link) close() {
+	l.closing.Do(func() { close(l.broken) })
 	l.client.Close()
 	l.server.Close()
 }

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/fifolock/fifolock/internal/faulttest"
 	"github.com/fifolock/fifolock/internal/harness"
 	"github.com/fifolock/fifolock/internal/redistest"
@@ -111,9 +109,9 @@ func TestX21CommandsPerHandOff(t *testing.T) {
 		all[workers].MustUnlock()
 		// Everybody looks once, when the connection for the wake-ups is there.
 		h.AwaitCount(harness.Granted, waiters)
-		granted, before := h.Count(harness.Granted), scriptCalls(t, client)
+		granted, before := h.Count(harness.Granted), faulttest.ScriptCalls(t, client)
 		h.AwaitCount(harness.Granted, granted+handOffs)
-		after := scriptCalls(t, client)
+		after := faulttest.ScriptCalls(t, client)
 		n := float64(after-before) / float64(h.Count(harness.Granted)-granted)
 		for _, w := range all[:workers] {
 			w.Finish()
@@ -130,28 +128,6 @@ func TestX21CommandsPerHandOff(t *testing.T) {
 	if many > 2*few+1 {
 		t.Errorf("a hand-off costs %.1f commands with 8 in line and %.1f with 400", few, many)
 	}
-}
-
-// scriptCalls is how many scripts clients have called: the commands inside of
-// them are not counted.
-func scriptCalls(t *testing.T, client *redis.Client) (n int) {
-	t.Helper()
-	stats, err := client.InfoMap(t.Context(), "commandstats").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, value := range stats["Commandstats"] {
-		if name != "cmdstat_evalsha" && name != "cmdstat_eval" {
-			continue
-		}
-		calls, _, _ := strings.Cut(strings.TrimPrefix(value, "calls="), ",")
-		k, err := strconv.Atoi(calls)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n += k
-	}
-	return n
 }
 
 // Ten thousand in line: all are served, in order, and neither threads nor

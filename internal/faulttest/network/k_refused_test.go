@@ -1,0 +1,73 @@
+//go:build linux
+
+package network
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fifolock/fifolock/internal/faulttest"
+	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/lock"
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
+)
+
+// A queue whose SUBSCRIBE is refused serves its waiters like one that tells them
+// nothing: they look as often. Lines of both kinds are served in turn.
+func TestK16SubscribeIsRefused(t *testing.T) {
+	const waiters, rounds = 12, 4
+	server := redistest.StartServer(t)
+	admin := server.Client()
+	faulttest.Do(t, admin, "ACL SETUSER mute on >secret +@all -subscribe -psubscribe -ssubscribe ~* &*")
+	mute := func() *redis.Client {
+		return server.Client(func(o *redis.Options) { o.Username, o.Password = "mute", "secret" })
+	}
+	serve := func(name string, wrap func(*redisqueue.Queue) queue.TicketQueue) time.Duration {
+		var all []*lock.Mutex // each of another client
+		for range waiters {
+			all = append(all, lock.New(wrap(redisqueue.New(mute(), name))))
+		}
+		line := redisqueue.New(admin, name)
+		head := faulttest.MustRegister(t, line)
+		var served sync.WaitGroup
+		for i, m := range all {
+			call := faulttest.Lock(t.Context(), t, m)
+			faulttest.AwaitLine(t, line, 2+i)
+			served.Go(func() {
+				if err := call.Returned(); err != nil {
+					t.Error(err)
+				} else if err := m.Unlock(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		began := time.Now()
+		if err := line.Release(t.Context(), head); err != nil {
+			t.Fatal(err)
+		}
+		served.Wait()
+		return time.Since(began)
+	}
+	var refused, untold time.Duration
+	for i := range rounds {
+		refused += serve(fmt.Sprint("refused-", i), func(q *redisqueue.Queue) queue.TicketQueue { return q })
+		untold += serve(fmt.Sprint("untold-", i), func(q *redisqueue.Queue) queue.TicketQueue { return deaf{q} })
+	}
+	t.Logf("%d hand-offs: %v where SUBSCRIBE is refused, %v where nobody is told", rounds*waiters, refused, untold)
+	if refused > 3*untold {
+		t.Errorf("%d hand-offs take %v where SUBSCRIBE is refused, and %v where nobody is told", rounds*waiters, refused, untold)
+	}
+}
+
+// deaf is a queue that has no wake-ups, and says so.
+type deaf struct{ *redisqueue.Queue }
+
+func (deaf) Watch(context.Context, queue.Ticket) (<-chan queue.Wake, func(), error) {
+	return nil, func() {}, fmt.Errorf("deaf")
+}
