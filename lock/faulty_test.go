@@ -106,6 +106,11 @@ func (f *faulty) Refresh(ctx context.Context, t queue.Ticket) error {
 	return f.around(ctx, "Refresh", func() error { return f.Queue.Refresh(ctx, t) })
 }
 
+func (f *faulty) Members(ctx context.Context) (list []queue.Member, err error) {
+	err = f.around(ctx, "Members", func() error { list, err = f.Queue.Members(ctx); return err })
+	return list, err
+}
+
 func (f *faulty) Release(ctx context.Context, t queue.Ticket) error {
 	return f.around(ctx, "Release", func() error { return f.Queue.Release(ctx, t) })
 }

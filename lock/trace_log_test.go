@@ -1,6 +1,7 @@
 package lock_test
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"strings"
@@ -12,11 +13,21 @@ import (
 	"github.com/fifolock/fifolock/queue/memqueue"
 )
 
+// What needs attention is seen with any logger.
 func ExampleLogTrace() {
-	logger := slog.New(slog.NewTextHandler(os.Stdout, nil)).With("lock", "report")
-	m := lock.New(memqueue.New(), lock.WithTrace(lock.LogTrace(logger)))
-	_ = m // what m does is logged from now on
-	// Output:
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr { // what differs from one run to the next
+			if a.Key == "time" || a.Key == "ticket" || a.Key == "waited" || a.Key == "error" {
+				return slog.Attr{}
+			}
+			return a
+		},
+	})).With("lock", "report")
+	m := lock.New(memqueue.New(), lock.WithTrace(lock.LogTrace(logger)), lock.WithMaxWait(10*time.Millisecond))
+	_ = m.Lock(context.Background())
+	_ = m.Lock(context.Background()) // waits for itself
+	_ = m.Unlock()
+	// Output: level=WARN msg="did not get the lock" lock=report
 }
 
 func TestLogTrace(t *testing.T) {
