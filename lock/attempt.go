@@ -17,10 +17,11 @@ type attempt struct {
 	ticket  queue.Ticket // the latest of which the hooks must still hear; zero if there is none
 	mine    func() bool  // whether the lock's own value holds it; nil: it may be held by several
 	stage   stage
-	ahead   int       // when last told
-	failure error     // of the latest look; nil if it was answered
-	asked   time.Time // since when a look is under way; zero if none is
-	holders []queue.Member
+	ahead   int            // when last told
+	failure error          // of the latest look; nil if it was answered
+	asked   time.Time      // since when a look is under way; zero if none is
+	ended   time.Time      // when the wait has failed; zero if there was none
+	holders []queue.Member // when the wait had failed; nil if they are not known
 }
 
 // stage is how far an attempt has come.
@@ -124,6 +125,6 @@ func (a *attempt) acquired(c *claim, undo func()) {
 // owned, and that the attempt goes on.
 func (a *attempt) replaced(err error) {
 	t := a.ticket
-	a.ticket = queue.Ticket{}
+	a.ticket, a.ended = queue.Ticket{}, time.Time{}
 	a.base.options.traces.failed(t, time.Since(a.began), a.base.fail("wait", fmt.Errorf("ticket %d: %w", t.Number, err)))
 }

@@ -58,7 +58,10 @@ func (a *attempt) explain(err error) error {
 	if !errors.Is(err, ended) && !errors.Is(err, queue.ErrNotQueued) { // a call failed just when ctx ended
 		e.failure = err
 	}
-	after := fmt.Sprintf("after %v", time.Since(a.began).Round(time.Millisecond))
+	if a.ended.IsZero() {
+		a.ended = time.Now()
+	}
+	after := fmt.Sprintf("after %v", a.ended.Sub(a.began).Round(time.Millisecond))
 	switch {
 	case a.stage == begun:
 		e.detail = "before the call"
@@ -74,9 +77,10 @@ func (a *attempt) explain(err error) error {
 	return e
 }
 
-// silent reports whether the queue has left the latest question open.
+// silent reports whether the queue has left the latest question open, and for longer
+// than an answer may take.
 func (a *attempt) silent() bool {
-	return a.holders == nil && !a.asked.IsZero() && time.Since(a.asked) >= leaveGrace
+	return a.holders == nil && !a.asked.IsZero() && a.ended.Sub(a.asked) >= leaveGrace
 }
 
 // inFront says who was in front, as far as it is known.
@@ -130,6 +134,7 @@ var reading = make(chan struct{}, 4)
 // the lock, if it was the end of ctx and the queue has answered before. Both are
 // waited for no longer than leaveGrace.
 func (a *attempt) quit(c *claim) {
+	a.ended = time.Now()
 	if !c.giveUp() {
 		return
 	}

@@ -288,8 +288,8 @@ var ofLock = list{tests{"./lock"}, []Mutant{
 	{
 		name: "lock: a ticket is told as failed twice",
 		in:   "lock attempt.replaced",
-		old:  "a.ticket = queue.Ticket{}",
-		new:  "",
+		old:  "a.ticket, a.ended = queue.Ticket{}, time.Time{}",
+		new:  "a.ended = time.Time{}",
 	},
 	{
 		name: "lock: only the last trace is called",
