@@ -12,8 +12,15 @@ import (
 // redsyncLocker is github.com/go-redsync/redsync for one goroutine.
 type redsyncLocker struct{ mutex *redsync.Mutex }
 
-// Lock implements [Locker].
-func (l redsyncLocker) Lock(ctx context.Context) error { return l.mutex.LockContext(ctx) }
+// Lock implements [Locker]. redsync does not tell a ctx that has ended from a
+// lock that it did not get.
+func (l redsyncLocker) Lock(ctx context.Context) error {
+	err := l.mutex.LockContext(ctx)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
 
 // Unlock implements [Locker].
 func (l redsyncLocker) Unlock() error {
