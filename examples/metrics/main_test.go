@@ -1,14 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
 	"os"
-	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -18,53 +17,27 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/fifolock/fifolock/examples/internal/cli"
+	"github.com/fifolock/fifolock/examples/internal/programtest"
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/lock"
+	"github.com/fifolock/fifolock/queue/filequeue"
 )
 
-// The test binary is the program, too.
-const programVariable = "FIFOLOCK_TEST_PROGRAM"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(programVariable) != "" {
-		main()
-		os.Exit(0)
-	}
-	os.Exit(redistest.Main(m))
-}
+func TestMain(m *testing.M) { programtest.Main(m, main, redistest.Main) }
 
 // process is the program at work.
 type process struct {
-	*exec.Cmd
-	stdout        *bufio.Reader
-	stderr        strings.Builder
+	*programtest.Process
 	metrics, vars string // addresses
 }
 
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
-	temporary := t.TempDir()
-	p := &process{Cmd: exec.Command(os.Args[0], args...)}
-	p.Env = append(os.Environ(), programVariable+"=1", "TMPDIR="+temporary, "TMP="+temporary)
-	p.Stderr = &p.stderr
-	stdout, err := p.StdoutPipe()
-	if err != nil {
+	p := &process{Process: programtest.Start(t, args...)}
+	p.Stdout.Want(t, "/debug/vars\n")
+	if _, err := fmt.Sscan(p.Stdout.String(), &p.metrics, &p.vars); err != nil {
 		t.Fatal(err)
-	}
-	p.stdout = bufio.NewReader(stdout)
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if p.ProcessState == nil {
-			p.Process.Kill()
-			p.Wait()
-		}
-		if entries, err := os.ReadDir(temporary); p.ProcessState.Success() && (err != nil || len(entries) > 0) {
-			t.Errorf("left behind: %v, %v", entries, err)
-		}
-	})
-	if _, err := fmt.Fscan(p.stdout, &p.metrics, &p.vars); err != nil {
-		t.Fatalf("no addresses are printed: %v", err)
 	}
 	return p
 }
@@ -83,13 +56,14 @@ func get(t *testing.T, address string) string {
 	return string(body)
 }
 
-var sample = regexp.MustCompile(`^(\w+)\{lock="[^"]+"(?:,le="([^"]+)")?\} (\S+)$`)
+var sample = regexp.MustCompile(`^(\w+)\{lock="[^"]+"(?:,(?:le|reason)="([^"]+)")?\} (\S+)$`)
 
-// scrape returns the samples, by name, or name and bucket, and checks the form.
-func scrape(t *testing.T, address string) map[string]float64 {
+// parseSamples returns the samples, by name, or by name and bucket or reason, and
+// checks the form.
+func parseSamples(t *testing.T, text string) map[string]float64 {
 	t.Helper()
 	samples := map[string]float64{}
-	for line := range strings.Lines(get(t, address)) {
+	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
 		if strings.HasPrefix(line, "# HELP fifolock_") || strings.HasPrefix(line, "# TYPE fifolock_") {
 			continue
@@ -111,7 +85,7 @@ func scrape(t *testing.T, address string) map[string]float64 {
 func (p *process) waitFor(t *testing.T, name string, least float64) map[string]float64 {
 	t.Helper()
 	for {
-		samples := scrape(t, p.metrics)
+		samples := parseSamples(t, get(t, p.metrics))
 		if samples[name] >= least {
 			return samples
 		}
@@ -121,18 +95,23 @@ func (p *process) waitFor(t *testing.T, name string, least float64) map[string]f
 	}
 }
 
-// end interrupts the program, which is how it ends well.
-func (p *process) end(t *testing.T) {
+// end interrupts the program, which is how it ends well, and returns what it has
+// logged but for the calls that the interruption ends.
+func (p *process) end(t *testing.T) (logged string) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
-		return // it is killed
+		return "" // it is killed
 	}
-	if err := p.Process.Signal(os.Interrupt); err != nil {
+	if err := p.Process.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Wait(); err != nil {
-		t.Errorf("%v\n%s", err, &p.stderr)
+	p.WantExit(0, "")
+	for line := range strings.Lines(p.Stderr.String()) {
+		if !strings.Contains(line, "context canceled") {
+			logged += line
+		}
 	}
+	return logged
 }
 
 func TestFigures(t *testing.T) {
@@ -140,7 +119,10 @@ func TestFigures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := start(t, flags...)
 			samples := p.waitFor(t, "fifolock_hold_seconds_count", 20)
-			for _, name := range []string{"fifolock_lost_total", "fifolock_unlocks_failed_total", "fifolock_heartbeats_failed_total"} {
+			for _, name := range []string{
+				"fifolock_lost_total", "fifolock_releases_failed_total", "fifolock_heartbeats_failed_total",
+				"fifolock_failed_totalbusy", "fifolock_failed_totalevicted", "fifolock_failed_totalerror",
+			} {
 				if value, ok := samples[name]; !ok || value != 0 {
 					t.Errorf("%s is %v, want 0", name, value)
 				}
@@ -149,8 +131,10 @@ func TestFigures(t *testing.T) {
 			if samples["fifolock_wait_seconds_count"] != acquired || samples["fifolock_wait_seconds_bucket+Inf"] != acquired {
 				t.Errorf("%v acquired, but the histogram of waits has %v", acquired, samples["fifolock_wait_seconds_count"])
 			}
-			if held := samples["fifolock_hold_seconds_count"]; held > acquired || acquired > samples["fifolock_registered_total"] {
-				t.Errorf("%v registered, %v acquired, %v released", samples["fifolock_registered_total"], acquired, held)
+			registered, held := samples["fifolock_registered_total"], samples["fifolock_hold_seconds_count"]
+			if samples["fifolock_waiting"] != registered-acquired || samples["fifolock_holding"] != acquired-held {
+				t.Errorf("%v registered, %v acquired, %v released, but %v waiting and %v holding",
+					registered, acquired, held, samples["fifolock_waiting"], samples["fifolock_holding"])
 			}
 			if sum := samples["fifolock_hold_seconds_sum"]; sum < 20*0.010 {
 				t.Errorf("held for %v s in all, want at least 20 times 10 ms", sum)
@@ -164,9 +148,8 @@ func TestFigures(t *testing.T) {
 			if later, ok := vars.Fifolock["acquired"].(float64); !ok || later < acquired {
 				t.Errorf("expvar says %v acquired, after %v", vars.Fifolock["acquired"], acquired)
 			}
-			p.end(t)
-			if p.stderr.Len() > 0 {
-				t.Errorf("nothing went wrong, but it logs:\n%s", &p.stderr)
+			if logged := p.end(t); logged != "" {
+				t.Errorf("nothing went wrong, but it logs:\n%s", logged)
 			}
 		})
 	}
@@ -177,21 +160,53 @@ func TestLost(t *testing.T) {
 	name := redistest.Name(t)
 	client := redistest.Client(t)
 	p := start(t, "-redis", redistest.Addr(t), "-name", name, "-lease", "1s", "-hold", "1h", "-workers", "1")
-	p.waitFor(t, "fifolock_acquired_total", 1)
+	p.waitFor(t, "fifolock_holding", 1)
 	if err := client.Del(t.Context(), redistest.Keys(t, client, name)...).Err(); err != nil {
 		t.Fatal(err)
 	}
-	samples := p.waitFor(t, "fifolock_unlocks_failed_total", 1)
-	for samples["fifolock_lost_total"] == 0 { // the hook has a goroutine of its own
-		samples = scrape(t, p.metrics)
+	samples := p.waitFor(t, "fifolock_lost_total", 1) // the hook has a goroutine of its own
+	if samples["fifolock_holding"] != 0 || samples["fifolock_waiting"] != 0 {
+		t.Errorf("%v holding and %v waiting, want none", samples["fifolock_holding"], samples["fifolock_waiting"])
 	}
-	p.end(t)
-	if want := "lost while it was held"; runtime.GOOS != "windows" && !strings.Contains(p.stderr.String(), want) {
-		t.Errorf("the log does not say %q:\n%s", want, &p.stderr)
+	if logged := p.end(t); runtime.GOOS != "windows" && !strings.Contains(logged, "lost the lock") {
+		t.Errorf("the log does not say that the lock was lost:\n%s", logged)
 	}
 }
 
-// TestEvicted has one in line who is dead already.
+// TestBusy: callers that do not want to wait for so long are counted, and do not
+// stay in the gauge.
+func TestBusy(t *testing.T) {
+	directory := filepath.Join(t.TempDir(), "queue")
+	mutex := lock.New(filequeue.New(directory))
+	if err := mutex.Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, "-file", directory, "-wait", "50ms")
+	p.waitFor(t, "fifolock_failed_totalbusy", 10)
+	if err := mutex.Unlock(); err != nil {
+		t.Error(err)
+	}
+	p.waitFor(t, "fifolock_acquired_total", 1)
+	if logged := p.end(t); runtime.GOOS != "windows" && !strings.Contains(logged, "did not get the lock") {
+		t.Errorf("the log does not say that the lock was not to be had:\n%s", logged)
+	}
+}
+
+// TestOutage: a server that is away is seen in the figures.
+func TestOutage(t *testing.T) {
+	server := redistest.StartServer(t)
+	p := start(t, "-redis", server.Addr, "-lease", "1s", "-wait", "100ms")
+	p.waitFor(t, "fifolock_acquired_total", 1)
+	server.Kill()
+	p.waitFor(t, "fifolock_failed_totalerror", 8) // each of them twice
+	samples := parseSamples(t, get(t, p.metrics))
+	if _, known := samples["fifolock_queue_length"]; known || samples["fifolock_holding"] != 0 {
+		t.Errorf("while the server is away, the figures are %v", samples)
+	}
+	p.end(t)
+}
+
+// TestEvicted has one in line that is dead already.
 func TestEvicted(t *testing.T) {
 	name := redistest.Name(t)
 	dead := redis.Z{Score: 1, Member: "1:nobody.1:1"}
@@ -200,43 +215,44 @@ func TestEvicted(t *testing.T) {
 	}
 	p := start(t, "-redis", redistest.Addr(t), "-name", name)
 	p.waitFor(t, "fifolock_evicted_total", 1)
-	p.end(t)
-	if want := "member=1:nobody.1:1"; runtime.GOOS != "windows" && !strings.Contains(p.stderr.String(), want) {
-		t.Errorf("the log does not say %q:\n%s", want, &p.stderr)
+	if logged := p.end(t); runtime.GOOS != "windows" && !strings.Contains(logged, "member=1:nobody.1:1") {
+		t.Errorf("the log does not name the one that was evicted:\n%s", logged)
 	}
 }
 
+// TestEndsByItself: in the end the gauges are back at 0, also that of the waiters
+// that were cancelled.
 func TestEndsByItself(t *testing.T) {
-	p := start(t, "-for", "50ms", "-v")
-	figures, _ := io.ReadAll(p.stdout)
-	if !strings.Contains(string(figures), "\nfifolock_acquired_total{") {
+	p := start(t, "-for", "100ms", "-v")
+	p.WantExit(0, "")
+	_, figures, _ := strings.Cut(p.Stdout.String(), p.vars+"\n")
+	samples := parseSamples(t, figures)
+	if samples["fifolock_acquired_total"] == 0 {
 		t.Errorf("it ends without its figures:\n%s", figures)
 	}
-	if err := p.Wait(); err != nil {
-		t.Error(err)
+	for _, gauge := range []string{"fifolock_waiting", "fifolock_holding", "fifolock_queue_length"} {
+		if value, ok := samples[gauge]; !ok || value != 0 {
+			t.Errorf("in the end, %s is %v", gauge, value)
+		}
 	}
-	for _, want := range []string{"in line", "acquired", "released", "token=", "waited=", "held="} {
-		if !strings.Contains(p.stderr.String(), want) {
-			t.Errorf("the log does not say %q:\n%s", want, &p.stderr)
+	for _, want := range []string{"in line for the lock", "acquired the lock", "released the lock", "ticket=", "waited=", "held="} {
+		if !strings.Contains(p.Stderr.String(), want) {
+			t.Errorf("the log does not say %q:\n%s", want, p.Stderr)
 		}
 	}
 }
 
-func TestErrors(t *testing.T) {
-	for words, args := range map[string][]string{
-		"at least 1": {"-workers", "0"},
-		"above 0":    {"-hold", "0"},
-		"unexpected": {"surplus"},
-		"-surplus":   {"-surplus"},
-		"listen":     {"-addr", "127.0.0.1:-1"},
-	} {
-		c := exec.Command(os.Args[0], args...)
-		c.Env = append(os.Environ(), programVariable+"=1")
-		out, _ := c.CombinedOutput()
-		if c.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), words) {
-			t.Errorf("metrics %v: %v, want exit code 1 and %q:\n%s", args, c.ProcessState, words, out)
-		}
-	}
+func TestRefused(t *testing.T) {
+	programtest.WantRefused(t, cli.ExitUsage,
+		programtest.Refusal{Words: "from 1 to 10000", Args: []string{"-workers", "0"}},
+		programtest.Refusal{Words: "above 0", Args: []string{"-hold", "0"}},
+		programtest.Refusal{Words: "above 0", Args: []string{"-wait", "-1s"}},
+		programtest.Refusal{Words: "-lease is for -redis", Args: []string{"-lease", "1s"}},
+		programtest.Refusal{Words: "surplus", Args: []string{"surplus"}},
+	)
+	programtest.WantRefused(t, cli.ExitFailed,
+		programtest.Refusal{Words: "listen", Args: []string{"-addr", "127.0.0.1:-1"}},
+	)
 }
 
 func TestHistogram(t *testing.T) {

@@ -16,10 +16,11 @@ import (
 func TestMain(m *testing.M) { programtest.Main(m, main, redistest.Main) }
 
 func TestAllIsRight(t *testing.T) {
+	there := t.TempDir()
 	for name, flags := range map[string][]string{
 		"temporary": nil,
 		"file":      {"-file", filepath.Join(t.TempDir(), "queue")},
-		"there":     {"-file", t.TempDir()},
+		"there":     {"-file", there},
 		"redis":     {"-redis", redistest.Addr(t), "-lease", "1s"},
 		"name":      {"-redis", "redis://" + redistest.Addr(t), "-name", redistest.Name(t), "-lease", "1s"},
 	} {
@@ -47,6 +48,11 @@ func TestAllIsRight(t *testing.T) {
 			}
 			if strings.Contains(output, "WRONG") {
 				t.Errorf("the report says that something is wrong:\n%s", output)
+			}
+			if name == "there" { // it stays, empty
+				if entries, err := os.ReadDir(there); err != nil || len(entries) > 0 {
+					t.Errorf("left behind: %v, %v", entries, err)
+				}
 			}
 		})
 	}

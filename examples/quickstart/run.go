@@ -114,13 +114,10 @@ type observer struct {
 	seen     *observation
 	gate     *gate
 	progress *progress
-	killed   *crew.Process
 }
 
 func (o *observer) note(h crew.Heard[message]) error {
 	switch m := h.Message; {
-	case h.Ended && h.From == o.killed:
-		return nil
 	case h.Ended:
 		return h.Err
 	case m.Ready:
@@ -134,7 +131,6 @@ func (o *observer) note(h crew.Heard[message]) error {
 }
 
 func (o *observer) kill(p *crew.Process, s section) error {
-	o.killed = p
 	s.Killed = true
 	s.Released = o.clock.now()
 	o.add(s)

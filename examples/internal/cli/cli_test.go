@@ -80,6 +80,10 @@ func TestRefused(t *testing.T) {
 		{"a time above 0", true, append(redis, "-lease", "0")},
 		{"a time above 0", true, append(redis, "-lease", "-1s")},
 		{"a time such as", true, append(redis, "-lease", "7")},
+		{"-mode is for -file", true, append(redis, "-mode", "0660")},
+		{"permission bits", true, []string{"-file", "x", "-mode", "rw"}},
+		{"permission bits", true, []string{"-file", "x", "-mode", "0"}},
+		{"permission bits", true, []string{"-file", "x", "-mode", "1777"}},
 		{`unexpected argument "surplus"`, true, append(redis, "surplus")},
 		{"not defined: -surplus", true, []string{"-surplus"}},
 	} {
@@ -91,6 +95,12 @@ func TestRefused(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: more than a line: %v", test.args, err)
 		}
+	}
+}
+
+func TestMode(t *testing.T) {
+	if p, err := parse(true, "-file", "x", "-mode", "0660"); err != nil || p.Mode != 0o660 {
+		t.Errorf("%v, %v", p.Mode, err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"time"
@@ -82,6 +83,18 @@ func (f *Flags) Int(to *int, name string, value, least, most int, usage string) 
 	f.Var(intValue{to, least, most}, name, fmt.Sprintf("%s, from %d to %d", usage, least, most))
 }
 
+// Mode adds a flag for permission bits.
+func (f *Flags) Mode(to *fs.FileMode, name, usage string) {
+	f.Func(name, usage, func(text string) error {
+		bits, err := strconv.ParseUint(text, 8, 9)
+		if err != nil || bits == 0 {
+			return errors.New("give permission bits such as 0660")
+		}
+		*to = fs.FileMode(bits)
+		return nil
+	})
+}
+
 type durationValue struct{ d *time.Duration }
 
 func (v durationValue) String() string {
@@ -109,7 +122,7 @@ type intValue struct {
 }
 
 func (v intValue) String() string {
-	if v.n == nil {
+	if v.n == nil || *v.n == 0 {
 		return ""
 	}
 	return strconv.Itoa(*v.n)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -26,6 +27,8 @@ type Place struct {
 	Name  string        // the name of the lock there
 	Lease time.Duration // on Redis: how long an owner may be out of touch; 0: as usual
 	Stale time.Duration // in a directory: the same, where it is wanted; 0: it is not
+	Mode  fs.FileMode   // in a directory: of its files, for other users; 0: for this one alone
+	Label string        // is shown to people
 
 	keeps bool // the directory was there before, so that the queue lets it stay
 }
@@ -36,6 +39,7 @@ func (f *Flags) Place(p *Place, needed bool) {
 	f.StringVar(&p.File, "file", "", "keep the queue in this `directory`")
 	f.StringVar(&p.Redis, "redis", "", "keep the queue in the Redis server at this `address`: host:port, the path of a socket, or a redis:// or rediss:// URL")
 	f.StringVar(&p.Name, "name", "", "with -redis: the `name` of the lock")
+	f.Mode(&p.Mode, "mode", "with -file: let other users share the queue: the permission `bits` of its files, such as 0660")
 	f.Check(func() error { return f.checkPlace(p, needed) })
 }
 
@@ -61,6 +65,8 @@ func (f *Flags) checkPlace(p *Place, needed bool) error {
 		return errors.New("say where the lock is, with either -file or -redis")
 	case p.Redis == "" && p.Name != "":
 		return errors.New("-name is for -redis; a lock in a directory is named by the directory")
+	case p.File == "" && p.Mode != 0:
+		return errors.New("-mode is for -file")
 	case needed && p.Redis != "" && p.Name == "":
 		return errors.New("say which lock it is with -name")
 	case p.Redis != "":
@@ -136,12 +142,21 @@ func (p Place) fileOptions() (options []filequeue.Option) {
 	if p.Stale > 0 {
 		options = append(options, filequeue.WithStaleTimeout(p.Stale))
 	}
+	if p.Mode != 0 {
+		options = append(options, filequeue.WithFileMode(p.Mode))
+	}
+	if p.Label != "" {
+		options = append(options, filequeue.WithLabel(p.Label))
+	}
 	return options
 }
 
 func (p Place) redisOptions() (options []redisqueue.Option) {
 	if p.Lease > 0 {
 		options = append(options, redisqueue.WithLease(p.Lease))
+	}
+	if p.Label != "" {
+		options = append(options, redisqueue.WithLabel(p.Label))
 	}
 	return options
 }
@@ -173,7 +188,7 @@ func (p Place) Leftovers(ctx context.Context) ([]string, error) {
 		return p.keys(ctx)
 	}
 	entries, err := os.ReadDir(p.File)
-	if errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	var left []string

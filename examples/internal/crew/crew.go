@@ -5,10 +5,12 @@ package crew
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,6 +29,7 @@ type Process struct {
 	Number  int // 1 for the first
 	command *exec.Cmd
 	stdin   io.WriteCloser
+	killed  atomic.Bool // by Kill
 }
 
 // Heard is one thing that became known about a worker: a message, or its end.
@@ -34,7 +37,7 @@ type Heard[M any] struct {
 	From    *Process
 	Message *M
 	Ended   bool  // it has exited; nothing more will come from it
-	Err     error // with Ended: what it failed with, nil for exit code 0
+	Err     error // with Ended: what it failed with; nil for exit code 0, and after Kill
 }
 
 // Start starts a worker for each order. If one cannot be started, none is left
@@ -89,7 +92,10 @@ func (c *Crew[M]) listen(outputs []io.Reader) {
 			if werr := p.command.Wait(); err == nil {
 				err = werr
 			}
-			if err != nil {
+			switch {
+			case p.killed.Load():
+				err = nil
+			case err != nil:
 				err = fmt.Errorf("process %d (pid %d): %w", p.Number, p.command.Process.Pid, err)
 			}
 			c.Heard <- Heard[M]{From: p, Ended: true, Err: err}
@@ -127,21 +133,27 @@ func (c *Crew[M]) Go() {
 	}
 }
 
-// Stop ends all workers that are still there and returns when they have ended.
-// They are asked first, and leave the line behind them in order.
-func (c *Crew[M]) Stop() {
+// Stop ends all workers that are still there and returns when they have ended, with
+// what they failed with. They are asked first, and leave the line in order.
+func (c *Crew[M]) Stop() error {
 	for _, p := range c.Workers {
 		p.stdin.Close()
 	}
 	hurry := time.AfterFunc(patience, func() {
 		for _, p := range c.Workers {
-			p.Kill()
+			p.command.Process.Kill()
 		}
 	})
 	defer hurry.Stop()
-	for range c.Heard {
+	var errs []error
+	for h := range c.Heard {
+		errs = append(errs, h.Err)
 	}
+	return errors.Join(errs...)
 }
 
 // Kill ends the worker at once: with SIGKILL, or TerminateProcess on Windows.
-func (p *Process) Kill() error { return p.command.Process.Kill() }
+func (p *Process) Kill() error {
+	p.killed.Store(true)
+	return p.command.Process.Kill()
+}
