@@ -265,7 +265,11 @@ func TestTerminal(t *testing.T) {
 	}
 	p := programtest.Command(t)
 	run := fmt.Sprintf("stty rows 6; exec %s -file %s -watch 10ms", p.Path, directory)
-	p.Path, p.Args = "/usr/bin/script", []string{"script", "--quiet", "--return", "--command", run, os.DevNull}
+	script, err := exec.LookPath("script")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Path, p.Args = script, []string{"script", "--quiet", "--return", "--command", run, os.DevNull}
 	p.Env = append(p.Env, "SHELL=/bin/sh")
 	p.Start()
 	p.Stdout.Await(t, "three pictures", func(text string) bool { return strings.Count(text, clearBelow) >= 3 })

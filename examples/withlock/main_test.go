@@ -1,8 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -12,42 +12,39 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/fifolock/fifolock/examples/internal/programtest"
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/internal/testenv"
+	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue"
 )
 
-// The test binary is the program, and the command that it runs, too.
-const (
-	programVariable = "FIFOLOCK_TEST_PROGRAM"
-	commandArgument = "command-of-test"
-)
+// commandArgument makes the test binary the command that runs under the lock.
+const commandArgument = "command-of-test"
 
 // stillNone is how long a command waits before it believes that no second
 // signal comes.
 const stillNone = 100 * time.Millisecond
 
 func TestMain(m *testing.M) {
-	takeHangups()
 	if len(os.Args) > 2 && os.Args[1] == commandArgument {
 		commandMain(os.Args[2])
 	}
-	if os.Getenv(programVariable) != "" {
-		main()
-	}
-	os.Exit(redistest.Main(m))
+	programtest.Main(m, main, func(m *testing.M) int {
+		takeHangups()
+		return redistest.Main(m)
+	})
 }
 
 // takeHangups undoes what nohup does to the tests: children ignore the signals
 // that their parent ignores, but not those that it handles.
 func takeHangups() {
-	if signal.Ignored(syscall.SIGHUP) && os.Getenv(programVariable) == "" {
+	if signal.Ignored(syscall.SIGHUP) {
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	}
 }
@@ -91,52 +88,9 @@ func commandMain(what string) {
 
 // process is the program at work.
 type process struct {
-	*exec.Cmd
-	stdin  io.Closer
-	stdout *bufio.Reader
-	stderr *output
-}
-
-// output collects what is written, and can be waited for.
-type output struct {
-	mu    sync.Mutex
-	text  bytes.Buffer
-	grown chan struct{} // closed when there is more
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.grown != nil {
-		close(o.grown)
-		o.grown = nil
-	}
-	return o.text.Write(b)
-}
-
-func (o *output) look() (text string, grown <-chan struct{}) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.grown == nil {
-		o.grown = make(chan struct{})
-	}
-	return o.text.String(), o.grown
-}
-
-// want waits until that has been written.
-func (o *output) want(t *testing.T, what string) {
-	t.Helper()
-	for {
-		text, grown := o.look()
-		if strings.Contains(text, what) {
-			return
-		}
-		select {
-		case <-grown:
-		case <-t.Context().Done():
-			t.Fatalf("%q was not written, only:\n%s", what, text)
-		}
-	}
+	*programtest.Process
+	t    *testing.T
+	read int // of stdout
 }
 
 // start runs: withlock FLAGS -- TEST-BINARY command-of-test WHAT.
@@ -147,65 +101,33 @@ func start(t *testing.T, flags []string, what string) *process {
 
 func startArgs(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.Command(os.Args[0], args...), stderr: &output{}}
-	p.Env = append(os.Environ(), programVariable+"=1")
-	p.Stderr = p.stderr
-	stdout, err := p.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.stdout = bufio.NewReader(stdout)
-	if p.stdin, err = p.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if p.ProcessState == nil {
-			p.Process.Kill()
-			p.Wait()
-		}
-	})
-	return p
+	return &process{Process: programtest.Start(t, args...), t: t}
 }
 
 // line reads a line that the command writes.
-func (p *process) line(t *testing.T) string {
-	t.Helper()
-	line, err := p.stdout.ReadString('\n')
-	if err != nil {
-		text, _ := p.stderr.look()
-		t.Fatalf("reading what the command writes: %v\n%s", err, text)
-	}
-	return strings.TrimSpace(line)
+func (p *process) line() (line string) {
+	p.t.Helper()
+	p.Stdout.Await(p.t, "a line of the command", func(text string) bool {
+		var whole bool
+		line, _, whole = strings.Cut(text[p.read:], "\n")
+		return whole
+	})
+	p.read += len(line) + 1
+	return line
 }
 
-// wantHolding waits until the command runs, and returns its pid.
-func (p *process) wantHolding(t *testing.T) int {
-	t.Helper()
-	line := p.line(t)
-	pid, err := strconv.Atoi(strings.TrimPrefix(line, "holding "))
-	if err != nil {
-		t.Fatalf("the command says %q", line)
-	}
-	return pid
-}
-
-func (p *process) wantExit(t *testing.T, code int, words string) {
-	t.Helper()
-	io.Copy(io.Discard, p.stdout)
-	p.Wait()
-	text, _ := p.stderr.look()
-	if got := p.ProcessState.ExitCode(); got != code || !strings.Contains(text, words) {
-		t.Errorf("exit code %d, want %d and %q on stderr:\n%s", got, code, words, text)
+// wantHolding waits until the command runs.
+func (p *process) wantHolding() {
+	p.t.Helper()
+	if line := p.line(); !strings.HasPrefix(line, "holding ") {
+		p.t.Fatalf("the command says %q", line)
 	}
 }
 
-func (p *process) signal(t *testing.T, s os.Signal) {
-	t.Helper()
-	if err := p.Process.Signal(s); err != nil {
-		t.Fatal(err)
+func (p *process) signal(s os.Signal) {
+	p.t.Helper()
+	if err := p.Process.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
 	}
 }
 
@@ -229,12 +151,12 @@ func TestExitCodeAndToken(t *testing.T) {
 			last := int64(0)
 			for range 2 {
 				p := start(t, flags, "token")
-				token, err := strconv.ParseInt(p.line(t), 10, 64)
+				token, err := strconv.ParseInt(p.line(), 10, 64)
 				if err != nil || token <= last {
 					t.Errorf("token %d after %d, %v", token, last, err)
 				}
 				last = token
-				p.wantExit(t, 7, "")
+				p.WantExit(7, "")
 			}
 		})
 	}
@@ -243,24 +165,85 @@ func TestExitCodeAndToken(t *testing.T) {
 func TestLine(t *testing.T) {
 	flags := []string{"-file", newDirectory(t)}
 	first := start(t, flags, "hold")
-	first.wantHolding(t)
+	first.wantHolding()
 	second := start(t, flags, "hold")
-	second.stderr.want(t, "2nd in line, ")
+	second.Stderr.Want(t, "2nd in line, ")
 	third := start(t, flags, "hold")
-	third.stderr.want(t, "3rd in line, ")
+	third.Stderr.Want(t, "3rd in line, ")
 
-	start(t, append(flags, "-try"), "hold").wantExit(t, exitNotAcquired, "somebody holds the lock")
-	start(t, append(flags, "-wait", "50ms"), "hold").wantExit(t, exitNotAcquired, "deadline exceeded")
+	start(t, append(flags, "-try"), "hold").WantExit(exitBusy, lock.ErrBusy.Error())
+	start(t, append(flags, "-wait", "100ms"), "hold").WantExit(exitBusy, "held by "+filepath.Base(os.Args[0])+" (")
 
-	first.stdin.Close()
-	first.wantExit(t, 0, "")
-	second.wantHolding(t)
-	third.stderr.want(t, "2nd in line, ")
-	second.stdin.Close()
-	second.wantExit(t, 0, "")
-	third.wantHolding(t)
-	third.stdin.Close()
-	third.wantExit(t, 0, "")
+	first.Stdin.Close()
+	first.WantExit(0, "")
+	second.wantHolding()
+	third.Stderr.Want(t, "2nd in line, ")
+	second.Stdin.Close()
+	second.WantExit(0, "")
+	third.wantHolding()
+	third.Stdin.Close()
+	third.WantExit(0, "")
+}
+
+// TestAway: a server that does not answer is not taken for a lock that is held.
+func TestAway(t *testing.T) {
+	needSignals(t)
+	server := redistest.StartServer(t)
+	flags := []string{"-redis", server.Addr, "-name", "away"}
+	holder := start(t, flags, "hold")
+	holder.wantHolding()
+	start(t, append(flags, "-wait", "300ms"), "hold").WantExit(exitBusy, "held by ")
+	server.Pause()
+	start(t, append(flags, "-wait", "300ms"), "hold").WantExit(exitUnavailable, "deadline exceeded")
+	server.Resume()
+	holder.Stdin.Close()
+	holder.WantExit(0, "")
+}
+
+// TestMax: so many run at a time, each with a token of its own, in the order of
+// arrival.
+func TestMax(t *testing.T) {
+	for name, flags := range map[string][]string{
+		"file":  {"-file", newDirectory(t), "-max", "2"},
+		"redis": {"-redis", redistest.Addr(t), "-name", redistest.Name(t), "-max", "2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			first, second := start(t, flags, "hold"), start(t, flags, "hold")
+			first.wantHolding()
+			second.wantHolding()
+			start(t, append(flags, "-try"), "hold").WantExit(exitBusy, lock.ErrBusy.Error())
+			third := start(t, flags, "hold")
+			third.Stderr.Want(t, "in line, ")
+			second.Stdin.Close()
+			second.WantExit(0, "")
+			third.wantHolding()
+
+			// The limit can be changed while it is in use, but not the kind.
+			fourth := start(t, append(flags[:len(flags)-1:len(flags)-1], "3"), "token")
+			fourth.WantExit(7, "")
+			start(t, flags[:len(flags)-2], "hold").WantExit(exitUnavailable, "Mutex")
+
+			for _, p := range []*process{first, third} {
+				p.Stdin.Close()
+				p.WantExit(0, "")
+			}
+		})
+	}
+}
+
+// TestLabel: others see what runs, or what they are told.
+func TestLabel(t *testing.T) {
+	directory := newDirectory(t)
+	for label, flags := range map[string][]string{filepath.Base(os.Args[0]): nil, "deploy 42": {"-label", "deploy 42"}} {
+		p := start(t, append(flags, "-file", directory), "hold")
+		p.wantHolding()
+		members, err := queue.Members(t.Context(), filequeue.New(directory))
+		if err != nil || len(members) != 1 || members[0].Label != label {
+			t.Errorf("%v, %v, want the label %q", members, err, label)
+		}
+		p.Stdin.Close()
+		p.WantExit(0, "")
+	}
 }
 
 func TestSignalsArePassedOn(t *testing.T) {
@@ -268,17 +251,17 @@ func TestSignalsArePassedOn(t *testing.T) {
 	flags := []string{"-file", newDirectory(t)}
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
 		p := start(t, flags, "trap")
-		p.wantHolding(t)
-		p.signal(t, s)
-		if line := p.line(t); line != "caught "+s.String() {
+		p.wantHolding()
+		p.signal(s)
+		if line := p.line(); line != "caught "+s.String() {
 			t.Errorf("the command says %q after %v", line, s)
 		}
-		p.wantExit(t, 9, "")
+		p.WantExit(9, "")
 	}
 	p := start(t, flags, "hold")
-	p.wantHolding(t)
-	p.signal(t, syscall.SIGTERM)
-	p.wantExit(t, exitSignal+int(syscall.SIGTERM), "")
+	p.wantHolding()
+	p.signal(syscall.SIGTERM)
+	p.WantExit(exitSignal+int(syscall.SIGTERM), "")
 }
 
 // TestHangupsUnderNohup: a signal that was ignored when the program was started
@@ -288,13 +271,13 @@ func TestHangupsUnderNohup(t *testing.T) {
 	signal.Ignore(syscall.SIGHUP)
 	p := start(t, []string{"-file", newDirectory(t)}, "trap")
 	takeHangups()
-	p.wantHolding(t)
-	p.signal(t, syscall.SIGHUP)
-	p.signal(t, syscall.SIGTERM)
-	if line := p.line(t); line != "caught terminated" {
+	p.wantHolding()
+	p.signal(syscall.SIGHUP)
+	p.signal(syscall.SIGTERM)
+	if line := p.line(); line != "caught terminated" {
 		t.Errorf("the command says %q", line)
 	}
-	p.wantExit(t, 9, "")
+	p.WantExit(9, "")
 }
 
 // TestControlC: the terminal sends SIGINT to the command as well.
@@ -303,31 +286,20 @@ func TestControlC(t *testing.T) {
 		t.Skip("needs the script(1) of util-linux, which makes a terminal")
 	}
 	testenv.Need(t, "script")
-	run := fmt.Sprintf("exec %s -file %s -- %s %s count", os.Args[0], newDirectory(t), os.Args[0], commandArgument)
-	c := exec.Command("script", "--quiet", "--return", "--command", run, os.DevNull)
-	c.Env = append(os.Environ(), programVariable+"=1", "SHELL=/bin/sh")
-	stdin, err := c.StdinPipe()
+	c := programtest.Command(t)
+	run := fmt.Sprintf("exec %s -file %s -- %s %s count", c.Path, newDirectory(t), os.Args[0], commandArgument)
+	script, err := exec.LookPath("script")
 	if err != nil {
 		t.Fatal(err)
 	}
-	stdout, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Process.Kill() }) // the terminal is gone then, and SIGHUP ends the rest
-	var said strings.Builder
-	lines := bufio.NewScanner(stdout)
-	for lines.Scan() {
-		said.WriteString(lines.Text() + "\n")
-		if strings.Contains(lines.Text(), "holding") {
-			io.WriteString(stdin, "\x03")
-		}
-	}
-	if err := c.Wait(); err != nil || !strings.Contains(said.String(), "one") {
-		t.Errorf("%v; the command should say that one signal came:\n%s", err, &said)
+	c.Path, c.Args = script, []string{"script", "--quiet", "--return", "--command", run, os.DevNull}
+	c.Env = append(c.Env, "SHELL=/bin/sh")
+	c.Start()
+	c.Stdout.Want(t, "holding")
+	io.WriteString(c.Stdin, "\x03")
+	c.WantExit(0, "")
+	if said := c.Stdout.String(); !strings.Contains(said, "one") {
+		t.Errorf("the command should say that one signal came:\n%s", said)
 	}
 }
 
@@ -335,11 +307,11 @@ func TestSignalEndsTheWait(t *testing.T) {
 	needSignals(t)
 	directory := newDirectory(t)
 	holder := start(t, []string{"-file", directory}, "hold")
-	holder.wantHolding(t)
+	holder.wantHolding()
 	waiter := start(t, []string{"-file", directory}, "hold")
-	waiter.stderr.want(t, "2nd in line")
-	waiter.signal(t, os.Interrupt)
-	waiter.wantExit(t, exitSignal+int(syscall.SIGINT), "interrupt")
+	waiter.Stderr.Want(t, "2nd in line")
+	waiter.signal(os.Interrupt)
+	waiter.WantExit(exitSignal+int(syscall.SIGINT), "interrupt")
 
 	members, err := queue.Members(t.Context(), filequeue.New(directory))
 	if err != nil || len(members) != 1 {
@@ -354,26 +326,26 @@ func TestLost(t *testing.T) {
 			t.Parallel()
 			server := redistest.StartServer(t)
 			p := start(t, []string{"-redis", server.Addr, "-name", "lost", "-lease", "2s", "-grace", patient}, what)
-			p.wantHolding(t)
+			p.wantHolding()
 			server.Kill()
-			p.wantExit(t, exitFailed, "the lock was lost: the command is ended")
+			p.WantExit(exitLost, "the lock was lost: the command is ended")
 		})
 	}
 }
 
-// TestKilled: nobody runs without the lock.
+// TestKilled: no command runs without the lock.
 func TestKilled(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the system does not end the children of a process that is killed")
 	}
 	directory := newDirectory(t)
 	p := start(t, []string{"-file", directory}, "hold")
-	p.wantHolding(t)
+	p.wantHolding()
 	next := start(t, []string{"-file", directory}, "token")
-	next.stderr.want(t, "2nd in line")
-	p.signal(t, os.Kill)
-	io.Copy(io.Discard, p.stdout) // ends when the command does, although its stdin is open
-	next.wantExit(t, 7, "")
+	next.Stderr.Want(t, "2nd in line")
+	p.signal(os.Kill)
+	p.Wait() // returns when the command has ended too, although its stdin is open
+	next.WantExit(7, "")
 }
 
 func TestErrors(t *testing.T) {
@@ -391,23 +363,44 @@ func TestErrors(t *testing.T) {
 		{exitUsage, "either -file or -redis", []string{"-file", directory, "-redis", "x:1", "-name", "x", "--", "true"}},
 		{exitUsage, "which lock", []string{"-redis", "x:1", "--", "true"}},
 		{exitUsage, "invalid port", []string{"-redis", "redis://x:y:z", "-name", "x", "--", os.Args[0]}},
-		{exitUsage, "named by its directory", []string{"-file", directory, "-name", "x", "--", "true"}},
+		{exitUsage, "named by the directory", []string{"-file", directory, "-name", "x", "--", "true"}},
 		{exitUsage, "leave out -wait", []string{"-file", directory, "-try", "-wait", "1s", "--", "true"}},
 		{exitUsage, "above 0", []string{"-file", directory, "-wait", "-1s", "--", "true"}},
+		{exitUsage, "-lease is for -redis", []string{"-file", directory, "-lease", "1s", "--", "true"}},
+		{exitUsage, "from 1 to", []string{"-file", directory, "-max", "0", "--", "true"}},
+		{exitUsage, "printable", []string{"-file", directory, "-label", "a\nb", "--", "true"}},
+		{exitUsage, "printable", []string{"-file", directory, "-label", strings.Repeat("x", 129), "--", "true"}},
 		{exitUsage, "what to run", []string{"-file", directory}},
 		{exitUsage, "-surplus", []string{"-surplus"}},
-		{exitFailed, "not a directory", []string{"-file", plain, "--", os.Args[0]}},
-		{exitFailed, "connection refused", []string{"-redis", "127.0.0.1:1", "-name", "x", "--", os.Args[0]}},
+		{exitUnavailable, "not a directory", []string{"-file", plain, "--", os.Args[0]}},
+		{exitUnavailable, "connection refused", []string{"-redis", "127.0.0.1:1", "-name", "x", "--", os.Args[0]}},
+		{exitUnavailable, "connection refused", []string{"-redis", "127.0.0.1:1", "-name", "x", "-try", "--", os.Args[0]}},
+		{exitUnavailable, "before the queue answered", []string{"-redis", "127.0.0.1:1", "-name", "x", "-wait", "100ms", "--", os.Args[0]}},
 		{exitNotFound, "no-such-command", []string{"-file", directory, "--", "no-such-command"}},
 		{exitNotFound, "no such file", []string{"-file", directory, "--", "./no-such-command"}},
 		{exitCannotRun, "permission denied", []string{"-file", directory, "--", plain}},
 		{exitCannotRun, "is a directory", []string{"-file", directory, "--", filepath.Dir(plain)}},
-		{0, "usage: withlock", []string{"-help"}},
 	} {
 		if runtime.GOOS == "windows" && test.code != exitUsage {
 			continue // other words
 		}
-		startArgs(t, test.args...).wantExit(t, test.code, test.words)
+		startArgs(t, test.args...).WantExit(test.code, test.words)
+	}
+	if help := programtest.Run(t, "-help"); !strings.HasPrefix(help, "usage: withlock ") {
+		t.Errorf("-help says %s", help)
+	}
+}
+
+// TestCanBeInstalled: "go install ...@latest" refuses a module with replace or
+// exclude directives.
+func TestCanBeInstalled(t *testing.T) {
+	out, err := exec.Command("go", "mod", "edit", "-json", filepath.Join("..", "..", "go.mod")).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var module struct{ Replace, Exclude []any }
+	if err := json.Unmarshal(out, &module); err != nil || len(module.Replace)+len(module.Exclude) > 0 {
+		t.Errorf("%v, %v", module, err)
 	}
 }
 

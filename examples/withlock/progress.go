@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/fifolock/fifolock/examples/internal/cli"
+	"github.com/fifolock/fifolock/lock"
+	"github.com/fifolock/fifolock/queue"
+)
+
+// progress shows the place in line: on a terminal in one line that is updated,
+// elsewhere in a new line when it changes.
+type progress struct {
+	out      io.Writer
+	terminal bool
+	began    time.Time
+	places   chan int
+	ended    chan struct{}
+}
+
+func newProgress(out *os.File) *progress {
+	p := &progress{
+		out:      out,
+		terminal: cli.IsTerminal(out),
+		began:    time.Now(),
+		places:   make(chan int),
+		ended:    make(chan struct{}),
+	}
+	go p.run()
+	return p
+}
+
+// trace returns the hooks that say where in line a ticket is.
+func (p *progress) trace() *lock.Trace {
+	return &lock.Trace{
+		Registered: func(t queue.Ticket) { p.places <- t.Ahead + 1 },
+		Waiting:    func(_ queue.Ticket, ahead int) { p.places <- ahead + 1 },
+	}
+}
+
+// end is called when the waiting is over: no hook is called after that.
+func (p *progress) end() {
+	close(p.places)
+	<-p.ended
+}
+
+func (p *progress) run() {
+	defer close(p.ended)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	place, shown := 1, false
+	for {
+		select {
+		case next, open := <-p.places:
+			if !open {
+				if shown {
+					p.clear()
+				}
+				return
+			}
+			if next == place {
+				continue
+			}
+			place = next
+		case <-tick.C:
+			if !p.terminal {
+				continue
+			}
+		}
+		if place > 1 {
+			p.show(place)
+			shown = true
+		}
+	}
+}
+
+const clearLine = "\r\x1b[K"
+
+func (p *progress) show(place int) {
+	text := fmt.Sprintf("%s in line, %d s", ordinal(place), int(time.Since(p.began).Seconds()))
+	if p.terminal {
+		fmt.Fprint(p.out, clearLine+text)
+	} else {
+		fmt.Fprintln(p.out, "withlock:", text)
+	}
+}
+
+func (p *progress) clear() {
+	if p.terminal {
+		fmt.Fprint(p.out, clearLine)
+	}
+}
+
+// ordinal is 1st for 1, 2nd for 2, and so on.
+func ordinal(n int) string {
+	ending := "th"
+	if n/10%10 != 1 {
+		switch n % 10 {
+		case 1:
+			ending = "st"
+		case 2:
+			ending = "nd"
+		case 3:
+			ending = "rd"
+		}
+	}
+	return fmt.Sprint(n) + ending
+}
