@@ -1,11 +1,14 @@
-// Package model has models of the two protocols in Promela, and checks them
-// with spin (Debian: apt-get install spin gcc):
+// Package model has models of the protocols in Promela, and checks them with spin
+// (Debian: apt-get install spin gcc):
 //
 //	go test ./internal/model
 //
-// Each model is checked as it is, exhaustively, and then in its variants, which
-// are protocols that do not work: a model in which they pass would prove
-// nothing.
+//	file.pml    the queue in a directory
+//	redis.pml   the queue in a Redis server
+//
+// Each model is checked as it is, exhaustively, in all configurations that its head
+// comment lists, and then in its variants, which are protocols that do not work: a
+// model in which one of them passes would prove nothing.
 package model
 
 import (
@@ -19,9 +22,10 @@ import (
 	"github.com/fifolock/fifolock/internal/testenv"
 )
 
-// verify runs spin over a model, with the given variant if it is not empty, and
-// returns what the verifier says.
-func verify(t *testing.T, model, variant string) string {
+// verify runs spin over a model with macros, and returns what the verifier says.
+// Compiling the verifier takes longer than finding an error with it: it is optimized
+// only for a search that is to find none.
+func verify(t *testing.T, model, optimize string, macros ...string) string {
 	t.Helper()
 	source, err := filepath.Abs(model)
 	if err != nil {
@@ -37,44 +41,76 @@ func verify(t *testing.T, model, variant string) string {
 		}
 		return string(out)
 	}
-	generate := []string{"-a", source}
-	if variant != "" {
-		generate = []string{"-a", "-D" + variant, source}
+	generate := []string{"-a"}
+	for _, macro := range macros {
+		generate = append(generate, "-D"+macro)
 	}
-	run("spin", generate...)
-	run("gcc", "-O2", "-w", "-DSAFETY", "-DCOLLAPSE", "-o", "pan", "pan.c")
-	return run("./pan", "-m100000")
+	run("spin", append(generate, source)...)
+	run("gcc", optimize, "-w", "-DSAFETY", "-DCOLLAPSE", "-o", "pan", "pan.c")
+	return run("./pan", "-m20000")
 }
 
-// variants finds the protocols that do not work in a model: the macros that its
-// head comment lists.
-func variants(t *testing.T, model string) []string {
+// headComment is what a model says of itself.
+func headComment(t *testing.T, model string) string {
 	t.Helper()
 	text, err := os.ReadFile(model)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var names []string
-	for _, m := range regexp.MustCompile(`(?m)^ \*   ([A-Z]+) `).FindAllStringSubmatch(string(text), -1) {
-		names = append(names, m[1])
+	comment, _, _ := strings.Cut(string(text), "*/")
+	return comment
+}
+
+// variant is a protocol that does not work: a macro that the head comment of a model
+// lists, with others without which it makes no difference.
+type variant struct {
+	name   string
+	macros []string
+}
+
+func variants(t *testing.T, model string) []variant {
+	t.Helper()
+	var all []variant
+	for _, m := range regexp.MustCompile(`(?m)^ \*   ([A-Z]+) +(?:\(([A-Z=0-9 ]+)\) +)?`).FindAllStringSubmatch(headComment(t, model), -1) {
+		all = append(all, variant{m[1], append(strings.Fields(m[2]), m[1])})
 	}
-	if len(names) == 0 {
+	if len(all) == 0 {
 		t.Fatalf("%s lists no variant", model)
 	}
-	return names
+	return all
+}
+
+// configurations finds the macros with which a model is to be checked: those of each
+// line that says so, or none.
+func configurations(t *testing.T, model string) [][]string {
+	t.Helper()
+	var all [][]string
+	for _, m := range regexp.MustCompile(`(?m)^ \* Configuration: (.*)$`).FindAllStringSubmatch(headComment(t, model), -1) {
+		all = append(all, strings.Fields(m[1]))
+	}
+	if len(all) == 0 {
+		return [][]string{nil}
+	}
+	return all
 }
 
 func TestModels(t *testing.T) {
 	testenv.Need(t, "spin", "gcc")
-	for _, model := range []string{"file.pml", "redis.pml"} {
+	models, err := filepath.Glob("*.pml")
+	if err != nil || len(models) == 0 {
+		t.Fatalf("no models: %v", err)
+	}
+	for _, model := range models {
 		t.Run(model, func(t *testing.T) {
-			out := verify(t, model, "")
-			if !strings.Contains(out, "errors: 0") || strings.Contains(out, "max search depth too small") {
-				t.Errorf("the protocol fails:\n%s", out)
+			for _, macros := range configurations(t, model) {
+				out := verify(t, model, "-O2", macros...)
+				if !strings.Contains(out, "errors: 0") || strings.Contains(out, "max search depth too small") {
+					t.Errorf("the protocol fails with %q:\n%s", macros, out)
+				}
 			}
-			for _, variant := range variants(t, model) {
-				t.Run(variant, func(t *testing.T) {
-					out := verify(t, model, variant)
+			for _, v := range variants(t, model) {
+				t.Run(v.name, func(t *testing.T) {
+					out := verify(t, model, "-O0", v.macros...)
 					if !regexp.MustCompile(`errors: [1-9]`).MatchString(out) {
 						t.Errorf("the broken protocol passes:\n%s", out)
 					}
