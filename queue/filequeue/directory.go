@@ -21,31 +21,39 @@ var (
 	// errDirectoryGone: what was opened is not what is at the path any more.
 	// The call starts over.
 	errDirectoryGone = errors.New("the directory was removed or replaced")
+
+	// errRemoving: another process has the exclusive flock on the directory. It is one
+	// that removes it, which takes a moment, or one of those that keep away from the
+	// shared one, which may take long and is not waited for.
+	errRemoving = errors.New("the directory is being removed")
 )
 
 // directory is what all Queue values of this process share about one path. It
-// exists as long as a call, a ticket or a watch of this process needs it.
+// exists as long as a call or a ticket of this process needs it.
 //
 // Locks are taken in this order: the seq lock, mu, that of directories.
 type directory struct {
 	path string
 
-	// refs counts the calls, tickets and watches. Guarded by directories.
+	// refs counts the calls and the tickets; -1: it is being closed. Guarded by directories.
 	refs int
 
-	// joining counts the calls that are about to take a ticket. A ticket that
-	// leaves an empty line leaves it to them to clean up; see leave.go.
-	joining atomic.Int64
+	// closed is closed when the last one has gone and everything is closed.
+	closed chan struct{}
 
 	// dir is set once, by open.
 	dir atomic.Pointer[lockedfile.Dir]
+
+	// cleanUp says that the last one cleans up: a call has joined, or asked for it.
+	cleanUp atomic.Bool
 
 	seq seq
 
 	mu sync.Mutex // guards what follows
 
-	gone        bool // not at its path any more
-	removeLater bool // when it is closed: what is open cannot be removed on this system
+	gone   bool        // not at its path any more
+	shared bool        // has the shared flock, or does without
+	mode   fs.FileMode // of WithFileMode, of the first call that has joined
 
 	line    line
 	tickets map[string]*ticket // the local ones in line, by name
@@ -62,41 +70,55 @@ var directories = struct {
 // useDirectory returns the one directory for the path, and counts the caller.
 // done must follow.
 func useDirectory(path string) *directory {
-	directories.Lock()
-	defer directories.Unlock()
-	d := directories.byPath[path]
-	if d == nil {
-		d = &directory{
-			path:    path,
-			seq:     seq{sem: make(chan struct{}, 1)},
-			line:    newLine(),
-			tickets: make(map[string]*ticket),
+	for {
+		directories.Lock()
+		d := directories.byPath[path]
+		if d == nil {
+			d = &directory{
+				path:    path,
+				closed:  make(chan struct{}),
+				seq:     seq{sem: make(chan struct{}, 1)},
+				line:    newLine(),
+				tickets: make(map[string]*ticket),
+			}
+			directories.byPath[path] = d
 		}
-		directories.byPath[path] = d
+		if d.refs >= 0 {
+			d.refs++
+			directories.Unlock()
+			return d
+		}
+		directories.Unlock()
+		<-d.closed // it is being cleaned up
 	}
-	d.refs++
-	return d
 }
 
-// retain counts a ticket or a watch. The caller is counted already.
+// retain counts a ticket. The caller is counted already.
 func (d *directory) retain() {
 	directories.Lock()
 	defer directories.Unlock()
 	d.refs++
 }
 
-// done undoes retain. With the last one the directory is closed.
-func (d *directory) done() {
+// done undoes retain. With the last one the directory is cleaned up and closed. ctx is
+// that of the call, to tell of what it evicts.
+func (d *directory) done(ctx context.Context) {
 	directories.Lock()
 	d.refs--
 	last := d.refs == 0
 	if last {
-		d.unlist()
+		d.refs = -1 // whatever comes now waits for a fresh one
 	}
 	directories.Unlock()
-	if last {
-		d.close()
+	if !last {
+		return
 	}
+	evicted := d.close()
+	directories.Lock()
+	d.unlist()
+	directories.Unlock()
+	close(d.closed)
+	queue.Evicted(ctx, evicted)
 }
 
 // unlist lets later calls meet on a fresh directory. directories is locked.
@@ -107,30 +129,41 @@ func (d *directory) unlist() {
 }
 
 // close is called when the directory is not used any more.
-func (d *directory) close() {
-	d.seq.close()
+func (d *directory) close() (evicted []queue.Ticket) {
 	dir := d.dir.Load()
 	if dir == nil {
-		return
+		return nil
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	if d.recheck != nil {
 		d.recheck.Stop()
 		d.recheck = nil
 	}
+	d.mu.Unlock()
+	remove := false
+	if d.cleanUp.Load() && !d.gone {
+		remove, evicted = cleanUp(d)
+	}
+	d.seq.close()
 	for _, e := range d.line.entries { // remote ones; they may be in line for long
 		e.closeProbe()
 	}
 	dir.Close()
-	if d.removeLater {
+	if remove {
 		_ = dir.RemoveEmpty() // an error: another process has moved in meanwhile
 	}
+	return evicted
 }
 
-// mostVanished is how often a call starts over because something on the way to the
-// directory was not there.
-const mostVanished = 50
+const (
+	// mostVanished is how often a call starts over because something on the way to the
+	// directory was not there.
+	mostVanished = 50
+
+	// longestRemoving is how long a call waits while another process has the exclusive
+	// flock on the directory.
+	longestRemoving = 2 * time.Second
+)
 
 // withDirectory calls f with the directory of the settings, and again with a fresh
 // one as long as it is removed or replaced meanwhile. create says that it shall be
@@ -138,13 +171,19 @@ const mostVanished = 50
 func withDirectory(ctx context.Context, s *settings, create bool, f func(*directory) error) error {
 	var p poll
 	vanished := 0
+	var removing time.Time // since when; zero if it is not
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		err := withDirectoryOnce(s, create, f)
+		patient := removing.IsZero() || time.Since(removing) < longestRemoving
+		err := withDirectoryOnce(ctx, s, create, patient, f)
 		switch {
 		case errors.Is(err, errDirectoryGone):
+		case errors.Is(err, errRemoving):
+			if removing.IsZero() {
+				removing = time.Now()
+			}
 		case create && errors.Is(err, fs.ErrNotExist) && vanished < mostVanished:
 			vanished++ // a directory above it was removed, or the file system is slow to know
 		default:
@@ -156,10 +195,10 @@ func withDirectory(ctx context.Context, s *settings, create bool, f func(*direct
 	}
 }
 
-func withDirectoryOnce(s *settings, create bool, f func(*directory) error) error {
+func withDirectoryOnce(ctx context.Context, s *settings, create, patient bool, f func(*directory) error) error {
 	d := useDirectory(s.path)
-	defer d.done()
-	err := d.open(s, create)
+	defer d.done(ctx)
+	err := d.open(s, create, patient)
 	if err == nil {
 		err = f(d)
 	}
@@ -170,24 +209,38 @@ func withDirectoryOnce(s *settings, create bool, f func(*directory) error) error
 }
 
 // open opens the directory unless it is open. One that is joined must be one that s
-// may use.
-func (d *directory) open(s *settings, join bool) error {
-	dir := d.dir.Load()
-	if dir == nil {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if dir = d.dir.Load(); dir == nil {
-			var err error
-			if dir, err = d.openOrMake(s, join); err != nil {
-				return err
-			}
-			d.dir.Store(dir)
+// may use. If patient is set, the error is errRemoving if it seems to be removed.
+func (d *directory) open(s *settings, join, patient bool) error {
+	if join && !d.cleanUp.Load() || d.dir.Load() == nil {
+		if err := d.openFirst(s, join, patient); err != nil {
+			return err
 		}
 	}
 	if !join {
 		return nil // a ticket is let go also by a process that has changed its user
 	}
-	return dir.CheckAccess(s.mode)
+	return d.dir.Load().CheckAccess(s.mode)
+}
+
+func (d *directory) openFirst(s *settings, join, patient bool) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	dir := d.dir.Load()
+	if dir == nil {
+		var err error
+		if dir, err = d.openOrMake(s, join); err != nil {
+			return err
+		}
+		d.dir.Store(dir)
+	}
+	if join && !d.shared {
+		if !dir.Share() && patient {
+			return errRemoving
+		}
+		d.shared, d.mode = true, s.mode
+		d.cleanUp.Store(true)
+	}
+	return nil
 }
 
 // openOrMake is called with mu held.
@@ -221,14 +274,6 @@ func (d *directory) openOrMake(s *settings, create bool) (*lockedfile.Dir, error
 		return nil, fmt.Errorf("creating the directory: %w", err)
 	}
 	return dir, nil
-}
-
-// removeSelf removes the directory with seq, if nothing else is in it, and otherwise
-// nothing: seq says that the queue has made it. The seq lock is held.
-func (d *directory) removeSelf() {
-	if d.dir.Load().RemoveSelf(seqName, d.seq.close) == nil {
-		d.invalidate()
-	}
 }
 
 // invalidate is called when the directory is not at its path any more: its tickets
@@ -278,13 +323,14 @@ func (d *directory) tell(n news) {
 	d.setRecheck()
 }
 
-// drop lets go of a local ticket that is not in line any more. mu is held.
+// drop lets go of a local ticket that is not in line any more. mu is held, and the caller
+// is counted: so this is not the last.
 func (d *directory) drop(t *ticket) {
 	delete(d.tickets, t.name)
 	t.listenTo(d, nil)
 	t.waiter.wake(queue.WakeHint) // it shall find out
 	t.close()
-	d.done()
+	d.done(context.Background())
 }
 
 // forget takes the entry out of the line, if it is in it. mu is held.

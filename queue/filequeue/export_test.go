@@ -1,6 +1,7 @@
 package filequeue
 
 import (
+	"context"
 	"runtime"
 	"testing"
 
@@ -22,7 +23,7 @@ func SkipOnWindows(t *testing.T, why string) {
 // process.
 func RecheckIsSet(q *Queue) bool {
 	d := useDirectory(q.settings.path)
-	defer d.done()
+	defer d.done(context.Background())
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.recheck != nil

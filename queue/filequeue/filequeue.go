@@ -260,7 +260,8 @@ func (q *view) IsEmpty(ctx context.Context) (empty bool, err error) {
 // MaybeCleanup implements [queue.TicketQueue].
 func (q *view) MaybeCleanup(ctx context.Context) {
 	_ = q.with(ctx, "clean up", false, func(d *directory) error {
-		return d.maybeCleanUp(ctx, &q.settings)
+		d.cleanUp.Store(true)
+		return nil
 	})
 }
 

@@ -34,8 +34,6 @@ func (d *directory) register(ctx context.Context, s *settings, onlyFree bool) (t
 	if onlyFree && d.isTaken(s.slots) {
 		return queue.Ticket{}, false, nil
 	}
-	d.joining.Add(1)
-	defer func() { d.endJoining(ctx, s, ok) }()
 	var p poll
 	for {
 		t, ok, err = d.tryRegister(ctx, s, onlyFree)
@@ -62,19 +60,7 @@ func (d *directory) tryRegister(ctx context.Context, s *settings, onlyFree bool)
 		}
 	}
 	t, err = l.join()
-	if err != nil && !errors.Is(err, errBusy) && l.list() == nil {
-		l.cleanUp()
-	}
 	return t, err == nil, err
-}
-
-// endJoining ends a call that was about to take a ticket. One that has not, cleans up: a
-// ticket that has left may have left that to it.
-func (d *directory) endJoining(ctx context.Context, s *settings, joined bool) {
-	last := d.joining.Add(-1) == 0
-	if !joined && last && d.isEmptyLine() {
-		_ = d.tidy(context.WithoutCancel(ctx), s, longestTidying)
-	}
 }
 
 // isTaken reports whether it is certain, without the seq lock, that a ticket would not
@@ -189,6 +175,13 @@ func (l *seqLock) directoryChanged() time.Time {
 		return time.Now()
 	}
 	return lockedfile.ChangeTime(info)
+}
+
+// isEmptyLine reports whether no ticket is known to be in line.
+func (d *directory) isEmptyLine() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.line.entries) == 0
 }
 
 // highest is the highest number that is known of a ticket.

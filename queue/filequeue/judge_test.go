@@ -28,7 +28,7 @@ func TestFileRefreshBehindAJudge(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := useDirectory(q.settings.path)
-	defer d.done()
+	defer d.done(context.Background())
 	l, err := d.lockSeq(ctx, &q.settings, noLimit)
 	if err != nil {
 		t.Fatal(err)

@@ -2,19 +2,12 @@ package filequeue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
-
-// longestTidying is how long a call may wait for the seq lock to look after the
-// line, once its ticket is gone or it could not join. Among processes that run
-// it is had long before; if its holder was stopped, the next call does it.
-const longestTidying = time.Second
 
 // remove takes the ticket out of the line. check says that it is to this call to look
 // whether the next in line is alive, or whether there is none: no other ticket of this
@@ -109,120 +102,72 @@ func (d *directory) removeRemote(t queue.Ticket) error {
 	return nil
 }
 
-// release removes the ticket, makes sure that the next in line is alive, and
-// cleans up if there is none.
+// release removes the ticket, and makes sure that the next in line is alive. What is left
+// of an empty line is cleaned up when the directory is not used any more.
 func (d *directory) release(ctx context.Context, s *settings, t queue.Ticket) error {
 	check, err := d.remove(ctx, s, t)
-	if !check || errors.Is(err, errDirectoryGone) {
+	if !check || lockedfile.CloseBeforeRemove {
 		return err
 	}
 	// The ticket is out of the line: what fails from here on is made good by
 	// the next call, and is not the caller's business.
-	if errors.Is(d.tidy(ctx, s, tidyingWithin(ctx)), errDirectoryGone) {
-		d.invalidate()
-	}
+	v := &evictor{d: d, ctx: ctx}
+	_ = v.evictOwners(s.slots)
+	queue.Evicted(ctx, v.evicted)
 	return err
 }
 
-// tidy removes the dead owners, and cleans up if the line is empty then. It does
-// nothing if a call of this process is about to join an empty line: that one
-// does both. To remove everything and make it anew each time costs three times
-// as much as the lock does.
-func (d *directory) tidy(ctx context.Context, s *settings, wait time.Duration) error {
-	if d.joining.Load() > 0 && d.isEmptyLine() {
-		return nil
+// cleanUp removes every artifact of the queue if the line is empty. The directory is not
+// used by this process any more. remove says that the directory is to be removed when it is
+// closed, which is so where what is open cannot be.
+//
+// Other processes have a shared flock on the directory from before they do anything to
+// join until they are through here: as long as there is one, it is left to the last.
+func cleanUp(d *directory) (remove bool, evicted []queue.Ticket) {
+	dir := d.dir.Load()
+	if !dir.Exclude() || d.seq.file == nil && !dir.Exists(seqName) {
+		return false, nil
 	}
-	if !lockedfile.CloseBeforeRemove {
-		v := &evictor{d: d, ctx: ctx}
-		err := v.evictOwners(s.slots)
-		queue.Evicted(ctx, v.evicted)
-		if err != nil || !d.isEmptyLine() {
-			return err
-		}
+	s := &settings{path: d.path, slots: 1, mode: d.mode}
+	l, err := d.lockSeq(context.Background(), s, notAtAll)
+	if err != nil && d.seq.made {
+		l, err = d.lockSeq(context.Background(), s, notAtAll) // what was open was not at its path any more
 	}
-	l, err := d.lockSeq(ctx, s, wait)
 	if err != nil {
-		return err
+		return false, nil // its holder is stopped, and has no shared flock
 	}
 	defer l.unlock()
-	if err := l.list(); err != nil {
-		return err
+	if l.list() == nil && l.evictOwners(s.slots) == nil && len(d.line.entries)+len(d.line.unremovable) == 0 {
+		remove = l.removeAll()
 	}
-	if err := l.evictOwners(s.slots); err != nil {
-		return err
-	}
-	l.cleanUp()
-	return nil
+	evicted, l.evicted = l.evicted, nil
+	return remove, evicted
 }
 
-// isEmptyLine reports whether no ticket is known to be in line.
-func (d *directory) isEmptyLine() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.line.entries) == 0
-}
-
-// tidyingWithin is longestTidying, or half of what ctx leaves if that is less: a
-// caller who waits no longer than ctx would never hear that the ticket is gone.
-func tidyingWithin(ctx context.Context) time.Duration {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return longestTidying
-	}
-	return max(notAtAll, min(longestTidying, time.Until(deadline)/2))
-}
-
-// maybeCleanUp cleans up if the line is empty and the seq lock is free.
-func (d *directory) maybeCleanUp(ctx context.Context, s *settings) error {
-	if !d.dir.Load().Exists(seqName) {
-		return nil // what is left is not the queue's, or another process is making it
-	}
-	l, err := d.lockSeq(ctx, s, notAtAll)
-	if err != nil {
-		return err
-	}
-	defer l.unlock()
-	if err := l.list(); err != nil {
-		return err
-	}
-	l.cleanUp()
-	return nil
-}
-
-// cleanUp removes every artifact of the queue if the line is empty. The line
-// must be known. A process that waits for the flock finds that seq is not the one at
-// the path any more, and starts over.
-func (l *seqLock) cleanUp() {
-	if !l.isEmptyLine() || l.hasUnremovable() {
-		return
-	}
+// removeAll removes every artifact of an empty line, as cleanUp says.
+func (l *seqLock) removeAll() (removeLater bool) {
+	d, dir := l.directory, l.dir.Load()
 	// A seq that is ahead of the clock, because the clock was set back, is
 	// what keeps the numbers from going back with it.
-	if number := max(l.content.number, l.highest()); number >= wallNumber() {
+	if number := max(l.content.number, d.line.highest); number >= wallNumber() {
 		if l.content.number < number { // it was damaged
 			l.content.number = number
 			_ = l.write(l.content)
 		}
-		return
+		return false
 	}
-	if l.seq.made && !lockedfile.CloseBeforeRemove {
-		l.removeSelf()
-		return
-	}
-	if lockedfile.CloseBeforeRemove {
+	removeDoor(dir)
+	switch {
+	case !l.seq.made:
+		_ = dir.Remove(seqName)
+		return false
+	case lockedfile.CloseBeforeRemove: // the directory too, when it is closed
 		l.seq.close()
+		return dir.Remove(seqName) == nil
 	}
-	if err := l.dir.Load().Remove(seqName); err != nil && !lockedfile.IsGone(err) {
-		return
+	if dir.RemoveSelf(seqName, l.seq.close) != nil && l.seq.file == nil {
+		// It stays, with a seq that says that the queue has made it.
+		_ = l.seq.create(dir, l.s, seqContent{made: true})
 	}
-	l.seq.close()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.removeLater = l.seq.made
-}
-
-func (d *directory) hasUnremovable() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.line.unremovable) > 0
+	return false
 }

@@ -8,14 +8,12 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
-
-	"github.com/fifolock/fifolock/queue"
 )
 
 // 1. One holds; another one of the process is about to take a ticket.
 // 2. The holder leaves, and leaves the cleaning up to that one.
 // 3. That one gives up: it cleans up all the same.
-func TestFileWhoGivesUpJoiningCleansUp(t *testing.T) {
+func TestFileCallThatGivesUpJoiningCleansUp(t *testing.T) {
 	SkipOnWindows(t, "to leave takes the seq lock")
 	dir := filepath.Join(t.TempDir(), "queue")
 	q := New(dir)
@@ -24,20 +22,19 @@ func TestFileWhoGivesUpJoiningCleansUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := useDirectory(dir)
-	defer d.done()
-	d.seq.sem <- struct{}{} // nobody can join now
+	d.seq.sem <- struct{}{} // no call can join now
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	joined := make(chan error)
-	var late queue.Ticket
 	go func() {
-		var err error
-		late, err = q.Register(ctx)
+		_, err := q.Register(ctx)
 		joined <- err
 	}()
-	for d.joining.Load() == 0 {
-		time.Sleep(time.Millisecond)
+	for refs := 0; refs < 3; time.Sleep(time.Millisecond) {
+		directories.Lock()
+		refs = d.refs // the ticket, this test, and the call
+		directories.Unlock()
 	}
 	if err := q.Release(t.Context(), ticket); err != nil { // hangs if it wants the seq lock
 		t.Fatal(err)
@@ -46,37 +43,11 @@ func TestFileWhoGivesUpJoiningCleansUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
+	if err := <-joined; !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
 	<-d.seq.sem
-	switch err := <-joined; {
-	case err == nil: // it was let in at the same moment
-		if err := q.Release(t.Context(), late); err != nil {
-			t.Fatal(err)
-		}
-	case !errors.Is(err, context.Canceled):
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the directory is left: %v", err)
-	}
-}
-
-// 1. One holds; a TryRegister of the process has seen that, and fails.
-// 2. The holder leaves, and leaves the cleaning up to that one.
-// 3. That one ends without an error, and cleans up all the same.
-func TestFileWhoMayNotJoinCleansUp(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "queue")
-	q := New(dir)
-	ticket, err := q.Register(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := useDirectory(dir)
-	defer d.done()
-	d.joining.Add(1) // as far as the TryRegister has come
-	if err := q.Release(t.Context(), ticket); err != nil {
-		t.Fatal(err)
-	}
-	d.endJoining(t.Context(), &q.settings, false)
+	d.done(t.Context())
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the directory is left: %v", err)
 	}

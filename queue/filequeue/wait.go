@@ -223,12 +223,12 @@ func (d *directory) watch(of queue.Ticket) (wake <-chan queue.Wake, stop func(),
 		wakeup.Put(listener, queue.WakeHint) // the line has moved since the caller has seen it
 	}
 	d.setRecheck()
-	d.retain()
 	return listener, sync.OnceFunc(func() { d.unwatch(t, listener) }), nil
 }
 
+// unwatch ends the listening. The ticket may have left, and the directory be closed: then
+// nothing is listened to any more.
 func (d *directory) unwatch(t *ticket, listener chan queue.Wake) {
-	defer d.done()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t.waiter.remove(listener)

@@ -12,8 +12,6 @@ import (
 )
 
 // Dir is an open directory. Its methods may be called concurrently, but for Close.
-// A shared flock is on it for as long as it is open: systemd-tmpfiles and its like
-// keep away from a directory that has one.
 type Dir struct {
 	path string
 	root *os.Root
@@ -38,7 +36,6 @@ func Open(path string) (*Dir, error) {
 		d.Close()
 		return nil, quoted(err)
 	}
-	shareFlock(d.file) // an error: one of those is in it just now
 	return d, nil
 }
 
@@ -49,6 +46,15 @@ func (d *Dir) Close() {
 	}
 	d.root.Close()
 }
+
+// Share takes a shared flock on the directory, for as long as it is open, and reports
+// whether it could. A process has it that joins or is in line: systemd-tmpfiles and its
+// like keep away from a directory that has one, and no other process removes it.
+func (d *Dir) Share() bool { return shareFlock(d.file) }
+
+// Exclude takes an exclusive flock on the directory instead, and reports whether it
+// could: if not, it drops the shared one. Of all that call it, the last one can.
+func (d *Dir) Exclude() bool { return excludeFlock(d.file) }
 
 // Path is the path of a file in the directory.
 func (d *Dir) Path(name string) string { return d.path + string(filepath.Separator) + name }
@@ -117,17 +123,14 @@ func (d *Dir) Names(accept func(string) bool) ([]string, error) {
 }
 
 // RemoveSelf removes the directory with its last file, if nothing else is in it but what
-// processes have left that were killed while they made a file. The caller must exclude
-// that another process makes one now and needs it. There is no moment in which the
-// directory is at its path without the last file: it is moved away first, and moved is
-// called then, to close the file. If it cannot be removed, everything is as before.
-func (d *Dir) RemoveSelf(last string, moved func()) error {
-	left := 0
-	_, err := d.Names(func(name string) bool {
-		if name != last && !isTemporary(name) {
-			left++
-		}
-		return false
+// processes have left that were killed while they made a file; the last file is removed
+// first, and removed is called then, to close it. Otherwise the error is fs.ErrExist, and
+// the last file stays. The caller has Exclude.
+func (d *Dir) RemoveSelf(last string, removed func()) error {
+	others := false
+	left, err := d.Names(func(name string) bool {
+		others = others || name != last && !isTemporary(name)
+		return isTemporary(name)
 	})
 	if err != nil {
 		return err
@@ -136,23 +139,16 @@ func (d *Dir) RemoveSelf(last string, moved func()) error {
 	if err != nil {
 		return err
 	}
-	if left > 0 || !os.SameFile(there, d.info) { // a link leads to it, or it was moved
+	if others || !os.SameFile(there, d.info) { // a link leads to it, or it was moved
 		return fs.ErrExist
 	}
-	name, err := newTemporaryName()
-	if err != nil {
-		return err
+	for _, name := range append(left, last) {
+		if err := d.root.Remove(name); err != nil && !IsGone(err) {
+			return err
+		}
 	}
-	away := filepath.Join(filepath.Dir(d.path), "."+name)
-	if err := os.Rename(d.path, away); err != nil {
-		return err
-	}
-	moved()
-	d.removeFiles(last)
-	if err = removeDirectory(away); err != nil {
-		_ = moveWithoutReplacing(nil, away, d.path) // there is something new in it
-	}
-	return err
+	removed()
+	return removeDirectory(d.path)
 }
 
 // RemoveEmpty removes the directory at the path, if it is empty, after Close.
@@ -180,7 +176,7 @@ func Make(path string, mode fs.FileMode, first string, prepare func(*Dir) error)
 		d.path = path
 		return d, nil
 	}
-	d.removeFiles(first)
+	_ = d.root.Remove(first)
 	d.Close()
 	_ = removeDirectory(made)
 	if errors.Is(err, errors.ErrUnsupported) {
@@ -241,14 +237,6 @@ func (d *Dir) finish(mode fs.FileMode, prepare func(*Dir) error) error {
 		return nil
 	}
 	return prepare(d)
-}
-
-// removeFiles removes the files, and those that were left under another name.
-func (d *Dir) removeFiles(names ...string) {
-	left, _ := d.Names(isTemporary)
-	for _, name := range append(left, names...) {
-		_ = d.root.Remove(name)
-	}
 }
 
 // Chtimes sets the time stamps of a file; those that are zero stay as they are.

@@ -35,4 +35,6 @@ func (l *fileLock) drop() {
 	}
 }
 
-func shareFlock(*os.File) {}
+func shareFlock(*os.File) bool { return true }
+
+func excludeFlock(*os.File) bool { return true }

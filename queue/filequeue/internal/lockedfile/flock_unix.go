@@ -37,4 +37,13 @@ func (l *fileLock) drop() {
 	}
 }
 
-func shareFlock(f *os.File) { _ = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) }
+func shareFlock(f *os.File) bool {
+	return !errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
+
+func excludeFlock(f *os.File) bool {
+	// Dropped before it is tried: two that try at the same time must not both fail
+	// because of the other one's shared flock.
+	_ = unix.Flock(int(f.Fd()), unix.LOCK_UN)
+	return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil
+}

@@ -42,7 +42,15 @@ func isPassing(err error) bool {
 
 // removeDirectory removes an empty directory. Unlike os.Remove it never
 // removes a file that has taken the directory's place.
-func removeDirectory(path string) error { return syscall.Rmdir(path) }
+func removeDirectory(path string) (err error) {
+	const tries = 5
+	for range tries {
+		if err = syscall.Rmdir(path); !errors.Is(err, syscall.EINTR) {
+			break
+		}
+	}
+	return err
+}
 
 // chmodDirectory gives a directory its rights, keeping the bit that it may have from
 // above, which gives its files its group. Where that bit must not be set (a sandbox
