@@ -1,13 +1,21 @@
 package queuetest_test
 
 import (
+	"os"
+	"path/filepath"
+	"runtime"
 	"testing"
+	"time"
 
+	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue"
 	"github.com/fifolock/fifolock/queue/memqueue"
 	"github.com/fifolock/fifolock/queue/queuetest"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
+
+func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
 
 // Checking a queue of one's own takes one call, in a test. Each property is a
 // subtest.
@@ -27,4 +35,23 @@ func TestRun(t *testing.T) {
 // TestRunOnSixMethods: the checks ask no more of a queue than it must have.
 func TestRunOnSixMethods(t *testing.T) {
 	queuetest.Run(t, func(*testing.T) queue.TicketQueue { return queuetest.Bare(memqueue.New()) })
+}
+
+// TestRunLeases: an owner's place is its own for as long as it says, on files and on
+// Redis, whatever a wrapper hides.
+func TestRunLeases(t *testing.T) {
+	const lease = 500 * time.Millisecond
+	t.Run("files", func(t *testing.T) {
+		if runtime.GOOS == "windows" {
+			t.Skip("on Windows there is no eviction by age")
+		}
+		queuetest.RunLeases(t, func(t *testing.T) queue.TicketQueue {
+			return filequeue.New(filepath.Join(t.TempDir(), "queue"), filequeue.WithStaleTimeout(lease))
+		})
+	})
+	t.Run("redis", func(t *testing.T) {
+		queuetest.RunLeases(t, func(t *testing.T) queue.TicketQueue {
+			return redisqueue.New(redistest.Client(t), redistest.Name(t), redisqueue.WithLease(lease))
+		})
+	})
 }

@@ -1,0 +1,112 @@
+package queuetest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/fifolock/fifolock/queue"
+)
+
+// tester is a queue under test.
+type tester struct {
+	*testing.T
+	q queue.TicketQueue
+
+	mu    sync.Mutex
+	taken []queue.Ticket
+}
+
+// join registers, and has the ticket removed at the end of the test.
+func (l *tester) join() (queue.Ticket, error) {
+	t, err := l.q.Register(l.Context())
+	if err == nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.taken = append(l.taken, t)
+	}
+	return t, err
+}
+
+// clear removes the tickets that the test has left in line.
+func (l *tester) clear() {
+	ctx := context.WithoutCancel(l.Context())
+	for _, t := range l.taken {
+		if err := queue.Release(ctx, l.q, t); err != nil && !errors.Is(err, queue.ErrNotQueued) {
+			l.Errorf("Release: %v", err)
+		}
+	}
+}
+
+func (l *tester) ok(what string, err error) {
+	l.Helper()
+	if err != nil {
+		l.Fatalf("%s: %v", what, err)
+	}
+}
+
+func (l *tester) register() queue.Ticket {
+	l.Helper()
+	t, err := l.join()
+	l.ok("Register", err)
+	return t
+}
+
+func (l *tester) remove(t queue.Ticket) {
+	l.Helper()
+	l.ok("Remove", l.q.Remove(l.Context(), t))
+}
+
+func (l *tester) wantHead(t queue.Ticket, want bool) {
+	l.Helper()
+	head, err := l.q.IsHead(l.Context(), t)
+	if l.ok("IsHead", err); head != want {
+		l.Errorf("IsHead of ticket %d is %v, want %v", t.Number, head, want)
+	}
+}
+
+func (l *tester) wantPosition(t queue.Ticket, head bool) {
+	l.Helper()
+	place, err := queue.Position(l.Context(), l.q, t)
+	ahead := place.Ahead
+	if l.ok("Position", err); (ahead == 0) != head {
+		l.Errorf("Position of ticket %d is %d, and whether it is the head is %v", t.Number, ahead, head)
+	}
+}
+
+func (l *tester) wantEmpty(want bool) {
+	l.Helper()
+	empty, err := l.q.IsEmpty(l.Context())
+	if l.ok("IsEmpty", err); empty != want {
+		l.Errorf("IsEmpty is %v, want %v", empty, want)
+	}
+}
+
+func (l *tester) wantNotQueued(what string, err error) {
+	l.Helper()
+	if !errors.Is(err, queue.ErrNotQueued) {
+		l.Errorf("%s returned %v, want ErrNotQueued", what, err)
+	}
+}
+
+func (l *tester) wantCanceled(what string, err error) {
+	l.Helper()
+	if !errors.Is(err, context.Canceled) {
+		l.Errorf("%s with a cancelled ctx returned %v, want context.Canceled", what, err)
+	}
+}
+
+// wantAscending registers n times, and calls between after each.
+func (l *tester) wantAscending(n int, between func(queue.Ticket)) {
+	l.Helper()
+	last := int64(0)
+	for range n {
+		t := l.register()
+		if t.Number <= last || t.Number >= 1<<53 {
+			l.Fatalf("number %d was given out after %d", t.Number, last)
+		}
+		last = t.Number
+		between(t)
+	}
+}
