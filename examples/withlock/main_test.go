@@ -354,6 +354,7 @@ func TestErrors(t *testing.T) {
 	if err := os.WriteFile(plain, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	refusals := map[int][]programtest.Refusal{}
 	for _, test := range []struct {
 		code  int
 		words string
@@ -384,7 +385,10 @@ func TestErrors(t *testing.T) {
 		if runtime.GOOS == "windows" && test.code != exitUsage {
 			continue // other words
 		}
-		startArgs(t, test.args...).WantExit(test.code, test.words)
+		refusals[test.code] = append(refusals[test.code], programtest.Refusal{Words: test.words, Args: test.args})
+	}
+	for code, refusals := range refusals {
+		programtest.WantRefused(t, code, refusals...)
 	}
 	if help := programtest.Run(t, "-help"); !strings.HasPrefix(help, "usage: withlock ") {
 		t.Errorf("-help says %s", help)

@@ -121,10 +121,13 @@ type Refusal struct {
 // WantRefused checks that the program ends with that exit code, and says why.
 func WantRefused(t *testing.T, code int, refusals ...Refusal) {
 	t.Helper()
-	for _, r := range refusals {
-		p := Start(t, r.Args...)
-		p.Stdin.Close()
-		p.WantExit(code, r.Words)
+	processes := make([]*Process, len(refusals)) // at once, since some try for a while
+	for i, r := range refusals {
+		processes[i] = Start(t, r.Args...)
+		processes[i].Stdin.Close()
+	}
+	for i, r := range refusals {
+		processes[i].WantExit(code, r.Words)
 	}
 }
 
