@@ -64,7 +64,7 @@ func (b *base) acquire(a *attempt) (*claim, error) {
 			return nil, err
 		}
 		a.replaced(err)
-		// A queue that evicts everybody at once must not be a busy loop.
+		// A queue that evicts all at once must not be a busy loop.
 		if again == nil {
 			again = b.newPollInterval(c.ticket.Lease)
 		}

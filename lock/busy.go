@@ -83,7 +83,7 @@ func (a *attempt) silent() bool {
 	return a.holders == nil && !a.asked.IsZero() && a.ended.Sub(a.asked) >= leaveGrace
 }
 
-// inFront says who was in front, as far as it is known.
+// inFront says what was in front, as far as it is known.
 func (a *attempt) inFront() string {
 	text := fmt.Sprintf(" with %d ahead in line", a.ahead)
 	if a.mine != nil && a.mine() {
@@ -130,8 +130,8 @@ func describe(m queue.Member) string {
 // thousands that are cancelled at once do not each list a line of thousands.
 var reading = make(chan struct{}, 4)
 
-// quit gives up the claim of a wait that has failed, and looks meanwhile who holds
-// the lock, if it was the end of ctx and the queue has answered before. Both are
+// quit gives up the claim of a wait that has failed, and looks meanwhile which ticket
+// holds the lock, if it was the end of ctx and the queue has answered before. Both are
 // waited for no longer than leaveGrace.
 func (a *attempt) quit(c *claim) {
 	a.ended = time.Now()
@@ -151,7 +151,7 @@ func (a *attempt) quit(c *claim) {
 	}
 }
 
-// readHolders notes who holds the lock, if the queue can say so before ctx ends.
+// readHolders notes which tickets hold the lock, if the queue can say so before ctx ends.
 func (a *attempt) readHolders(ctx context.Context, c *claim) {
 	lister, ok := a.base.queue.(queue.Lister)
 	if !ok {

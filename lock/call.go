@@ -14,7 +14,7 @@ import (
 const leaveGrace = 40 * time.Millisecond
 
 // call is one call into a queue, in a goroutine of its own. Every call into a
-// queue that somebody waits for is one, because a backend does not always return
+// queue that a caller waits for is one, because a backend does not always return
 // when its ctx ends: a go-redis call waits for its read timeout, a system call on
 // a dead network file system for ever.
 //

@@ -1,61 +1,93 @@
-// Package lock makes a fair mutex of a ticket queue: whoever came first is
-// served first, between goroutines, processes and machines.
+// Package lock makes a fair mutex and a fair semaphore of a ticket queue: first
+// come, first served, between goroutines, processes and machines.
 //
-//	m := lock.New(filequeue.New("/var/lock/report")) // between processes, no server
-//	m := lock.New(redisqueue.New(client, "report"))  // between machines
+//	m := lock.New(filequeue.New("/run/myapp/report")) // between processes, no server
+//	m := lock.New(redisqueue.New(client, "report"))   // between machines
 //
 //	if err := m.Lock(ctx); err != nil {
 //		return err
 //	}
 //	defer m.Unlock()
 //
+// The deferred Unlock ends whatever hold the Mutex has by then, as that of
+// [sync.Mutex] does: code that has unlocked and not locked again by itself must not
+// run it, or it unlocks what another goroutine has locked since. [Mutex.Do] and a
+// [Hold] have not this trap.
+//
+//	s := lock.NewSemaphore(redisqueue.New(client, "slow-service"), 3)
+//
+//	hold, err := s.Acquire(ctx) // at most 3 hold at a time, on all machines
+//	if err != nil {
+//		return err
+//	}
+//	defer hold.Release()
+//
 // # How it works
 //
-// Lock takes a ticket and waits until it is the head of the line. While it
-// waits and while it holds, a heartbeat keeps the ticket alive. The queue tells
-// a waiter when to look, where it can; a waiter looks by itself all the same,
-// with exponential backoff that starts anew whenever the line has moved, so
-// that a wake-up which is lost costs time and nothing else. Unlock removes the
-// ticket, and what the queue has stored if nobody is left.
+// Lock takes a ticket and waits until it is the first of the line; Acquire of a
+// Semaphore of n waits until it is among the first n. While it waits and while it
+// holds, a heartbeat keeps the ticket alive. The queue tells a waiter when to look,
+// where it can; a waiter looks by itself all the same, so that a wake-up which is
+// lost costs time and nothing else. Unlock removes the ticket, and what the queue
+// has stored if the line is empty then.
 //
 // # What is promised
 //
-//   - At most one holder at a time. On a [filequeue.Queue] without a stale timeout:
-//     unconditionally, as long as the holder lives. On a [redisqueue.Queue]: as long
-//     as the holder's lease is renewed; when it cannot be, [Mutex.Lost] is
-//     closed before the lease ends, by the holder's own monotonic clock.
-//   - Grants in the order of tickets. If one Lock has returned from
-//     registering before another one is called, it goes first. Nobody barges,
-//     TryLock included.
-//   - Every hold has a token ([Mutex.Token]) greater than every one before it,
-//     for the life of a name. A storage that refuses a token lower than the
-//     highest it has seen is safe also from a holder that was suspended past
-//     its lease and writes late.
-//   - When the ctx ends a call, the call returns within 100 ms, whatever the
-//     backend is doing, and errors.Is(err, ctx.Err()) holds.
-//   - A call that failed holds nothing and leaves no ticket behind. If the
-//     backend is out of reach, the ticket is removed in the background, and
-//     lapses at the latest after one lease.
-//   - Unlock removes only its own ticket, and works after the ctx of Lock has
-//     ended.
+//   - At most one holder at a time, or n. On files without a stale timeout:
+//     unconditionally, as long as the holder lives. On Redis: as long as the
+//     holder's lease is renewed; when it cannot be, [Mutex.Lost] is closed before
+//     the lease ends, by the holder's own monotonic clock.
+//   - Grants in the order of tickets. If one Lock has returned from registering
+//     before another one is called, it goes first. Nothing barges, TryLock included.
+//   - Lock returns nil only if the queue has said that the ticket owns, and if the
+//     ticket is believed alive at that moment by this process's clock.
+//   - Every hold has a token ([Mutex.Token]) greater than every one before it, for
+//     the life of a name. A storage that refuses a token lower than the highest it
+//     has seen is safe also from a holder that was suspended past its lease and
+//     writes late.
+//   - When the ctx ends a call, the call returns within 100 ms, whatever the backend
+//     is doing, and errors.Is(err, ctx.Err()) holds. That takes a processor that is
+//     free: thousands that are cancelled at once need one for what they do.
+//   - A call that failed holds nothing and leaves no ticket behind. If the backend
+//     is out of reach, the ticket is removed in the background, and lapses at the
+//     latest after one lease.
+//   - Unlock removes only its own ticket. It works after the ctx of Lock has ended,
+//     and does not wait for a heartbeat that hangs. It returns nil only if the queue
+//     has said that the hold lasted until then; see [Mutex.Unlock] for an answer
+//     that was lost.
+//   - After Unlock, or a Lock that failed, no goroutine, timer, subscription or
+//     ticket is left, but for a call to a backend that does not return.
+//   - A lost hold that was not unlocked yet holds up nothing but its own Mutex.
+//   - A waiter that can never be served is told: see [queue.ErrClosed].
+//
+// # Errors
+//
+// An error begins with the operation and names the lock, once. [ErrBusy] is a wait
+// that ended while others were ahead, [ErrLost] a hold that ended before its Unlock,
+// [ErrNotLocked] a mistake in the program. Any other is the backend's; errors.Is and
+// errors.As see it, as a [queue.Error].
 //
 // # What can be seen of it
 //
 // [WithTrace] sets hooks for what a Mutex goes through, [LogTrace] logs it with
-// log/slog. [queue.Members] lists who holds a lock and who waits for it.
+// log/slog. [queue.Members] lists the holder of a lock and all that wait for it.
 //
 // # What is not promised
 //
-// A lock does not stop its holder: code that goes on after Lost was closed, or
-// after the machine was suspended (its monotonic clock stands still then, so
-// that Lost is closed late), runs beside the next holder. Check the token where
-// it matters. The types of package queue say what each backend does not promise.
+// A lock does not stop its holder: code that goes on after Lost was closed, or after
+// the machine was suspended (its monotonic clock stands still then, so that Lost is
+// closed late), runs beside the next holder. Check the token where it matters. With
+// n > 1 a token identifies a hold and fences nothing ([Hold.Token]). The types of
+// the queues say what each backend does not promise: network file systems,
+// failovers, clocks, durability.
 //
 // # Memory
 //
-// The n'th successful Unlock of a Mutex synchronizes before the m'th successful
-// Lock or TryLock of the same Mutex returns, for n < m. Two Mutex values on one
-// queue exclude each other too, but have no happens-before edge between them in
-// the sense of the Go memory model, because the storage gives none: what they
-// guard must be in storage as well, or be reached through one Mutex.
+// In the terms of the Go memory model: the n'th successful Unlock of a Mutex
+// synchronizes before the m'th successful Lock or TryLock of the same Mutex returns,
+// for n < m; and a Release of a [Hold] synchronizes before every Acquire of the same
+// Semaphore returns that was let in by it, or came later. Two values on one queue
+// exclude each other too, but have no happens-before edge between them, because the
+// storage gives none: what they guard must be in storage as well, or be reached
+// through one value.
 package lock

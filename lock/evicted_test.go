@@ -10,7 +10,7 @@ import (
 	"github.com/fifolock/fifolock/queue"
 )
 
-// evictions returns an option whose hook tells whom it was called for.
+// evictions returns an option whose hook tells which tickets it was called for.
 func evictions() (lock.Option, <-chan queue.Ticket) {
 	evicted := make(chan queue.Ticket, 10)
 	return lock.WithTrace(&lock.Trace{Evicted: func(t queue.Ticket) { evicted <- t }}), evicted
@@ -36,7 +36,7 @@ func mustJoin(t *testing.T, q queue.TicketQueue) queue.Ticket {
 	return ticket
 }
 
-// Of two who wait behind a dead holder, one evicts it, and is told.
+// Of two that wait behind a dead holder, one evicts it, and is told.
 func TestEvictedWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := leased(lease)

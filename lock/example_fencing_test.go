@@ -21,7 +21,7 @@ type storage struct {
 
 func (s *storage) write(token int64, text string) error {
 	if token < s.highest {
-		return errors.New("refused: somebody else has held the lock since")
+		return errors.New("refused: another one has held the lock since")
 	}
 	s.highest, s.text = token, text
 	return nil
@@ -53,6 +53,6 @@ func ExampleMutex_Token() {
 	fmt.Println("text:", s.text)
 	// Output:
 	// next: <nil>
-	// slow: refused: somebody else has held the lock since
+	// slow: refused: another one has held the lock since
 	// text: new
 }

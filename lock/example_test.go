@@ -16,6 +16,7 @@ import (
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue"
+	"github.com/fifolock/fifolock/queue/memqueue"
 	"github.com/fifolock/fifolock/queue/queuetest"
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
@@ -29,8 +30,8 @@ func temporaryDirectory() (dir string, remove func()) {
 	return dir, func() { os.RemoveAll(dir) }
 }
 
-// Between the processes of one machine, without a server: everyone who uses the
-// same directory uses the same lock.
+// Between the processes of one machine, without a server: all that use the same
+// directory use the same lock.
 func Example() {
 	dir, remove := temporaryDirectory() // /var/lock/report, say
 	defer remove()
@@ -40,12 +41,12 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer m.Unlock()
-	fmt.Println("nobody else is here")
-	// Output: nobody else is here
+	fmt.Println("working alone")
+	// Output: working alone
 }
 
-// Between machines: everyone who uses the same name on the same server uses the
-// same lock.
+// Between machines: all that use the same name on the same server use the same
+// lock.
 func Example_redis() {
 	client := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
 	defer client.Close()
@@ -56,9 +57,9 @@ func Example_redis() {
 	if err := m.Lock(ctx); err != nil {
 		log.Fatal(err) // not our turn within a minute; we are out of the line again
 	}
-	fmt.Println("nobody else is here")
+	fmt.Println("working alone")
 	if err := m.Unlock(); err != nil {
-		log.Fatal(err) // lock.ErrLost: somebody else may have been here, too
+		log.Fatal(err) // lock.ErrLost: another one may have been here, too
 	}
 }
 
@@ -111,7 +112,7 @@ func ExampleMutex_Lock_deadline() {
 	// Output: not in time: true
 }
 
-// TryLock is for what need not be done twice: if somebody is at it, skip it.
+// TryLock is for what need not be done twice: if another one is at it, skip it.
 func ExampleMutex_TryLock() {
 	dir, remove := temporaryDirectory()
 	defer remove()
@@ -148,7 +149,7 @@ func ExampleMutex_Unlock() {
 		case err == nil:
 			fmt.Println("released")
 		case errors.Is(err, lock.ErrLost):
-			fmt.Println("somebody else may have held it: check what was done")
+			fmt.Println("another one may have held it: check what was done")
 		case errors.Is(err, lock.ErrNotLocked):
 			fmt.Println("a mistake in the program: it was not locked")
 		default:
@@ -196,7 +197,7 @@ func ExampleMutex_Do_lost() {
 	// Do returns it, too: true
 }
 
-// Whoever works for long under a lock should notice when it is gone.
+// Work that takes long under a lock should notice when it is gone.
 func ExampleMutex_Lost() {
 	dir, remove := temporaryDirectory()
 	defer remove()
@@ -249,7 +250,7 @@ func ExampleMutex_Locker() {
 }
 
 // The hooks say what a Mutex goes through: for logs and metrics, or to show the
-// place in line to somebody who waits.
+// place in line to a user.
 func ExampleTrace() {
 	dir, remove := temporaryDirectory()
 	defer remove()
@@ -261,9 +262,12 @@ func ExampleTrace() {
 			fmt.Println("acquired after less than 1 h:", waited < time.Hour)
 		},
 		HeartbeatFailed: func(t queue.Ticket, err error) { fmt.Println("heartbeat:", err) },
-		Lost:            func(t queue.Ticket, err error) { fmt.Println("lost:", err) },
-		Released:        func(t queue.Ticket, held time.Duration) { fmt.Println("released") },
-		Evicted:         func(t queue.Ticket) { fmt.Println("somebody in line has died") },
+		Failed: func(t queue.Ticket, waited time.Duration, err error) {
+			fmt.Println("not acquired:", err)
+		},
+		Lost:     func(t queue.Ticket, err error) { fmt.Println("lost:", err) },
+		Released: func(t queue.Ticket, held time.Duration) { fmt.Println("released") },
+		Evicted:  func(t queue.Ticket) { fmt.Println("the owner of another ticket has died") },
 	}
 	m := lock.New(filequeue.New(dir), lock.WithTrace(trace))
 	if err := m.Lock(context.Background()); err != nil {
@@ -294,6 +298,83 @@ func ExampleWithTrace() {
 	}
 	fmt.Println(held)
 	// Output: 3
+}
+
+// At most two hold at a time, in the order in which they came.
+func ExampleSemaphore() {
+	q := memqueue.New() // redisqueue.New(client, "slow-service"), say
+	s := lock.NewSemaphore(q, 2)
+
+	first, err := s.Acquire(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	second, err := s.Acquire(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, ok, err := s.TryAcquire(context.Background())
+	fmt.Println("a third at a time:", ok, err)
+
+	fmt.Println(first.Release(), second.Release())
+	fmt.Println("released before:", errors.Is(first.Release(), lock.ErrNotLocked))
+	// Output:
+	// a third at a time: false <nil>
+	// <nil> <nil>
+	// released before: true
+}
+
+// Do is the short form.
+func ExampleSemaphore_Do() {
+	s := lock.NewSemaphore(memqueue.New(), 3)
+	err := s.Do(context.Background(), func(ctx context.Context, hold *lock.Hold) error {
+		fmt.Println("calling the slow service") // with ctx, which ends when the hold is lost
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// calling the slow service
+	// <nil>
+}
+
+// A limit can be changed while it is in use: each process admits by its own.
+func ExampleNewSemaphore() {
+	q := memqueue.New()
+	narrow, wide := lock.NewSemaphore(q, 1), lock.NewSemaphore(q, 2)
+
+	hold, err := narrow.Acquire(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, ok, _ := narrow.TryAcquire(context.Background())
+	fmt.Println("one more by the old limit:", ok)
+	another, ok, _ := wide.TryAcquire(context.Background())
+	fmt.Println("one more by the new limit:", ok)
+	fmt.Println(another.Release(), hold.Release())
+	// Output:
+	// one more by the old limit: false
+	// one more by the new limit: true
+	// <nil> <nil>
+}
+
+// To wait for ten seconds at most, and then to work for as long as it takes.
+func ExampleWithMaxWait() {
+	dir, remove := temporaryDirectory()
+	defer remove()
+
+	m := lock.New(filequeue.New(dir), lock.WithMaxWait(10*time.Second))
+	err := m.Do(context.Background(), func(ctx context.Context) error {
+		_, limited := ctx.Deadline()
+		fmt.Println("the work is limited:", limited)
+		return nil
+	})
+	switch {
+	case errors.Is(err, lock.ErrBusy):
+		fmt.Println("another one is at it: try again later")
+	case err != nil:
+		fmt.Println("the server is away, or the work has failed:", err)
+	}
+	// Output: the work is limited: false
 }
 
 // With a backoff of one's own, a waiter that nothing wakes looks as often as it

@@ -152,7 +152,7 @@ func (o *optionsTest) check() {
 	}
 	first := m.Token()
 
-	// One who waits for a moment looks now and then, and leaves when told to.
+	// A waiter that has a moment looks now and then, and leaves when told to.
 	ctx, cancel := context.WithTimeout(o.Context(), 5*time.Millisecond)
 	defer cancel()
 	err := other.Lock(ctx)
@@ -169,7 +169,7 @@ func (o *optionsTest) check() {
 		o.Errorf("the backoff was asked %d times within %v, want at most %d", calls, time.Since(began), most)
 	}
 
-	// One who waits until it is its turn gets it.
+	// A waiter that has the time gets its turn.
 	if o.hasty && o.leased {
 		_ = o.unlock(m)
 		return // a ticket for whose removal there was no time lasts as long as its lease

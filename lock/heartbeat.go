@@ -87,7 +87,7 @@ func (h *heartbeat) interval() time.Duration {
 }
 
 // believedUntil is how long a sign of life that was sent at the given time can
-// be relied on. It counts from the sending: nobody knows when it arrived.
+// be relied on. It counts from the sending: when it arrived is not known.
 func (h *heartbeat) believedUntil(sent time.Time) time.Time {
 	return sent.Add(h.lease - h.lease/marginPerLease)
 }

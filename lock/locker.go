@@ -6,8 +6,9 @@ import (
 )
 
 // Locker returns a [sync.Locker] of m, for code that needs one, such as
-// [sync.Cond]. Its Lock waits without limit. Both methods panic with the error
-// that Lock or Unlock of m returned, ErrLost included: there is nobody to
+// [sync.Cond]. Its Lock waits without limit, unless
+// [WithMaxWait] sets one. Both methods panic with the error
+// that Lock or Unlock of m returned, ErrLost included: there is no caller to
 // return it to, and going on as if nothing had happened would be worse.
 func (m *Mutex) Locker() sync.Locker { return locker{m} }
 

@@ -12,16 +12,17 @@ import (
 
 // Mutex is a fair mutual exclusion lock on a [queue.TicketQueue].
 //
-// It is made by [New], shared by any number of goroutines, and must not be
-// copied. Every goroutine that waits has its own ticket, so that the goroutines
-// of one process stand in line like everybody else. As with [sync.Mutex], one
-// goroutine may lock it and another unlock it, and it is not reentrant.
+// It is made by [New], shared by any number of goroutines, and must not be copied.
+// Every goroutine that waits has its own ticket, so that the goroutines of one
+// process stand in line like those of any other. As with [sync.Mutex], one goroutine
+// may lock it and another unlock it, and it is not reentrant.
 //
 // It is not a [sync.Locker], because Lock takes a ctx and both can fail; see
 // [Mutex.Locker].
 //
-// When a hold is lost, another goroutine of this Mutex gets the lock only after
-// the one that lost it has called Unlock. Other Mutex values do not wait for it.
+// When a hold is lost, another goroutine of this Mutex gets the lock only after the
+// one that lost it has called Unlock. It does not stand in line meanwhile, and other
+// Mutex values do not wait for the loser.
 type Mutex struct {
 	_ noCopy
 
@@ -53,11 +54,17 @@ func New(q queue.TicketQueue, opts ...Option) *Mutex {
 // the lock.
 //
 // It returns an error, and the caller owns nothing, when ctx ends (also when it
-// has ended before and the lock is free), when the arguments of New make no
-// sense, and when the queue fails in a way that waiting does not mend. A ticket
-// that is evicted while it waits, because this process was stopped for longer
-// than its lease or the queue's storage was lost, is replaced by a new one at
-// the end of the line.
+// has ended before and the lock is free) or [WithMaxWait] is over, when the
+// arguments of New make no sense, and when the queue fails in a way that waiting
+// does not mend: at once if its tickets have no lease or it was closed, and
+// otherwise after it has failed for a lease. The error of a wait that ended says how
+// many were ahead and, if the queue can list them, which of them holds the lock; it
+// is [ErrBusy] then. A ticket that is evicted while it waits, because this process
+// was stopped for longer than its lease or the queue's storage was lost, is replaced
+// by a new one at the end of the line.
+//
+// A queue whose tickets have a lease and that has no method Refresh is an error: it
+// was hidden by a wrapper, which must pass it on.
 func (m *Mutex) Lock(ctx context.Context) error {
 	_, err := m.lock(ctx)
 	return err
@@ -119,9 +126,9 @@ func (m *Mutex) abandon(c *claim) {
 	c.abandon()
 }
 
-// TryLock takes the lock if nobody holds it and nobody waits for it, and
-// reports whether it did. It never stands in line before others and never
-// waits for anybody, only for the backend to answer.
+// TryLock takes the lock if it is not held and not waited for, and reports whether
+// it did. It never stands in line before others and waits for nothing but the
+// backend to answer.
 func (m *Mutex) TryLock(ctx context.Context) (locked bool, err error) {
 	const op = "try to lock"
 	if err := m.usable(op); err != nil {
@@ -162,6 +169,9 @@ func (m *Mutex) tryTurn(a *attempt) (locked bool, err error) {
 // release whose answer was lost is sent again; that the ticket is gone by then
 // is taken for success: as far as is known, the lock was held until Unlock. In
 // every case the Mutex is unlocked afterwards and can be locked again.
+//
+// A second Unlock ends whatever hold it finds, which may be that of another
+// goroutine by then, as with [sync.Mutex]. It is an error only if there is none.
 func (m *Mutex) Unlock() error { return m.unlock(nil) }
 
 // unlock releases the given hold, or with nil the current one.
@@ -200,7 +210,8 @@ func (m *Mutex) end(of *claim) *claim {
 // Do calls f while it holds the lock. f's ctx ends when ctx does, when the lock
 // is lost (then [context.Cause] of it is [ErrLost], wrapped), and when f
 // returns. Do returns the error of Lock; or else what f and Unlock returned,
-// joined. A panic of f goes through Do after the lock was released.
+// joined. A panic of f goes through Do after the lock was released. Do releases its
+// own hold and no other: if f has unlocked the Mutex, Do returns [ErrNotLocked].
 func (m *Mutex) Do(ctx context.Context, f func(context.Context) error) (err error) {
 	if f == nil {
 		return errNilFunction

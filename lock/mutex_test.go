@@ -88,7 +88,7 @@ func TestErrorsNameTheLockOnce(t *testing.T) {
 	}
 }
 
-// Who gave up waiting is told what there was to wait for.
+// The error of a wait says what there was to wait for.
 func TestErrorSaysWhatWasWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newFaulty(leased(lease))
@@ -188,8 +188,8 @@ func TestHooksAreCalledInOrderAndMayCallBack(t *testing.T) {
 	}
 }
 
-// A hook that panics, or ends its goroutine, ends the call without a hold: who
-// called is not there any more to unlock.
+// A hook that panics, or ends its goroutine, ends the call without a hold: the
+// caller is not there any more to unlock.
 func TestAHookThatPanicsLeavesNothing(t *testing.T) {
 	for way, end := range map[string]func(){
 		"panic":  func() { panic("in a hook") },
@@ -223,7 +223,7 @@ func TestAHookThatPanicsLeavesNothing(t *testing.T) {
 						t.Errorf("%d tickets are left in line", n)
 					}
 					if m.Token() != 0 {
-						t.Error("the Mutex is held by nobody")
+						t.Error("the Mutex is held, and no goroutine will unlock it")
 					}
 				})
 			}

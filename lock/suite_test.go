@@ -27,7 +27,7 @@ var properties = []struct {
 	{"one at a time, in order of arrival, within one Mutex", checkGoroutines},
 	{"one at a time, in order of arrival, between Mutex values", checkValues},
 	{"tokens ascend", checkTokens},
-	{"whoever registered first is served first", checkOrder},
+	{"the first to register is served first", checkOrder},
 	{"a ctx that has ended fails and takes no ticket", checkEndedContext},
 	{"cancelled while waiting: no ticket is left, the next is served", checkCancelWaiting},
 	{"cancelled at any moment: ctx error or the lock, never both or neither", checkCancelAnytime},
@@ -62,7 +62,7 @@ func runSuiteOf(t *testing.T, newLine func(t *testing.T) func() queue.TicketQueu
 	}
 }
 
-// awaitEmpty waits until nobody is in line: on a busy machine the ticket of a
+// awaitEmpty waits until the line is empty: on a busy machine the ticket of a
 // call that was cancelled may be removed after the call has returned.
 func awaitEmpty(t *testing.T, q queue.TicketQueue) {
 	t.Helper()
@@ -409,7 +409,7 @@ func checkReuseAfterLoss(t *testing.T, newMutex newLocker) {
 	if err := m.Unlock(); !errors.Is(err, lock.ErrLost) {
 		t.Errorf("Unlock returned %v, want ErrLost", err)
 	}
-	mustStillBlock(t, served) // the Unlock of the loser touched nobody else's ticket
+	mustStillBlock(t, served) // the Unlock of the loser touched no other ticket
 	mustUnlock(t, other)
 	if err := <-served; err != nil {
 		t.Fatalf("Lock after a loss: %v", err)

@@ -333,7 +333,7 @@ func TestUnlockGivesUpAfterTheReleaseTimeout(t *testing.T) {
 		if errors.Is(err, lock.ErrLost) || isClosed(lost) {
 			t.Errorf("the hold counts as lost: %v", err)
 		}
-		mustLock(t, next) // the ticket lapses, because nobody refreshes it
+		mustLock(t, next) // the ticket lapses, because nothing refreshes it
 		if took := time.Since(began); took > lease+time.Second {
 			t.Errorf("the next one was served after %v", took)
 		}
@@ -567,7 +567,7 @@ func TestFailureOfAQueueWithoutLeaseIsReturnedAtOnce(t *testing.T) {
 	})
 }
 
-// TestPolling has a queue that wakes nobody: after Unlock, the next in line
+// TestPolling has a queue that wakes no waiter: after Unlock, the next in line
 // looks within 25 ms, and the one after it has not backed off for the time that
 // the first of them waited.
 func TestPolling(t *testing.T) {
@@ -606,9 +606,9 @@ func (unwatched) Watch(context.Context, queue.Ticket) (<-chan queue.Wake, func()
 	return nil, func() {}, errors.New("nothing to listen to")
 }
 
-// TestLineWithoutWakeUpsMovesOn has a long line that nobody wakes, in
-// which all have backed off as far as they do. Once it moves, whoever is next may
-// be asleep, but not for longer than those in front of it may have been.
+// TestLineWithoutWakeUpsMovesOn has a long line that is never woken, in
+// which all have backed off as far as they do. Once it moves, the next may be
+// asleep, but not for longer than those in front of it may have been.
 func TestLineWithoutWakeUpsMovesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := unwatched{newFaulty(memqueue.New())}
@@ -637,8 +637,8 @@ func TestLineWithoutWakeUpsMovesOn(t *testing.T) {
 	})
 }
 
-// TestManyDeadCostOneLease has one who waits behind many that all die at once,
-// the holder with them, so that nobody is left to wake it.
+// TestManyDeadCostOneLease has a waiter behind many that all die at once, the holder
+// with them, so that none is left to wake it.
 func TestManyDeadCostOneLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := leased(lease)
@@ -719,7 +719,7 @@ func TestBackOffOfTheUserIsObeyedAndNeverEndsAWait(t *testing.T) {
 	}
 }
 
-// TestBackOffStartsAnewWhenTheLineMoves has one who backs off from 1 s to twice
+// TestBackOffStartsAnewWhenTheLineMoves has a waiter that backs off from 1 s to twice
 // as long each time: it looks 1 s, 3 s, 7 s and so on after it came, 63 s among
 // them, and from then on, because the line has moved, after 1 s again.
 func TestBackOffStartsAnewWhenTheLineMoves(t *testing.T) {
@@ -749,7 +749,7 @@ func TestBackOffStartsAnewWhenTheLineMoves(t *testing.T) {
 }
 
 // A backoff of no time is not a busy loop, which would keep a processor and the
-// backend from everybody else.
+// backend from all others.
 func TestBackOffOfNoTime(t *testing.T) {
 	for name, b := range map[string]backoff.BackOff{
 		"none":           &backoff.ZeroBackOff{},
@@ -807,7 +807,7 @@ func TestAWakeUpIsAHint(t *testing.T) {
 		default:
 		}
 		mustUnlock(t, holder)
-		if err := <-served; err != nil { // nobody wakes it now: it polls
+		if err := <-served; err != nil { // nothing wakes it now: it polls
 			t.Fatalf("Lock: %v", err)
 		}
 		mustUnlock(t, waiter)

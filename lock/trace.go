@@ -63,9 +63,9 @@ type Trace struct {
 
 	// Evicted: a call of this value has taken t, another one's, out of the line,
 	// because its owner was gone: it died, or was cut off for longer than its
-	// lease. Everyone in line looks after the head, so of many Mutex values one
-	// is told. It is called in a goroutine of its own. A queue that does not
-	// tell whom it evicts (see [queue.Evicted]) never has it called.
+	// lease. All in line look after the head, so of many values one is told. It is
+	// called in a goroutine of its own. A queue that does not tell which tickets it
+	// evicts (see [queue.Evicted]) never has it called.
 	Evicted func(t queue.Ticket)
 }
 

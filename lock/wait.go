@@ -125,7 +125,7 @@ func (w *waiter) moved(ahead int) {
 
 // failed decides whether a look that failed ends the waiting. A ticket with a
 // lease keeps its place while the lease can last, so that a server that is
-// restarted does not send everybody away; then the error is returned.
+// restarted does not send all away; then the error is returned.
 func (w *waiter) failed(err error) error {
 	lease := w.claim.ticket.Lease
 	if lease == 0 || errors.Is(err, queue.ErrNotQueued) || errors.Is(err, queue.ErrClosed) || w.ctx.Err() != nil {

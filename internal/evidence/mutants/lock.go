@@ -1,6 +1,6 @@
 package mutants
 
-var ofLock = list{tests{"./lock"}, []Mutant{
+var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: no check of the lease after a wait",
 		in:   "lock heartbeat.own",
