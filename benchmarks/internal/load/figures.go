@@ -68,9 +68,15 @@ func (r Run) addSemaphore(f map[string]float64) {
 // AddDoor adds figures of the way into the line: overtakes are counted from the
 // call of Lock. lone is the waiter that is alone in its process, or -1.
 func (r Run) AddDoor(f map[string]float64, lone int) {
+	if len(r.Samples) == 0 {
+		return
+	}
 	o := figures.CountOvertakesFromCall(r.Samples)
-	f["overtook_a_call_percent"] = 100 * float64(o.Grants) / float64(max(1, len(r.Samples)))
-	f["call_overtaken_max_times"] = float64(slices.Max(append(figures.OvertakenByFromCall(r.Samples), 0)))
+	f["overtook_a_call_percent"] = 100 * float64(o.Grants) / float64(len(r.Samples))
+	by := figures.OvertakenByFromCall(r.Samples)
+	slices.Sort(by)
+	f["call_overtaken_p99_times"] = float64(by[len(by)*99/100])
+	f["call_overtaken_max_times"] = float64(by[len(by)-1])
 	if lone < 0 {
 		return
 	}
