@@ -122,29 +122,39 @@ func (q *Queue) Share(n int) queue.TicketQueue {
 func (q *view) String() string { return fmt.Sprintf("file queue %q", q.settings.path) }
 
 // with calls f with the directory, and names the operation and the queue in an error.
-// It is where all errors of this package are made.
 func (q *view) with(ctx context.Context, operation string, create bool, f func(*directory) error) error {
-	err := q.err
-	if err == nil && q.settings.slots == 0 {
-		err = errNoNew
-	}
-	if err == nil {
-		err = withDirectory(ctx, &q.settings, create, f)
-	}
+	return q.fail(operation, q.call(ctx, create, f))
+}
+
+// fail is where all errors of this package are made.
+func (q *view) fail(operation string, err error) error {
 	if err == nil {
 		return nil
 	}
 	return &queue.Error{Op: operation, Queue: q.String(), Err: err}
 }
 
+func (q *view) call(ctx context.Context, create bool, f func(*directory) error) error {
+	switch {
+	case q.err != nil:
+		return q.err
+	case q.settings.slots == 0:
+		return errNoNew
+	}
+	return withDirectory(ctx, &q.settings, create, f)
+}
+
 // onTicket is with for a call about a ticket, which is not in line where there is no
 // directory.
 func (q *view) onTicket(ctx context.Context, operation string, t queue.Ticket, f func(*directory) error) error {
-	err := q.with(ctx, fmt.Sprintf("%s ticket %d", operation, t.Number), false, f)
-	if e := (*queue.Error)(nil); errors.As(err, &e) && errors.Is(e.Err, errNoDirectory) {
-		e.Err = queue.ErrNotQueued
+	err := q.call(ctx, false, f)
+	if err == nil {
+		return nil
 	}
-	return err
+	if errors.Is(err, errNoDirectory) {
+		err = queue.ErrNotQueued
+	}
+	return q.fail(fmt.Sprintf("%s ticket %d", operation, t.Number), err)
 }
 
 // Register implements [queue.TicketQueue]. It fails if the line is used by the other

@@ -208,6 +208,13 @@ func (l *seqLock) append(t *ticket) (int, error) {
 	i := l.line.joined(&entry{name: t.name, number: t.number, slots: t.slots, ticket: t})
 	n := ahead(i, t.slots)
 	t.waited = n > 0
+	if t.waited {
+		for _, e := range l.line.owners(t.slots) {
+			if e.ticket == nil {
+				_ = e.openProbe(l.dir.Load()) // while there are descriptors
+			}
+		}
+	}
 	l.tickets[t.name] = t
 	l.retain()
 	return n, nil

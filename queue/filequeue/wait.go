@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 	"github.com/fifolock/fifolock/queue/internal/wakeup"
 )
 
@@ -22,9 +23,10 @@ const (
 	// examined: nothing tells that a process has died.
 	recheckEvery = 30 * time.Millisecond
 
-	// reliable is how long a waiter may rely on being woken, as far as wake-ups are
-	// not lost.
-	reliable = time.Second
+	// How long a waiter may rely on being woken: one that is woken through fsnotify,
+	// which may lose something, and one that is woken by another ticket of this process.
+	recheckRemote = time.Second
+	recheckLocal  = time.Minute
 )
 
 // waiter wakes the listeners of one ticket. It has a lock of its own, taken last
@@ -119,10 +121,21 @@ func (d *directory) look(of queue.Ticket) (queue.Place, []*entry, error) {
 		return queue.Place{}, nil, errNotLocal(d, of)
 	}
 	place, i, err := d.place(t)
-	if err != nil || place.Ahead == 0 {
+	if err != nil || place.Ahead == 0 || d.isLookedFor(t) {
 		return place, nil, err
 	}
 	return place, d.line.doubtful(i, t.slots), nil
+}
+
+// isLookedFor reports whether another ticket of this process waits in front of it, and
+// has the owners examined for all: what a process with many waiters does to look does not
+// grow with their number. mu is held.
+func (d *directory) isLookedFor(t *ticket) bool {
+	if d.recheck == nil {
+		return false
+	}
+	_, first := d.line.firstWaiting(func(e *entry) bool { return e.ticket.waiter.isHeard() })
+	return first != nil && first.number < t.number && first.slots == t.slots
 }
 
 // place returns where the ticket stands, and its index in the line; how many are ahead is
@@ -139,7 +152,9 @@ func (d *directory) place(t *ticket) (place queue.Place, i int, err error) {
 		return queue.Place{}, 0, queue.ErrNotQueued
 	}
 	for {
-		i = d.prune(i, t.slots)
+		if i <= t.slots || !d.isLookedFor(t) || d.line.entries[i-1].ticket == nil {
+			i = d.prune(i, t.slots)
+		}
 		n := ahead(i, t.slots)
 		if n == 0 {
 			t.listenTo(d, nil)
@@ -153,7 +168,10 @@ func (d *directory) place(t *ticket) (place queue.Place, i int, err error) {
 		if !begun {
 			place := queue.Place{Ahead: n}
 			if all {
-				place.Recheck = reliable
+				place.Recheck = recheckLocal
+				if len(t.listening) > 0 {
+					place.Recheck = recheckRemote
+				}
 			}
 			return place, i, nil
 		}
@@ -296,21 +314,30 @@ func (d *directory) recheckOwners(timer **time.Timer) {
 	}
 }
 
-// seemsGone reports whether the ticket should be examined. It keeps the file open, so that
-// it can be asked also when the process has no descriptors left. mu is held.
+// openProbe keeps the file of a remote ticket open, so that its lock can be asked for also
+// when the process has no descriptors left. mu is held.
+func (e *entry) openProbe(dir *lockedfile.Dir) error {
+	if e.probe != nil {
+		return nil
+	}
+	probe, err := dir.OpenToProbe(e.name)
+	if err != nil {
+		return err
+	}
+	e.probe = probe
+	if e.said == nil {
+		said := readContent(probe.File)
+		e.said = &said
+	}
+	return nil
+}
+
+// seemsGone reports whether the ticket should be examined. mu is held.
 func (d *directory) seemsGone(e *entry) bool {
 	dir := d.dir.Load()
 	if e.ticket == nil {
-		if e.probe == nil {
-			probe, err := dir.OpenToProbe(e.name)
-			if err != nil {
-				return !isExhausted(err)
-			}
-			e.probe = probe
-			if e.said == nil {
-				said := readContent(probe.File)
-				e.said = &said
-			}
+		if err := e.openProbe(dir); err != nil {
+			return !isExhausted(err)
 		}
 		if locked, err := e.probe.TryLock(); locked || err != nil {
 			e.probe.Unlock()

@@ -163,7 +163,7 @@ func Make(path string, mode fs.FileMode, first string, prepare func(*Dir) error)
 	if err != nil {
 		return nil, err
 	}
-	if !canMoveWithoutReplacing.Load() {
+	if !movesWithoutReplacing {
 		return makeAt(path, mode, prepare)
 	}
 	made := filepath.Join(filepath.Dir(path), "."+name)
@@ -203,6 +203,7 @@ func makeAt(path string, mode fs.FileMode, prepare func(*Dir) error) (*Dir, erro
 	if err != nil {
 		return nil, quoted(err)
 	}
+	_ = chmodMade(path, mode) // an error: it is tried again when it is open
 	d, err := Open(path)
 	if err == nil {
 		if err = d.finish(mode, prepare); err != nil {
@@ -226,7 +227,7 @@ func (d *Dir) finish(mode fs.FileMode, prepare func(*Dir) error) error {
 		return &NotOursError{Name: "the directory", What: "not what was just made"}
 	}
 	if d.info.Mode().Perm() != mode {
-		if err := chmodDirectory(d.file, d.info, mode); err != nil {
+		if err := chmodDirectory(d.info, mode, d.file.Chmod); err != nil {
 			return err
 		}
 		if d.info, err = d.file.Stat(); err != nil {

@@ -17,13 +17,14 @@ type File struct {
 }
 
 // OpenToWrite opens an existing file for reading and writing, unlocked.
-func (d *Dir) OpenToWrite(name string) (*File, error) { return d.open(name, os.O_RDWR) }
+func (d *Dir) OpenToWrite(name string) (*File, error) { return d.open(name, os.O_RDWR, false) }
 
 // OpenToProbe opens an existing file to find out whether it is locked. The right to
-// read it is enough.
-func (d *Dir) OpenToProbe(name string) (*File, error) { return d.open(name, probeFlag) }
+// read it is enough, and the lock that is tried is a shared one: a process that is stopped
+// while it has it does not hide from others that the owner is gone.
+func (d *Dir) OpenToProbe(name string) (*File, error) { return d.open(name, probeFlag, true) }
 
-func (d *Dir) open(name string, flag int) (*File, error) {
+func (d *Dir) open(name string, flag int, shared bool) (*File, error) {
 	f, err := d.root.OpenFile(name, flag|openFlags, 0)
 	if err != nil {
 		return nil, d.refusal(name, err)
@@ -36,7 +37,7 @@ func (d *Dir) open(name string, flag int) (*File, error) {
 		f.Close()
 		return nil, err
 	}
-	return &File{File: f, name: name, info: info, lock: newFileLock(d, f, name)}, nil
+	return &File{File: f, name: name, info: info, lock: newFileLock(d, f, name, shared)}, nil
 }
 
 // refusal explains why a file could not be opened.
@@ -99,10 +100,7 @@ func (d *Dir) CreateLocked(name string, mode fs.FileMode, content []byte, replac
 	if err != nil {
 		return nil, err
 	}
-	if !canMoveWithoutReplacing.Load() && !replace {
-		return d.createInPlace(f, made, name, mode, content)
-	}
-	file := &File{File: f, name: name, lock: newFileLock(d, f, made)}
+	file := &File{File: f, name: name, lock: newFileLock(d, f, made, false)}
 	locked := false
 	if file.info, err = f.Stat(); err == nil {
 		locked, err = file.TryLock()
@@ -115,7 +113,7 @@ func (d *Dir) CreateLocked(name string, mode fs.FileMode, content []byte, replac
 	} else if err == nil {
 		err = moveWithoutReplacing(d, made, name)
 	}
-	if errors.Is(err, errors.ErrUnsupported) && !canMoveWithoutReplacing.Load() && !replace {
+	if errors.Is(err, errors.ErrUnsupported) && !replace && locked {
 		file.lock.drop()
 		return d.createInPlace(f, made, name, mode, content)
 	}
@@ -136,7 +134,7 @@ func (d *Dir) createInPlace(f *os.File, made, name string, mode fs.FileMode, con
 	if err != nil {
 		return nil, err
 	}
-	file := &File{File: f, name: name, lock: newFileLock(d, f, name)}
+	file := &File{File: f, name: name, lock: newFileLock(d, f, name, false)}
 	locked := false
 	if file.info, err = f.Stat(); err == nil {
 		locked, err = file.TryLock()

@@ -13,15 +13,22 @@ const probeFlag = os.O_RDWR
 // fileLock has the lock on a handle of its own: on some systems the one that the
 // content is read through could not read what is locked.
 type fileLock struct {
-	path string
-	lock *flock.Flock // nil while it is not locked
+	path   string
+	shared bool
+	lock   *flock.Flock // nil while it is not locked
 }
 
-func newFileLock(d *Dir, _ *os.File, name string) fileLock { return fileLock{path: d.Path(name)} }
+func newFileLock(d *Dir, _ *os.File, name string, shared bool) fileLock {
+	return fileLock{path: d.Path(name), shared: shared}
+}
 
 func (l *fileLock) try() (bool, error) {
 	lock := flock.New(l.path, flock.SetFlag(os.O_RDWR|openFlags))
-	locked, err := lock.TryLock()
+	try := lock.TryLock
+	if l.shared {
+		try = lock.TryRLock
+	}
+	locked, err := try()
 	if locked {
 		l.lock = lock
 	}

@@ -16,13 +16,19 @@ const probeFlag = os.O_RDONLY
 
 type fileLock struct {
 	file   *os.File
+	how    int
 	locked bool
 }
 
-func newFileLock(_ *Dir, f *os.File, _ string) fileLock { return fileLock{file: f} }
+func newFileLock(_ *Dir, f *os.File, _ string, shared bool) fileLock {
+	if shared {
+		return fileLock{file: f, how: unix.LOCK_SH}
+	}
+	return fileLock{file: f, how: unix.LOCK_EX}
+}
 
 func (l *fileLock) try() (bool, error) {
-	err := unix.Flock(int(l.file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	err := unix.Flock(int(l.file.Fd()), l.how|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EINTR) {
 		return false, nil
 	}

@@ -4,17 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// canMoveWithoutReplacing turns false when the system has said that it cannot.
-var canMoveWithoutReplacing atomic.Bool
-
-func init() { canMoveWithoutReplacing.Store(true) }
+// movesWithoutReplacing says that there are file systems that can.
+const movesWithoutReplacing = true
 
 // moveWithoutReplacing renames a file of the directory, or of any if d is nil. It
 // returns fs.ErrExist if there is something with the new name, and

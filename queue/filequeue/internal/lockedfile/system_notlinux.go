@@ -5,12 +5,11 @@ package lockedfile
 import (
 	"errors"
 	"io/fs"
-	"sync/atomic"
 	"time"
 )
 
-// canMoveWithoutReplacing is false: everything is made in place.
-var canMoveWithoutReplacing atomic.Bool
+// movesWithoutReplacing is false: everything is made in place.
+const movesWithoutReplacing = false
 
 func moveWithoutReplacing(*Dir, string, string) error { return errors.ErrUnsupported }
 

@@ -41,7 +41,9 @@ func removeDirectory(path string) error {
 	return os.Remove(path)
 }
 
-func chmodDirectory(*os.File, fs.FileInfo, fs.FileMode) error { return nil }
+func chmodMade(string, fs.FileMode) error { return nil }
+
+func chmodDirectory(fs.FileInfo, fs.FileMode, func(fs.FileMode) error) error { return nil }
 
 // CheckAccess has nothing to check: permission bits do not say who may write.
 func (d *Dir) CheckAccess(fs.FileMode) error { return nil }

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -52,15 +54,31 @@ func removeDirectory(path string) (err error) {
 	return err
 }
 
+// chmodMade gives a directory that was just made its rights before it is opened: the umask
+// may have taken from the owner what that needs. No link is followed.
+func chmodMade(path string, mode fs.FileMode) error {
+	info, err := os.Lstat(path)
+	if err != nil || !info.IsDir() || info.Mode().Perm() == mode {
+		return err
+	}
+	return chmodDirectory(info, mode, func(mode fs.FileMode) error {
+		bits := uint32(mode.Perm())
+		if mode&fs.ModeSetgid != 0 {
+			bits |= unix.S_ISGID
+		}
+		return unix.Fchmodat(unix.AT_FDCWD, path, bits, unix.AT_SYMLINK_NOFOLLOW)
+	})
+}
+
 // chmodDirectory gives a directory its rights, keeping the bit that it may have from
 // above, which gives its files its group. Where that bit must not be set (a sandbox
 // may forbid it), it goes, if the group of the files is the same without it.
-func chmodDirectory(f *os.File, info fs.FileInfo, mode fs.FileMode) error {
+func chmodDirectory(info fs.FileInfo, mode fs.FileMode, chmod func(fs.FileMode) error) error {
 	setgid := info.Mode() & fs.ModeSetgid
-	err := f.Chmod(mode | setgid)
+	err := chmod(mode | setgid)
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if setgid != 0 && errors.Is(err, fs.ErrPermission) && ok && int(st.Gid) == os.Getegid() {
-		err = f.Chmod(mode)
+		err = chmod(mode)
 	}
 	return err
 }
