@@ -5,6 +5,7 @@
 //
 //	file.pml    the queue in a directory
 //	redis.pml   the queue in a Redis server
+//	handoff.pml the hand-off inside a process, without the server
 //
 // Each model is checked as it is, exhaustively, in all configurations that its head
 // comment lists, and then in its variants, which are protocols that do not work: a
