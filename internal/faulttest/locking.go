@@ -37,6 +37,9 @@ func Lock(ctx context.Context, t *testing.T, m *lock.Mutex) *Locking {
 // Returned waits until the call returns.
 func (l *Locking) Returned() error { return <-l.result }
 
+// Result has what the call returns, once.
+func (l *Locking) Result() <-chan error { return l.result }
+
 // ReturnsWithin is Returned, but fails the test after d, which is to be so long
 // that only a call that waits for what it must not wait for takes that long.
 func (l *Locking) ReturnsWithin(d time.Duration, why string) error {

@@ -211,8 +211,6 @@ func (n *Notifier) ended(s *subscription) {
 	}
 	n.subscription = nil
 	for _, w := range n.waiters {
-		if !w.Owns {
-			wakeup.Put(w.wake, queue.WakeHint)
-		}
+		wakeup.Put(w.wake, queue.WakeHint)
 	}
 }
