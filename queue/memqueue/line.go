@@ -50,10 +50,17 @@ func (e *entry) dead() bool {
 
 // accepts returns an error if a ticket of that kind cannot join.
 func (l *line) accepts(k kind) error {
-	if len(l.entries) > 0 && l.entries[0].kind != k {
-		return fmt.Errorf("the line is %s and cannot be joined as %s: give each a queue of its own", l.entries[0].kind, k)
+	if len(l.entries) == 0 || l.entries[0].kind == k {
+		return nil
 	}
-	return nil
+	return &kindError{l.entries[0].kind, k}
+}
+
+// kindError says that a line of one kind cannot be joined by the other.
+type kindError struct{ is, joining kind }
+
+func (e *kindError) Error() string {
+	return fmt.Sprintf("the line is %s and cannot be joined as %s: give each a queue of its own", e.is, e.joining)
 }
 
 // join puts a new ticket at the end of the line.

@@ -74,7 +74,7 @@ func (q *Queue) String() string { return "memory queue" }
 
 // Register implements [queue.TicketQueue].
 func (q *Queue) Register(ctx context.Context) (t queue.Ticket, err error) {
-	err = q.do(ctx, "register", func(l *line) error {
+	err = q.do(ctx, operation{what: "register"}, func(l *line) error {
 		t, err = q.join(l)
 		return err
 	})
@@ -83,7 +83,7 @@ func (q *Queue) Register(ctx context.Context) (t queue.Ticket, err error) {
 
 // TryRegister implements [queue.TryRegisterer].
 func (q *Queue) TryRegister(ctx context.Context) (t queue.Ticket, ok bool, err error) {
-	err = q.do(ctx, "try to register", func(l *line) error {
+	err = q.do(ctx, operation{what: "try to register"}, func(l *line) error {
 		if err := l.accepts(q.kind); err != nil || len(l.entries) >= q.n {
 			return err
 		}
@@ -104,7 +104,7 @@ func (q *Queue) join(l *line) (queue.Ticket, error) {
 
 // IsHead implements [queue.TicketQueue].
 func (q *Queue) IsHead(ctx context.Context, t queue.Ticket) (head bool, err error) {
-	err = q.do(ctx, "look at "+name(t), func(l *line) error {
+	err = q.do(ctx, operation{"look at", t.Number}, func(l *line) error {
 		i, err := l.find(t)
 		head = err == nil && i < q.n
 		return err
@@ -114,7 +114,7 @@ func (q *Queue) IsHead(ctx context.Context, t queue.Ticket) (head bool, err erro
 
 // Position implements [queue.Positioner].
 func (q *Queue) Position(ctx context.Context, t queue.Ticket) (place queue.Place, err error) {
-	err = q.do(ctx, "look at "+name(t), func(l *line) error {
+	err = q.do(ctx, operation{"look at", t.Number}, func(l *line) error {
 		i, err := l.find(t)
 		if err == nil && i >= q.n {
 			place = queue.Place{Ahead: i - q.n + 1, Recheck: l.recheck(i, q.n)}
@@ -126,27 +126,27 @@ func (q *Queue) Position(ctx context.Context, t queue.Ticket) (place queue.Place
 
 // Remove implements [queue.TicketQueue].
 func (q *Queue) Remove(ctx context.Context, t queue.Ticket) error {
-	return q.leave(ctx, "remove "+name(t), t)
+	return q.leave(ctx, operation{"remove", t.Number}, t)
 }
 
 // Release implements [queue.Releaser]; there is nothing to clean up.
 func (q *Queue) Release(ctx context.Context, t queue.Ticket) error {
-	return q.leave(ctx, "release "+name(t), t)
+	return q.leave(ctx, operation{"release", t.Number}, t)
 }
 
 // Refresh implements [queue.Refresher].
 func (q *Queue) Refresh(ctx context.Context, t queue.Ticket) error {
-	return q.do(ctx, "refresh "+name(t), func(l *line) error { return l.refresh(t) })
+	return q.do(ctx, operation{"refresh", t.Number}, func(l *line) error { return l.refresh(t) })
 }
 
 // CleanupStale implements [queue.TicketQueue].
 func (q *Queue) CleanupStale(ctx context.Context) error {
-	return q.do(ctx, "clean up", func(*line) error { return nil }) // do evicts
+	return q.do(ctx, operation{what: "clean up"}, func(*line) error { return nil }) // do evicts
 }
 
 // IsEmpty implements [queue.TicketQueue].
 func (q *Queue) IsEmpty(ctx context.Context) (empty bool, err error) {
-	err = q.only(ctx, "look", func(l *line) error {
+	err = q.only(ctx, operation{what: "look"}, func(l *line) error {
 		empty = len(l.entries) == 0
 		return nil
 	})
@@ -161,7 +161,7 @@ func (q *Queue) MaybeCleanup(context.Context) {}
 // Watch implements [queue.Watcher].
 func (q *Queue) Watch(ctx context.Context, t queue.Ticket) (wake <-chan queue.Wake, stop func(), err error) {
 	stop = func() {}
-	err = q.only(ctx, "watch "+name(t), func(l *line) error {
+	err = q.only(ctx, operation{"watch", t.Number}, func(l *line) error {
 		wake, stop = l.watch(t)
 		return nil
 	})
@@ -170,7 +170,7 @@ func (q *Queue) Watch(ctx context.Context, t queue.Ticket) (wake <-chan queue.Wa
 
 // Members implements [queue.Lister].
 func (q *Queue) Members(ctx context.Context) (members []queue.Member, err error) {
-	err = q.only(ctx, "list the members", func(l *line) error {
+	err = q.only(ctx, operation{what: "list the members"}, func(l *line) error {
 		members = l.members()
 		return nil
 	})
@@ -179,7 +179,7 @@ func (q *Queue) Members(ctx context.Context) (members []queue.Member, err error)
 
 // do runs f on the line, of which the dead among the first n have been removed,
 // and tells whom this call has evicted. It makes the error of every method.
-func (q *Queue) do(ctx context.Context, op string, f func(*line) error) error {
+func (q *Queue) do(ctx context.Context, op operation, f func(*line) error) error {
 	var evicted []queue.Ticket
 	err := q.only(ctx, op, func(l *line) error {
 		evicted = l.evict(q.n)
@@ -191,7 +191,7 @@ func (q *Queue) do(ctx context.Context, op string, f func(*line) error) error {
 
 // leave takes t out of the line, and then the dead among the first n: not before,
 // because t's own owner is not one of them, however late it comes.
-func (q *Queue) leave(ctx context.Context, op string, t queue.Ticket) error {
+func (q *Queue) leave(ctx context.Context, op operation, t queue.Ticket) error {
 	var evicted []queue.Ticket
 	err := q.only(ctx, op, func(l *line) error {
 		err := l.remove(t)
@@ -203,7 +203,7 @@ func (q *Queue) leave(ctx context.Context, op string, t queue.Ticket) error {
 }
 
 // only is do without the eviction.
-func (q *Queue) only(ctx context.Context, op string, f func(*line) error) error {
+func (q *Queue) only(ctx context.Context, op operation, f func(*line) error) error {
 	err := ctx.Err()
 	if err == nil {
 		err = q.err
@@ -214,9 +214,20 @@ func (q *Queue) only(ctx context.Context, op string, f func(*line) error) error 
 		err = f(q.line)
 	}
 	if err != nil {
-		return &queue.Error{Op: op, Queue: q.String(), Err: err}
+		return &queue.Error{Op: op.String(), Queue: q.String(), Err: err}
 	}
 	return nil
 }
 
-func name(t queue.Ticket) string { return fmt.Sprintf("ticket %d", t.Number) }
+// operation is what a method does, in words if it fails.
+type operation struct {
+	what   string
+	number int64 // of the ticket; 0 if it is not about one
+}
+
+func (o operation) String() string {
+	if o.number == 0 {
+		return o.what
+	}
+	return fmt.Sprintf("%s ticket %d", o.what, o.number)
+}
