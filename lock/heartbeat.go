@@ -214,6 +214,12 @@ func (h *heartbeat) declareLost(reason error) {
 	}
 }
 
+func (h *heartbeat) isLost() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.reason != nil
+}
+
 // waiterLost is what became of the ticket of a waiter that was lost: a new one may
 // be taken, unless the queue was closed.
 func (h *heartbeat) waiterLost() error {

@@ -75,7 +75,7 @@ func (m *Mutex) lock(ctx context.Context) (hold *claim, err error) {
 		return nil, err
 	}
 	err = m.base.attempt("lock", ctx, m.base.options.maxWait, func(a *attempt) error {
-		a.mine = func() bool { return m.Token() != 0 }
+		a.mine = m.isHeld
 		hold, err = m.takeTurn(a)
 		return err
 	})
@@ -235,6 +235,13 @@ func (m *Mutex) Token() int64 {
 		return 0
 	}
 	return m.hold.ticket.Number
+}
+
+// isHeld reports whether this Mutex has a hold that is not lost.
+func (m *Mutex) isHeld() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.hold != nil && !m.hold.alive.isLost()
 }
 
 // Lost returns a channel that is closed when the current hold is lost. Every

@@ -18,9 +18,6 @@ const (
 	// confirmTimeout is how long an owner whose grant was taken back waits for the
 	// answer to one look before it looks over another connection.
 	confirmTimeout = time.Second
-
-	// confirmPause is from one such look that failed to the next.
-	confirmPause = 50 * time.Millisecond
 )
 
 // errTakenBack is why a hold is lost that was granted before the storage had
@@ -82,9 +79,11 @@ func (c *claim) guard() {
 }
 
 // standGuard looks at once when the grant is taken back, and again until the queue
-// has answered. It ends with the heartbeat.
+// has answered: how long that may go on is the lease's to say. It ends with the
+// heartbeat.
 func (c *claim) standGuard() {
 	ctx := c.alive.context()
+	pause := newBackOff()
 	var again <-chan time.Time
 	for {
 		select {
@@ -96,14 +95,18 @@ func (c *claim) standGuard() {
 		case <-ctx.Done():
 			return
 		}
-		again = c.confirm(ctx)
+		again = nil
+		if c.confirm(ctx) {
+			pause.Reset()
+		} else {
+			again = time.After(pause.NextBackOff())
+		}
 	}
 }
 
-// confirm looks whether the claim owns, and gives it up as lost if it does not. If
-// the queue does not answer, it returns when to look again; how long that may go
-// on is the lease's to say.
-func (c *claim) confirm(ctx context.Context) (again <-chan time.Time) {
+// confirm looks whether the claim owns, and gives it up as lost if it does not. It
+// reports false if the queue has not answered and may yet.
+func (c *claim) confirm(ctx context.Context) (answered bool) {
 	asking, cancel := context.WithTimeout(ctx, confirmTimeout)
 	defer cancel()
 	place, err := ask(asking, 0, func(ctx context.Context) (queue.Place, error) {
@@ -113,10 +116,10 @@ func (c *claim) confirm(ctx context.Context) (again <-chan time.Time) {
 	case errors.Is(err, queue.ErrNotQueued):
 		c.alive.declareLost(err)
 	case err != nil:
-		return time.After(confirmPause)
+		return errors.Is(err, queue.ErrClosed)
 	case place.Ahead > 0:
 		c.alive.declareLost(errTakenBack)
 		c.base.giveBack(c.ticket) // it would own again in its turn, and hold up the line
 	}
-	return nil
+	return true
 }

@@ -87,6 +87,14 @@ func TestAGrantThatIsTakenBack(t *testing.T) {
 				return nil
 			})
 		}, 2 * time.Second},
+		"the queue was closed": {lease, func(c *chain, _ queue.Ticket) {
+			c.failBefore(func(_ context.Context, method string) error {
+				if c.count("Position") > 1 {
+					t.Errorf("it looked %d times, though it was closed", c.count("Position"))
+				}
+				return queue.ErrClosed
+			})
+		}, lease},
 		"no look is answered": {lease, func(c *chain, _ queue.Ticket) { c.failBefore(down("Position", "Refresh")) }, lease},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -110,7 +118,7 @@ func TestAGrantThatIsTakenBack(t *testing.T) {
 					t.Errorf("the hook Lost was called %d times", lost.Load())
 				}
 				c.failBefore(down("nothing"))
-				if n := inLine(t, c); n > 1 && name != "no look is answered" {
+				if n := inLine(t, c); n > 1 && test.most < lease {
 					t.Errorf("%d are in line, though the ticket that was lost would hold up the rest", n)
 				}
 				if err := m.Unlock(); !errors.Is(err, lock.ErrLost) {

@@ -230,8 +230,8 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: a grant that is taken back is believed when the look fails",
 		in:   "lock claim.confirm",
-		old:  "return time.After(confirmPause)",
-		new:  "return nil",
+		old:  "return errors.Is(err, queue.ErrClosed)",
+		new:  "return true",
 	},
 	{
 		name: "lock: a hint ends a hold",
