@@ -100,11 +100,20 @@ const (
 // know: it is the proof. In a Cluster a message is sent to every node, as PUBLISH is:
 // one small message for each hand-off between processes.
 //
+// When the owner of an exclusive line gives it up and the next is a waiter of the same
+// notifier, that one is told at once, before the release is sent. Should the answer to
+// the release say otherwise, which it does only after a loss of data, the owner is told
+// to look (see [queue.Watcher]).
+//
 // # The client
 //
 // A request is sent again as often as the client's MaxRetries says (MaxRedirects of a
 // ClusterClient), with its backoff, but by the queue: the client itself does not repeat
 // it, so that the queue knows whether an answer was lost.
+//
+// Calls that come while four of the same client value are under way gather and go
+// together as one pipeline. A call that comes alone goes alone, at once, and none
+// waits for others for longer than 5 ms.
 //
 // A type of the caller's that wraps a client must pass on the methods that tell what
 // it is: ReloadState of a ClusterClient, without which the queue is not found again
