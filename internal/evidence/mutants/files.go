@@ -1,184 +1,360 @@
 package mutants
 
-var ofFiles = list{tests{"./queue/filequeue", "-run File|Directory|Evicted ./lock"}, []Mutant{
+const (
+	ofFile     = "queue/filequeue "
+	lockedFile = "queue/filequeue/internal/lockedfile "
+	fileCases  = "-run ^Test(F|K)[0-9] ./internal/faulttest/file"
+)
+
+var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted ./lock", fileCases}, []Mutant{
+	// The number, and the ticket.
 	{
 		name: "file: the ticket appears some time after the number was taken",
-		in:   "queue/filequeue seqLock.join",
-		old:  "own, err := l.createTicket(name, number, s)",
-		new: `_ = l.lock.Unlock()
-			_ = l.d.own
-			for range 1000 {
-			_ = l.d.current()
-			}
-			own, err := l.createTicket(name, number, s)`,
+		in:   ofFile + "seqLock.join",
+		old:  "t, err := createTicket(l.directory, number, l.s)",
+		new: `l.seq.file.Unlock()
+			time.Sleep(time.Millisecond)
+			t, err := createTicket(l.directory, number, l.s)`,
 	},
 	{
-		name: "file: a damaged seq is removed, though it was ahead of the clock",
-		in:   "queue/filequeue seqLock.cleanUp",
-		old:  "number := max(l.number, d.highestNumber())",
-		new:  "number := l.number",
-	},
-	{
-		name: "file: numbers are not seeded from the clock",
-		in:   "queue/filequeue nextNumber",
-		old:  "n := max(last, highest, clockNumber())",
-		new:  "n := max(last, highest)",
-	},
-	{
-		name: "file: a seq that is behind the tickets is believed",
-		in:   "queue/filequeue nextNumber",
-		old:  "n := max(last, highest, clockNumber())",
-		new:  "n := max(last, clockNumber())",
-	},
-	{
-		name: "file: a seq that is no number is an error",
-		in:   "queue/filequeue readSeq",
-		old:  "if size != contentOffset+seqSize { return 0, false }",
-		new: `if size != contentOffset+seqSize {
-			panic("no number")
-			}`,
-	},
-	{
-		name: "file: seq is not looked at again after its flock was taken",
-		in:   "queue/filequeue directory.verify",
-		old:  "case isGone(err) || err == nil && !os.SameFile(locked, there):",
-		new: `case isGone(err):
-			return locked, nil
-			case false:`,
-	},
-	{
-		name: "file: links are followed",
-		in:   "queue/filequeue openFlags",
-		old:  "openFlags = syscall.O_NOFOLLOW | syscall.O_NONBLOCK",
-		new:  "openFlags = syscall.O_NONBLOCK",
-	},
-	{
-		name: "file: a hard link is believed",
-		in:   "queue/filequeue directory.verify",
-		old:  "case !there.Mode().IsRegular() || linkCount(there) > 1:",
-		new:  "case !there.Mode().IsRegular():",
-	},
-	{
-		name: "file: the owner does not lock its ticket",
-		in:   "queue/filequeue directory.lockTicket",
-		old:  "locked, err := tryFlock(t.lock) switch {",
-		new: `locked, err := true, error(nil)
-			switch {`,
-	},
-	{
-		name: "file: heads are evicted by age",
-		in:   "queue/filequeue seqLock.tooOld",
-		old:  "if timeout <= 0 { return false, nil }",
-		new: `if timeout <= 0 {
-			timeout = 20 * time.Millisecond
-			}`,
-	},
-	{
-		name: "file: a heartbeat counts however late it comes",
-		in:   "queue/filequeue directory.touch",
-		old:  "if info.ModTime().Sub(own.seen) > own.stale {",
+		name: "file: a seq that was replaced after it was locked is not noticed",
+		in:   ofFile + "seqLock.join",
+		old:  "if !l.isUntouched() {",
 		new:  "if false {",
 	},
 	{
-		name: "file: nobody is ever evicted",
-		in:   "queue/filequeue seqLock.evict",
-		old:  "if verdict == dead { err = l.bury(e, probe, dead) }",
-		new: `if verdict == dead {
-			if probe != nil {
-			probe.Unlock()
-			}
-			verdict = alive
-			}`,
+		name: "file: a seq that was changed in place is not noticed",
+		in:   ofFile + "seqLock.isUntouched",
+		old:  "&& lockedfile.ChangeTime(info).Equal(l.changed)",
+		new:  "",
+	},
+	{
+		name: "file: a ticket that is withdrawn stays",
+		in:   ofFile + "ticket.withdraw",
+		old:  "_ = d.dir.Load().Remove(t.name)",
+		new:  "_ = d",
+	},
+	{
+		name: "file: a damaged seq is removed, though it was ahead of the clock",
+		in:   ofFile + "seqLock.removeAll",
+		old:  "number := max(l.content.number, d.line.highest)",
+		new:  "number := min(l.content.number, max(l.content.number, d.line.highest))",
+	},
+	{
+		name: "file: a seq that is ahead of the clock is removed",
+		in:   ofFile + "seqLock.removeAll",
+		old:  "number >= wallNumber()",
+		new:  "number < 0 && number >= wallNumber()",
+	},
+	{
+		name: "file: numbers are not seeded from the clock",
+		in:   ofFile + "nextNumber",
+		old:  "max(last, highest, clockNumber())",
+		new:  "max(last, highest)",
+	},
+	{
+		name: "file: a seq that is behind the tickets is believed",
+		in:   ofFile + "nextNumber",
+		old:  "max(last, highest, clockNumber())",
+		new:  "max(last, clockNumber())",
+	},
+	{
+		name: "file: the numbers have no end",
+		in:   ofFile + "nextNumber",
+		old:  "if n >= maxNumber {",
+		new:  "if n < 0 {",
+	},
+	{
+		name: "file: a seq that is no number is an error",
+		in:   ofFile + "readSeq",
+		old:  "if size < numberLine || size > longestSeq { return seqContent{}, false }",
+		new:  "if size < numberLine || size > longestSeq { panic(\"no number\") }",
+	},
+	{
+		name: "file: a file that is too long for a seq is overwritten",
+		in:   ofFile + "seqLock.read",
+		old:  "if l.size > lockedfile.ContentOffset+longestSeq {",
+		new:  "if l.size < 0 {",
+	},
+	{
+		name: "file: seq is not looked at again after its flock was taken",
+		in:   ofFile + "directory.tryLockSeq",
+		old:  "info, err := f.Verify(dir)",
+		new:  "info, err := f.Stat()",
+	},
+	{
+		name: "file: an older seq that was put back is believed",
+		in:   ofFile + "seqLock.read",
+		old:  "&& l.changed.Equal(q.seenAt)",
+		new:  "",
+	},
+	{
+		name: "file: change times are believed where they tell nothing apart",
+		in:   lockedFile + "IsFine",
+		old:  "return changed.After(time.Unix(int64(ticks.Sec), int64(ticks.Nsec)))",
+		new:  "return !changed.IsZero()",
+	},
+	{
+		name: "file: the directory is not listed though seq is not as it was left",
+		in:   ofFile + "seqLock.takeNumber",
+		old:  "if !same || !l.directoryChanged().Equal(before) {",
+		new:  "if same && !l.directoryChanged().Equal(before) {",
+	},
+	{
+		name: "file: a seq with another name is written to",
+		in:   ofFile + "seqLock.read",
+		old:  "lockedfile.LinkCount(info) == 1",
+		new:  "lockedfile.LinkCount(info) >= 1",
+	},
+	{
+		name: "file: links are followed",
+		in:   lockedFile + "openFlags",
+		old:  "syscall.O_NOFOLLOW | syscall.O_NONBLOCK",
+		new:  "syscall.O_NONBLOCK",
+	},
+	{
+		name: "file: the owner does not lock its ticket",
+		in:   lockedFile + "Lock.lock",
+		old:  "locked, err := l.flock.TryLock()",
+		new:  "locked, err := l.flock.TryLock(); l.flock.Unlock(); l.flock.Stat()",
+	},
+
+	// Who is alive.
+	{
+		name: "file: heads are evicted by age",
+		in:   ofFile + "evictor.isTooOld",
+		old:  "stale := e.stale()",
+		new:  "stale := max(e.stale(), 20*time.Millisecond)",
+	},
+	{
+		name: "file: a heartbeat counts however late it comes",
+		in:   ofFile + "ticket.touch",
+		old:  "> t.stale {",
+		new:  "> t.stale && false {",
+	},
+	{
+		name: "file: the announcement is a sign of life",
+		in:   ofFile + "directory.announce",
+		old:  "if t.stale > 0 {",
+		new:  "if t.stale > 0 && false {",
+	},
+	{
+		name: "file: nothing is ever evicted",
+		in:   ofFile + "evictor.examine",
+		old:  "if err != nil || !locked {",
+		new:  "if err != nil || locked || !locked {",
+	},
+	{
+		name: "file: only the suspects are evicted",
+		in:   ofFile + "evictor.evictAll",
+		old:  "err = v.evictOwners(slots)",
+		new:  "err = nil",
+	},
+	{
+		name: "file: a dead ticket that cannot be opened for writing is alive",
+		in:   lockedFile + "probeFlag",
+		old:  "os.O_RDONLY",
+		new:  "os.O_RDWR",
 	},
 	{
 		name: "file: a dead ticket that cannot be removed stays in line",
-		in:   "queue/filequeue seqLock.bury",
-		old:  "l.forget(e) return nil",
-		new:  "if l.d.exists(e.name) { return errBusy }; l.forget(e); return nil",
+		in:   ofFile + "evictor.remove",
+		old:  "v.d.tell(v.d.line.unremoved(i))",
+		new:  "_ = i",
+	},
+	{
+		name: "file: a ticket that cannot be removed is forgotten",
+		in:   ofFile + "line.unremoved",
+		old:  "l.unremovable[l.entries[i].name] = struct{}{}",
+		new:  "",
+	},
+	{
+		name: "file: an own ticket that cannot be removed is not noted",
+		in:   ofFile + "directory.removeLocal",
+		old:  "n = d.line.unremoved(i)",
+		new:  "n = d.line.left(i)",
 	},
 	{
 		name: "file: a ticket that is gone counts as in line",
-		in:   "queue/filequeue directory.place",
+		in:   ofFile + "directory.place",
 		old:  "if !in {",
 		new:  "if false && !in {",
 	},
 	{
+		name: "file: a look that cannot judge says nothing",
+		in:   ofFile + "directory.position",
+		old:  "if err == nil { err = d.checkWritable(t.Member) } if err != nil { return queue.Place{}, err }",
+		new:  "_ = err",
+	},
+	{
+		name: "file: one failed fstat is the loss of a ticket",
+		in:   lockedFile + "Lock.Held",
+		old:  "return !errors.Is(err, syscall.EBADF)",
+		new:  "return errors.Is(err, nil) || false && errors.Is(err, syscall.EBADF)",
+	},
+
+	// Being told.
+	{
 		name: "file: the next one in the process is not told",
-		in:   "queue/filequeue directory.forget",
-		old:  "d.line[i].own.bell.ring(queue.WakeHint)",
+		in:   ofFile + "directory.tell",
+		old:  "for _, e := range n.owners { e.ticket.waiter.wake(queue.WakeHint) }",
 		new:  "",
 	},
 	{
-		name: "file: nobody looks whether a process has died with all its tickets",
-		in:   "queue/filequeue directory.ring",
-		old:  "own.bell.ring(queue.WakeHint)",
-		new:  "_, _ = own, queue.WakeHint",
+		name: "file: a waiter is not told that what it watches has left",
+		in:   ofFile + "directory.tell",
+		old:  "for _, e := range n.hints { e.ticket.waiter.wake(queue.WakeHint) }",
+		new:  "",
+	},
+	{
+		name: "file: nothing looks whether a process has died with all its tickets",
+		in:   ofFile + "directory.recheckOwners",
+		old:  "if d.seemsGone(e) {",
+		new:  "if false && d.seemsGone(e) {",
+	},
+	{
+		name: "file: the recheck is ten times slower",
+		in:   ofFile + "recheckEvery",
+		old:  "30 * time.Millisecond",
+		new:  "300 * time.Millisecond",
 	},
 	{
 		name: "file: the next of this process is not looked after when the first has left",
-		in:   "queue/filequeue directory.drop",
-		old:  "d.setAlarm()",
+		in:   ofFile + "directory.tell",
+		old:  "d.setRecheck()",
 		new:  "",
 	},
 	{
-		name: "file: an older seq that was put back is believed",
-		in:   "queue/filequeue directory.lockSeq",
-		old:  "&& !l.changed.After(d.seenAt)",
-		new:  "",
-	},
-	{
-		name:  "file: a shared ticket that never got its mode counts as alive",
-		in:    "queue/filequeue seqLock.unfinished",
-		old:   "return err == nil && info.Mode() == unfinished",
-		new:   "return err == nil && info.Mode() == unfinished && false",
-		tests: tests{"-run F21 ./internal/faulttest/file"},
-	},
-	{
-		name: "file: the new head does not tell the next in line",
-		in:   "queue/filequeue directory.announce",
-		old:  "if d.foreignNext() {",
-		new:  "if false {",
+		name: "file: every waiter of a process looks by itself",
+		in:   ofFile + "directory.isLookedFor",
+		old:  "first != nil && first.number < t.number",
+		new:  "first != nil && first.number < 0",
 	},
 	{
 		name: "file: a release does not look after the next in line",
-		in:   "queue/filequeue directory.tidy",
-		old:  "if err := l.evictHeads(); err != nil || d.head() != nil { return err }",
-		new: `if true {
-			return nil
-			}`,
+		in:   ofFile + "directory.release",
+		old:  "if !check || lockedfile.CloseBeforeRemove {",
+		new:  "if true || !check {",
 	},
 	{
-		name: "file: foreign names are tickets",
-		in:   "queue/filequeue parseTicketName",
-		old:  "if len(name) < shortest || name[numberDigits] != '.' {",
-		new: `if len(name) > numberDigits {
-			n, _ := parseNumber(name[:numberDigits])
-			return ticketName{number: n}, true
-			}
-			if len(name) < shortest || name[numberDigits] != '.' {`,
+		name: "file: a release looks after the next only if it was the first",
+		in:   ofFile + "directory.removeLocal",
+		old:  "check = len(d.tickets) == 1 ||",
+		new:  "check =",
 	},
 	{
-		name: "file: Unlock keeps the flock of a ticket it cannot remove",
-		in:   "queue/filequeue ownTicket.close",
-		old:  "dropFlock(t.lock)",
-		new:  "abandoned.locks = append(abandoned.locks, t.lock)",
-	},
-	{
-		name: "file: who gives up joining does not clean up",
-		in:   "queue/filequeue directory.endJoining",
-		old:  "case last && d.isEmptyLine():",
-		new:  "case false && last:",
-	},
-	{
-		name: "file: a waiter that gives up hands over what it has not got",
-		in:   "queue/filequeue directory.removeOwn",
-		old:  "if i == 0 && next != nil {",
-		new:  "if next != nil {",
+		name: "file: a ticket that leaves in the middle tells the first",
+		in:   ofFile + "line.left",
+		old:  "e != nil && slots-1 >= i {",
+		new:  "e != nil {",
 	},
 	{
 		name: "file: the next is granted though it is not there",
-		in:   "queue/filequeue directory.removeOwn",
-		old:  "handOver = in && err == nil",
-		new:  "handOver = in || err == nil",
+		in:   ofFile + "directory.grant",
+		old:  "!in || err != nil",
+		new:  "!in && err != nil",
+	},
+	{
+		name: "file: an overflow of inotify is not passed on",
+		in:   "queue/filequeue/internal/notify notifier.read",
+		old:  "n.callAll()",
+		new:  "",
+	},
+
+	// Leaving nothing.
+	{
+		name: "file: foreign names are tickets",
+		in:   ofFile + "parseTicketName",
+		old:  "",
+		new:  "if len(name) > numberDigits { n, _ := parseNumber(name[:numberDigits]); return ticketName{number: n}, true }; ",
+	},
+	{
+		name: "file: Unlock keeps the flock of a ticket",
+		in:   lockedFile + "Lock.Drop",
+		old:  "dropFlock(l.flock)",
+		new:  "abandoned.locks = append(abandoned.locks, l.flock)",
+	},
+	{
+		name: "file: nothing is removed when the last has left",
+		in:   ofFile + "directory.close",
+		old:  "if d.cleanUp.Load() && !d.gone {",
+		new:  "if false {",
+	},
+	{
+		name: "file: cleaning up though a ticket could not be removed",
+		in:   ofFile + "cleanUp",
+		old:  "len(d.line.entries)+len(d.line.unremovable) == 0",
+		new:  "len(d.line.entries) == 0",
+	},
+	{
+		name: "file: a directory that was there before is removed",
+		in:   ofFile + "seqLock.removeAll",
+		old:  "case !l.seq.made:",
+		new:  "case false:",
+	},
+	{
+		name: "file: a directory that was removed stays known",
+		in:   ofFile + "directory.invalidate",
+		old:  "d.unlist()",
+		new:  "",
+	},
+	{
+		name: "file: parents are everybody's",
+		in:   lockedFile + "makeAt",
+		old:  "parent, perr := Make(above, mode, \"\", nil)",
+		new:  "parent, perr := Make(above, 0o777, \"\", nil)",
+	},
+	{
+		name: "file: a chmod that failed leaves the file",
+		in:   lockedFile + "Dir.createAt",
+		old:  "f.Close() _ = d.root.Remove(name)",
+		new:  "f.Close()",
+	},
+	{
+		name: "file: a directory in use is not kept from those that tidy up",
+		in:   ofFile + "directory.openFirst",
+		old:  "!dir.Share() && patient",
+		new:  "false && patient",
+	},
+
+	// The door.
+	{
+		name:  "file: newcomers pass those that wait at the door",
+		in:    ofFile + "place.isFirst",
+		old:   "",
+		new:   "if p != nil { return true }; ",
+		tests: tests{"./queue/filequeue", "-run K50 ./internal/faulttest/..."},
+	},
+	{
+		name: "file: the dead stand at the door for ever",
+		in:   ofFile + "removeDead",
+		old:  "if err != nil || !locked {",
+		new:  "if err != nil || locked || !locked {",
+	},
+
+	// More than one owner.
+	{
+		name: "file: one more owns",
+		in:   ofFile + "ahead",
+		old:  "i-slots+1",
+		new:  "i-slots",
+	},
+	{
+		name: "file: the dead are removed only in front",
+		in:   ofFile + "evictor.evictOwners",
+		old:  "i < n && i < len(v.d.line.entries)",
+		new:  "i < 1 && i < len(v.d.line.entries)",
+	},
+	{
+		name: "file: the wrong rank is told",
+		in:   ofFile + "line.left",
+		old:  "l.local(slots-1, slots); e != nil",
+		new:  "l.local(slots, slots); e != nil",
+	},
+	{
+		name: "file: the kind of a line is not asked for",
+		in:   ofFile + "seqLock.takeNumber",
+		old:  "case c.kind == l.s.kind:",
+		new:  "case true:",
 	},
 }}

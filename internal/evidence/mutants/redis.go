@@ -1,135 +1,334 @@
 package mutants
 
-var ofRedis = list{tests{"./queue/redisqueue", "-run Redis|Evicted ./lock"}, []Mutant{
+const (
+	redisScripts = "queue/redisqueue/scripts/"
+	redisCases   = "-run ^Test(R|K)[0-9] ./internal/faulttest/network ./internal/faulttest/server"
+)
+
+var ofRedis = list{tests{"./queue/redisqueue", "./queue/redisqueue/internal/...", "-run Redis|Evicted ./lock", redisCases}, []Mutant{
+	// The number, and the ticket.
 	{
 		name: "redis: a token may have two tickets",
-		in:   "queue/redisqueue/scripts/enrol.lua enrol",
-		old:  "if not call('SET', KEYS[3], member .. rest, 'NX', 'PX', milliseconds) then",
-		new:  "if not call('SET', KEYS[3], member .. rest, 'PX', milliseconds) then",
+		in:   redisScripts + "join.lua join",
+		old:  "if not call('SET', KEYS[3], member .. ARGV[6], 'NX', 'PX', ARGV[4]) then",
+		new:  "if not call('SET', KEYS[3], member .. ARGV[6], 'PX', ARGV[4]) then",
+	},
+	{
+		name: "redis: the first ticket of a queue may be a second one of its token",
+		in:   redisScripts + "register_fast.lua",
+		old:  "'NX', 'PX'",
+		new:  "'PX'",
 	},
 	{
 		name: "redis: numbers are not seeded from the clock",
-		in:   "queue/redisqueue/scripts/enrol.lua enrol",
+		in:   redisScripts + "join.lua join",
 		old:  "math.max(given() + 1, last + 1, clock)",
 		new:  "math.max(given() + 1, last + 1)",
 	},
 	{
 		name: "redis: the tickets in line do not count for the next number",
-		in:   "queue/redisqueue/scripts/enrol.lua enrol",
+		in:   redisScripts + "join.lua join",
 		old:  "math.max(given() + 1, last + 1, clock)",
 		new:  "math.max(given() + 1, clock)",
 	},
 	{
 		name: "redis: the last number given does not count for the next",
-		in:   "queue/redisqueue/scripts/enrol.lua enrol",
+		in:   redisScripts + "join.lua join",
 		old:  "math.max(given() + 1, last + 1, clock)",
 		new:  "math.max(last + 1, clock)",
 	},
 	{
+		name: "redis: a score that is not the number is believed",
+		in:   redisScripts + "lib.lua parse",
+		old:  "number == tonumber(score)",
+		new:  "tonumber(score)",
+	},
+	{
+		name: "redis: the keys of a ticket last for ever after a crash",
+		in:   redisScripts + "join.lua join",
+		old:  "lasting(KEYS[2], seq_left, lasts + early(number, clock))",
+		new:  "redis.call('PERSIST', KEYS[2])",
+	},
+	{
+		name: "redis: a shorter lease shortens what the queue's keys last",
+		in:   redisScripts + "lib.lua lasting",
+		old:  "if left < milliseconds * 3 / 4 then",
+		new:  "if true then",
+	},
+	{
+		name: "redis: a seq that is ahead of the clock is removed",
+		in:   redisScripts + "lib.lua forget",
+		old:  "if number < clock then",
+		new:  "if true then",
+	},
+	{
+		name: "redis: the last release forgets a seq that is ahead of the clock",
+		in:   redisScripts + "release_fast.lua",
+		old:  "if given and given < time[1] * 1000000 + time[2] then",
+		new:  "if given and time then",
+	},
+	{
+		name: "redis: two from one snapshot draw the same token",
+		in:   "queue/redisqueue/internal/notifier Notifier.NewToken",
+		old:  "n.id + \".\" + rand.Text()",
+		new:  "n.id + \".\" + strings.Repeat(\"x\", len(rand.Text()))",
+	},
+
+	// Who is alive.
+	{
 		name: "redis: eviction by age",
-		in:   "queue/redisqueue/scripts/prelude.lua survey",
-		old:  "local value = lease(leaseKey(token), member)",
-		new:  "local value = call('TIME')[1] - string.match(member, '(%d+)$') / 1000 < 0.3 and lease(leaseKey(token), member)",
+		in:   redisScripts + "lib.lua survey",
+		old:  "local value = lease(key, member)",
+		new:  "local value = call('TIME')[1] - string.match(member, '(%d+)$') / 1000 < 0.3 and lease(key, member)",
+	},
+	{
+		name: "redis: nothing is ever evicted",
+		in:   redisScripts + "lib.lua survey",
+		old:  "local value = lease(key, member)",
+		new:  "local value = lease(key, member) or member .. ' 1000 0 1 h '",
+	},
+	{
+		name: "redis: the dead are found and stay",
+		in:   redisScripts + "lib.lua evict",
+		old:  "",
+		new:  "  if true then return end\n",
+	},
+	{
+		name: "redis: the dead are removed only in front",
+		in:   redisScripts + "lib.lua survey",
+		old:  "if not value then",
+		new:  "if not value and line.living == 0 then",
 	},
 	{
 		name: "redis: a lease keeps all with its token alive",
-		in:   "queue/redisqueue/scripts/prelude.lua lease",
+		in:   redisScripts + "lib.lua lease",
 		old:  "string.sub(value, 1, #member + 1) == member .. ' '",
 		new:  "value ~= ''",
 	},
 	{
 		name: "redis: a lease that is elsewhere is a sign of death",
-		in:   "queue/redisqueue/scripts/prelude.lua lease",
+		in:   redisScripts + "lib.lua lease",
 		old:  "call('EXISTS', KEYS[1], key)",
 		new:  "",
 	},
 	{
-		name: "redis: what the server cannot do now is not asked again",
-		in:   "queue/redisqueue isFinal",
-		old:  "isAnswer(err) && !isRefusal(err)",
-		new:  "isAnswer(err)",
-	},
-	{
-		name: "redis: a request that was overtaken takes a ticket",
-		in:   "queue/redisqueue Queue.leave",
-		old:  "r.overtaken.LoadAndDelete(token); ok && (",
-		new:  "r.overtaken.LoadAndDelete(token); ok && false && (",
-	},
-	{
-		name: "redis: a grant outlives the ticket of an earlier request",
-		in:   "queue/redisqueue Queue.enrol",
-		old:  "if t.Ahead > 0 {",
-		new:  "if false {",
-	},
-	{
-		name: "redis: nobody is ever evicted",
-		in:   "queue/redisqueue/scripts/prelude.lua survey",
-		old:  "local value = lease(leaseKey(token), member)",
-		new:  "local value = lease(leaseKey(token), member) or 'x x'",
-	},
-	{
 		name: "redis: a heartbeat leaves the dead in front of it",
-		in:   "queue/redisqueue/scripts/refresh.lua",
+		in:   redisScripts + "refresh.lua",
 		old:  "if line then -- a",
 		new:  "if false then -- a",
 	},
 	{
 		name: "redis: a heartbeat brings a ticket back",
-		in:   "queue/redisqueue/scripts/refresh.lua",
-		old:  "local alive = lease(KEYS[3], ARGV[1]) and queued(ARGV[1])",
+		in:   redisScripts + "refresh.lua",
+		old:  "local alive = value and queued(ARGV[3])",
 		new: `local alive = true
-			if not queued(ARGV[1]) then
-			call('ZADD', KEYS[1], string.match(ARGV[1], '^%d+'), ARGV[1])
-			call('SET', KEYS[3], ARGV[1] .. ' p 1 1 h', 'PX', ARGV[2])
-			end`,
+if not queued(ARGV[3]) then
+  call('ZADD', KEYS[1], string.match(ARGV[3], '^%d+'), ARGV[3])
+  value = ARGV[3] .. ' 1000 0 1 h '
+  call('SET', KEYS[3], value, 'PX', 1000)
+end`,
 	},
 	{
-		name: "redis: a shorter lease shortens what the queue's keys last",
-		in:   "queue/redisqueue/scripts/prelude.lua lasting",
-		old:  "if call('PTTL', key) < milliseconds then",
-		new:  "if true then",
+		name: "redis: a heartbeat has no end",
+		in:   redisScripts + "refresh.lua",
+		old:  "call('PEXPIRE', KEYS[3], length)",
+		new:  "call('PERSIST', KEYS[3])",
+	},
+	{
+		name: "redis: a heartbeat is believed on a replica",
+		in:   redisScripts + "refresh.lua",
+		old:  "primary()",
+		new:  "",
+	},
+	{
+		name: "redis: a look is believed on a replica",
+		in:   redisScripts + "position.lua",
+		old:  "primary()",
+		new:  "",
+	},
+	{
+		name: "redis: a try that was executed before is believed on a replica",
+		in:   redisScripts + "try_register.lua",
+		old:  "if line.living >= OWNERS then primary()",
+		new:  "if line.living >= OWNERS then",
+	},
+	{
+		name: "redis: a clock that is set back keeps the dead in line",
+		in:   redisScripts + "lib.lua believed",
+		old:  "left > length or left == -1",
+		new:  "left == -1",
+	},
+	{
+		name: "redis: a lease without an end is believed",
+		in:   redisScripts + "lib.lua believed",
+		old:  "left > length or left == -1",
+		new:  "left > length",
+	},
+	{
+		name: "redis: the repair of leases stops after the first part",
+		in:   redisScripts + "repair.lua",
+		old:  "#entries < 2 * LIMIT and -1 or from + LIMIT",
+		new:  "-1",
+	},
+	{
+		name: "redis: who is alive is believed for ten times as long",
+		in:   redisScripts + "lib.lua believed",
+		old:  "return math.max(0, shortest or 0)",
+		new:  "return 10 * math.max(0, shortest or 0)",
+	},
+
+	// Leaving.
+	{
+		name: "redis: the keys are removed while there are others in line",
+		in:   redisScripts + "release.lua",
+		old:  "line.living == 0 and not line.more",
+		new:  "line.living < 2",
+	},
+	{
+		name: "redis: the fast way removes a line of two",
+		in:   redisScripts + "release_fast.lua",
+		old:  "entries[1] == ARGV[3] and not entries[2]",
+		new:  "entries[1] == ARGV[3]",
+	},
+	{
+		name: "redis: leaving takes the lease of another entry along",
+		in:   redisScripts + "release.lua",
+		old:  "elseif named == entry then",
+		new:  "else",
 	},
 	{
 		name: "redis: a registration that was given up may still arrive",
-		in:   "queue/redisqueue/scripts/abandon.lua",
-		old:  "if tonumber(ARGV[1]) > 0 then",
-		new:  "if false then",
+		in:   redisScripts + "release.lua",
+		old:  "redis.pcall('SET', KEYS[3], '', 'PX', ARGV[4])",
+		new:  "",
+	},
+	{
+		name: "redis: a mark is left only where there was a ticket",
+		in:   redisScripts + "release.lua",
+		old:  "if mark then",
+		new:  "if mark and not gone then",
+	},
+	{
+		name: "redis: what a late request took stays when its ticket leaves",
+		in:   redisScripts + "release.lua",
+		old:  "if other then call('ZREM', KEYS[1], other) end",
+		new:  "",
+	},
+	{
+		name: "redis: a request that was overtaken takes a ticket",
+		in:   "queue/redisqueue view.leave",
+		old:  "v.resent.LoadAndDelete(token); ok",
+		new:  "v.resent.LoadAndDelete(token); ok && false",
 	},
 	{
 		name: "redis: a registration that failed is not taken back",
-		in:   "queue/redisqueue Queue.enrol",
-		old:  "case err != nil && times > 0:",
+		in:   "queue/redisqueue view.join",
+		old:  "case lost > 0: v.abandon(ctx, n, token, v.lease.Milliseconds())",
 		new:  "case false:",
 	},
 	{
 		name: "redis: a release whose reply was lost is a loss",
-		in:   "queue/redisqueue Queue.leave",
-		old:  "if answer.status == statusGone && request.times.Load() > 1 {",
-		new:  "if false {",
+		in:   "queue/redisqueue view.leave",
+		old:  "answer.status == statusGone && lost > 0",
+		new:  "false && lost > 0",
 	},
 	{
+		name: "redis: a release that was refused counts as sent",
+		in:   "queue/redisqueue storage.send",
+		old:  "if !isUnsent(err) && !isRefusal(err) {",
+		new:  "if !isUnsent(err) {",
+	},
+	{
+		name: "redis: a release gives up at the first refusal",
+		in:   "queue/redisqueue patience.goesOn",
+		old:  "(p.always || isTransient(err))",
+		new:  "isTransient(err) && !isRefusal(err)",
+	},
+	{
+		name: "redis: a registration waits for ever for a refusal that passes",
+		in:   "queue/redisqueue patience.goesOn",
+		old:  "isPassing(err) && since < p.passing",
+		new:  "isPassing(err) && p.passing > 0",
+	},
+	{
+		name: "redis: what the server cannot do now is not asked again",
+		in:   "queue/redisqueue isFinal",
+		old:  "isReply(err) && !isRefusal(err)",
+		new:  "isReply(err)",
+	},
+	{
+		name: "redis: the client repeats requests behind our back",
+		in:   "queue/redisqueue command.NoRetry",
+		old:  "return true",
+		new:  "return false",
+	},
+	{
+		name: "redis: the end of the client's time is that of the ctx",
+		in:   "queue/redisqueue view.failed",
+		old:  "case ended == nil && isContextError(err):",
+		new:  "case false:",
+	},
+	{
+		name: "redis: a closed client is asked again and again",
+		in:   "queue/redisqueue isFinal",
+		old:  "errors.Is(err, queue.ErrClosed)",
+		new:  "false",
+	},
+
+	// Being told.
+	{
 		name: "redis: PUBLISH must be allowed",
-		in:   "queue/redisqueue/scripts/prelude.lua tell",
+		in:   redisScripts + "lib.lua tell",
 		old:  "redis.pcall('PUBLISH',",
 		new:  "call('PUBLISH',",
 	},
 	{
-		name: "redis: any message is a grant",
-		in:   "queue/redisqueue hub.deliver",
-		old:  "case box.proof == proof:",
-		new:  "case len(proof) < longestMessage:",
+		name: "redis: a message is for a token",
+		in:   "queue/redisqueue/internal/notifier Notifier.Deliver",
+		old:  "case w.Entry == message:",
+		new:  "case w.Entry != \"\":",
+	},
+	{
+		name: "redis: a message that comes early is lost",
+		in:   "queue/redisqueue/internal/notifier Notifier.Deliver",
+		old:  "len(w.early) < earlyMessages",
+		new:  "len(w.early) < 0",
+	},
+	{
+		name: "redis: a message that comes early is for whatever the ticket becomes",
+		in:   "queue/redisqueue/internal/notifier Notifier.Bind",
+		old:  "slices.Contains(w.early, t.Entry)",
+		new:  "len(w.early) > 0 && !slices.Contains(w.early, \"\")",
 	},
 	{
 		name: "redis: what is published before the subscription is up is missed",
-		in:   "queue/redisqueue hub.openLocked",
-		old:  "wakeup.Put(box.wake, queue.WakeHint) // what is published now is missed",
+		in:   "queue/redisqueue/internal/notifier Notifier.openLocked",
+		old:  "w.blind = true wakeup.Put(w.wake, queue.WakeHint) // what is published now is missed",
+		new:  "w.blind = queue.WakeHint != 0",
+	},
+	{
+		name: "redis: nothing looks after a reconnect",
+		in:   "queue/redisqueue/internal/notifier Notifier.up",
+		old:  "n.changedLocked()",
 		new:  "",
 	},
 	{
-		name: "redis: nobody looks after a reconnect",
-		in:   "queue/redisqueue hub.up",
-		old:  "h.listening = true h.lookLocked()",
-		new:  "h.listening = true",
+		name: "redis: all look after a reconnect",
+		in:   "queue/redisqueue/internal/notifier near",
+		old:  "4",
+		new:  "1 << 20",
+	},
+	{
+		name: "redis: a subscription that is down is relied upon",
+		in:   "queue/redisqueue/internal/notifier Notifier.Reliable",
+		old:  "n.listening && ",
+		new:  "",
+	},
+	{
+		name: "redis: wake-ups that do not come are relied upon",
+		in:   "queue/redisqueue/internal/notifier Notifier.Found",
+		old:  "n.doubtUntil = time.Now().Add(n.doubt)",
+		new:  "",
 	},
 	{
 		name: "redis: a hint displaces a grant",
@@ -138,35 +337,91 @@ var ofRedis = list{tests{"./queue/redisqueue", "-run Redis|Evicted ./lock"}, []M
 		new:  "",
 	},
 	{
-		name: "redis: a score that is not the number is believed",
-		in:   "queue/redisqueue/scripts/prelude.lua parse",
-		old:  "number == tonumber(score)",
-		new:  "tonumber(score)",
-	},
-	{
-		name: "redis: the keys are removed while somebody is in line",
-		in:   "queue/redisqueue/scripts/leave.lua leave",
-		old:  "local last = cleanup and line and not line.head and not line.more",
-		new:  "local last = cleanup and line",
-	},
-	{
 		name: "redis: the head behind a full thousand of dead is not told",
-		in:   "queue/redisqueue/scripts/prelude.lua survey",
-		old:  "if #line.dead == LIMIT then line.more = true return true end line.dead[#line.dead + 1] = member",
-		new: `line.dead[#line.dead + 1] = member
-			line.more = #line.dead == LIMIT
-			return line.more`,
+		in:   redisScripts + "lib.lua survey",
+		old:  "if line.more then for _ = 1, OWNERS + 1 do",
+		new:  "if line.more then for _ = 1, 1 do",
+	},
+
+	// More than one owner.
+	{
+		name: "redis: the wrong rank is told",
+		in:   redisScripts + "lib.lua survey",
+		old:  "line.living < owners and passed >= owners",
+		new:  "line.living < 1 and passed >= 1",
 	},
 	{
-		name: "redis: a clock that is set back keeps the dead in line",
-		in:   "queue/redisqueue/scripts/prelude.lua overlong",
-		old:  "call('PTTL', key) > length and length",
-		new:  "false and length",
-	},
-	{
-		name: "redis: the end of the client's time is that of the ctx",
-		in:   "queue/redisqueue Queue.fail",
-		old:  "err = &clientTimeoutError{err}",
+		name: "redis: the dead count as owners",
+		in:   redisScripts + "lib.lua ahead",
+		old:  "- OWNERS + 1",
 		new:  "",
+	},
+	{
+		name: "redis: one more owns",
+		in:   redisScripts + "position.lua",
+		old:  "place < OWNERS",
+		new:  "place <= OWNERS",
+	},
+	{
+		name: "redis: one more registers as an owner",
+		in:   redisScripts + "join.lua join",
+		old:  "line.living < OWNERS",
+		new:  "line.living <= OWNERS",
+	},
+	{
+		name: "redis: the kind of a line is not asked for",
+		in:   redisScripts + "join.lua other",
+		old:  "if line.living > 0 then",
+		new:  "if false then",
+	},
+
+	// Handing on in this process.
+	{
+		name: "redis: the leases of those in a hand-off are not looked at",
+		in:   "queue/redisqueue/internal/notifier Notifier.mayHandOn",
+		old:  "return now.Before(w.Until) && now.Before(next.Until)",
+		new:  "return !now.IsZero()",
+	},
+	{
+		name: "redis: a chain is not taken back",
+		in:   "queue/redisqueue/internal/notifier chain.takeBack",
+		old:  "if w == nil {",
+		new:  "if true || w == nil {",
+	},
+	{
+		name: "redis: a chain is taken back only when a ticket is gone",
+		in:   "queue/redisqueue/internal/notifier Leaving.Answered",
+		old:  "case !removed || named != l.next:",
+		new:  "case !removed:",
+	},
+	{
+		name: "redis: a waiter that gives up hands on what it has not got",
+		in:   "queue/redisqueue/internal/notifier Notifier.mayHandOn",
+		old:  "next == nil || !w.Owns ||",
+		new:  "next == nil ||",
+	},
+	{
+		name: "redis: a ticket is handed on past another that is in between",
+		in:   "queue/redisqueue/internal/notifier Leaving.Answered",
+		old:  "n.moveUp(next, l.waiter.Front)",
+		new:  "n.moveUp(next, l.waiter.Front); next.Owns = true",
+	},
+	{
+		name: "redis: the one behind moves up though the release was not confirmed",
+		in:   "queue/redisqueue/internal/notifier Leaving.Answered",
+		old:  "next != nil && removed && !l.waiter.Owns",
+		new:  "next != nil && !l.waiter.Owns",
+	},
+	{
+		name: "redis: a grant that was taken back looks before the server has heard",
+		in:   "queue/redisqueue/internal/notifier Notifier.Settle",
+		old:  "w == nil || w.chain == nil",
+		new:  "w == nil || w.chain != nil",
+	},
+	{
+		name: "redis: a grant that was taken back hands on",
+		in:   "queue/redisqueue/internal/notifier chain.takeBack",
+		old:  "w.Owns, w.granted, w.blind = false, false, true",
+		new:  "w.granted, w.blind = false, true",
 	},
 }}
