@@ -152,6 +152,26 @@ func TestGaugesOfTicketsThatAreReplaced(t *testing.T) {
 	})
 }
 
+// A ticket that was evicted is told of once, also if there is none after it.
+func TestGaugesOfATicketThatIsNotReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g gauges
+		q := newFaulty(leased(lease))
+		option, tickets := registration()
+		holder, m := lock.New(q), lock.New(q, g.trace(), option)
+		mustLock(t, holder)
+		served := make(chan error, 1)
+		go func() { served <- m.Lock(t.Context()) }()
+		evict(t, q, <-tickets)
+		q.failBefore(down("Register"))
+		if err := <-served; !errors.Is(err, errDown) {
+			t.Errorf("Lock returned %v, want %v", err, errDown)
+		}
+		g.want(t, figures{failed: 2, zero: 1})
+		mustUnlock(t, holder)
+	})
+}
+
 // A gauge of holders never shows more than there can be.
 func TestK63ReleasedIsToldInTime(t *testing.T) {
 	for name, newQueue := range map[string]func() queue.TicketQueue{
