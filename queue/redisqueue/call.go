@@ -32,6 +32,15 @@ func (c command) Args() []any {
 	return c.Cmd.Args()
 }
 
+// answer returns what the client has made of it.
+func (c command) answer() (any, error) {
+	value, err := c.Result()
+	if err != nil && !isReply(err) && !c.touched.Load() {
+		err = unsentError{err}
+	}
+	return value, err
+}
+
 // unsentError is an error of a request that the server has not heard of.
 type unsentError struct{ error }
 
@@ -39,9 +48,10 @@ func (e unsentError) Unwrap() error { return e.error }
 
 // request is one call of a script.
 type request struct {
-	script *script
-	keys   []string
-	args   []any
+	script  *script
+	keys    []string
+	args    []any
+	ordered bool // after those before it, see senders
 }
 
 // command returns the request as EVALSHA (with the script's hash) or EVAL (with its
@@ -61,20 +71,17 @@ func (r request) command(ctx context.Context, name, text string) command {
 // the server does not know it yet, or any more. An execution by hash that found no
 // script was none.
 func (s *storage) attempt(ctx context.Context, r request) (reply, error) {
-	cmd := r.command(ctx, "evalsha", r.script.hash)
-	_ = s.client.Process(ctx, cmd)
-	value, err := cmd.Result()
+	by := &s.senders.free
+	if r.ordered {
+		by = &s.senders.ordered
+	}
+	value, err := by.do(ctx, r.command(ctx, "evalsha", r.script.hash))
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		cmd = r.command(ctx, "eval", r.script.source)
-		_ = s.client.Process(ctx, cmd)
-		value, err = cmd.Result()
+		value, err = by.do(ctx, r.command(ctx, "eval", r.script.source))
 	}
 	if err != nil {
 		s.reloadState(ctx, err)
-		if err = s.classify(err); !isReply(err) && !cmd.touched.Load() {
-			err = unsentError{err}
-		}
-		return reply{}, err
+		return reply{}, s.classify(err)
 	}
 	answer, err := newReply(value)
 	queue.Evicted(ctx, answer.evicted)
@@ -203,5 +210,5 @@ func persistent(longest time.Duration) patience {
 // request is a call of one of the view's scripts. args are those behind the owners
 // and the notifier.
 func (v *view) request(script func() *script, notifier string, keys []string, args ...any) request {
-	return request{script(), keys, append([]any{v.owners, notifier}, args...)}
+	return request{script: script(), keys: keys, args: append([]any{v.owners, notifier}, args...)}
 }

@@ -33,6 +33,9 @@ func (v *view) place(ctx context.Context, t queue.Ticket) (queue.Place, error) {
 	if err != nil {
 		return queue.Place{}, err
 	}
+	if err := n.Settle(ctx, token); err != nil {
+		return queue.Place{}, err
+	}
 	answer, err := v.repeat(ctx, n, v.request(positionScript, n.ID(), v.ticketKeys(token), t.Member))
 	if err != nil {
 		dropGone(n, token, err)

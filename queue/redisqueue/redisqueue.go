@@ -186,6 +186,8 @@ type storage struct {
 	queue  string // the key of the ZSET
 	seq    string // the key of the last number
 
+	senders *senders // the client's
+
 	// home is the client's notifier. In a Ring every shard has its own; there it is
 	// the one of the shard that had the keys when we last looked.
 	home atomic.Pointer[notifier.Notifier]
@@ -217,7 +219,7 @@ func New(client redis.UniversalClient, name string, opts ...Option) *Queue {
 	if q.err = check(client, name, &o); q.err != nil {
 		return q
 	}
-	s.retry = retryOf(client)
+	s.retry, s.senders = retryOf(client), sendersOf(client)
 	if _, ok := client.(sharded); !ok {
 		s.home.Store(notifier.Of(client, tokenOf))
 	}
@@ -312,6 +314,10 @@ func (s *storage) leaseOf(t queue.Ticket) time.Duration {
 	}
 	return s.lease
 }
+
+// believed is until when a ticket with that lease is believed, that was taken or
+// renewed by a call that began at sent: by this process's clock, with a margin.
+func believed(sent time.Time, lease time.Duration) time.Time { return sent.Add(lease - lease/10) }
 
 // lasts is for how many milliseconds the keys that the tickets share last after
 // a crash.

@@ -2,6 +2,7 @@ package redisqueue
 
 import (
 	"context"
+	"time"
 
 	"github.com/fifolock/fifolock/queue"
 )
@@ -18,7 +19,11 @@ func (v *view) refresh(ctx context.Context, t queue.Ticket) error {
 	if err != nil {
 		return err
 	}
+	sent := time.Now()
 	_, err = v.repeat(ctx, n, v.request(refreshScript, n.ID(), v.ticketKeys(token), t.Member))
 	dropGone(n, token, err)
+	if err == nil {
+		n.Renewed(token, believed(sent, v.leaseOf(t)))
+	}
 	return err
 }

@@ -40,15 +40,20 @@ func (v *view) join(ctx context.Context, script func() *script) (t queue.Ticket,
 	if err != nil {
 		return queue.Ticket{}, false, err
 	}
-	token := n.NewToken()
+	token, sent := n.NewToken(), time.Now()
 	// The waiter is there before anyone can write to it, so that no message is
 	// missed between registering and watching.
 	n.Open(token, v.name)
-	t, ok, lost, err := v.take(ctx, n, script, token)
-	if ok && t.Ahead > 0 {
-		n.Bind(v.waiter(token, t))
+	t, front, ok, lost, err := v.take(ctx, n, script, token)
+	if ok {
+		w := v.waiter(token, t)
+		w.Owns, w.Until = t.Ahead == 0, believed(sent, v.lease)
+		if v.owners == 0 {
+			w.Front = front
+		}
+		n.Bind(w)
 	} else {
-		n.Drop(token) // no ticket, or an owner: there is nothing to be told
+		n.Drop(token)
 	}
 	switch {
 	case ok && lost > 0:
@@ -64,8 +69,9 @@ func (v *view) join(ctx context.Context, script func() *script) (t queue.Ticket,
 	return t, ok, err
 }
 
-// take sends the request until the script is through with the dead.
-func (v *view) take(ctx context.Context, n *notifier.Notifier, script func() *script, token string) (t queue.Ticket, ok bool, lost int, err error) {
+// take sends the request until the script is through with the dead. front is the entry
+// directly in front of the ticket, if it is known.
+func (v *view) take(ctx context.Context, n *notifier.Notifier, script func() *script, token string) (t queue.Ticket, front string, ok bool, lost int, err error) {
 	r := v.request(script, n.ID(), v.ticketKeys(token), token, v.lease.Milliseconds(), v.lasts(), v.terms)
 	p := v.brief()
 	if r.script == registerScript() {
@@ -78,27 +84,27 @@ func (v *view) take(ctx context.Context, n *notifier.Notifier, script func() *sc
 		answer, more, err := v.send(ctx, p, r)
 		lost += more
 		if err != nil {
-			return queue.Ticket{}, false, lost, err
+			return queue.Ticket{}, "", false, lost, err
 		}
 		deliver(n, answer)
 		switch answer.status {
 		case statusOK:
 			e, err := parseEntry(answer.text(0))
 			if err != nil {
-				return queue.Ticket{}, false, lost, err
+				return queue.Ticket{}, "", false, lost, err
 			}
-			return queue.Ticket{Number: e.number, Member: answer.text(0), Ahead: int(answer.integer(1)), Lease: v.lease}, true, lost, nil
+			return queue.Ticket{Number: e.number, Member: answer.text(0), Ahead: int(answer.integer(1)), Lease: v.lease}, answer.text(2), true, lost, nil
 		case statusBusy:
 			v.repairIf(ctx, n, answer.integer(0))
-			return queue.Ticket{}, false, lost, nil
+			return queue.Ticket{}, "", false, lost, nil
 		case statusAgain:
 			if err := ctx.Err(); err != nil {
-				return queue.Ticket{}, false, lost, err
+				return queue.Ticket{}, "", false, lost, err
 			}
 		case statusKind:
-			return queue.Ticket{}, false, lost, kindError(v.owners, int(answer.integer(0)))
+			return queue.Ticket{}, "", false, lost, kindError(v.owners, int(answer.integer(0)))
 		default:
-			return queue.Ticket{}, false, lost, answer.status.err()
+			return queue.Ticket{}, "", false, lost, answer.status.err()
 		}
 	}
 }

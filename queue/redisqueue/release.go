@@ -28,21 +28,23 @@ func (v *view) leave(ctx context.Context, t queue.Ticket, cleanup int) error {
 	if err != nil {
 		return err
 	}
-	n.Drop(token)
 	lease := v.leaseOf(t)
 	var mark int64
 	if _, ok := v.resent.LoadAndDelete(token); ok {
 		mark = lease.Milliseconds()
 	}
+	leaving := n.GiveUp(token) // the next of this process goes on now
 	r := v.request(releaseScript, n.ID(), v.ticketKeys(token), t.Member, mark, cleanup)
+	r.ordered = leaving.Ordered()
 	answer, lost, err := v.send(ctx, persistent(lease), r)
+	deliver(n, answer)
+	leaving.Answered(err == nil && answer.status == statusOK, answer.text(0))
 	if lost > 0 {
 		n.Reload(v.name) // a lost reply may have carried a message for one of ours
 	}
 	if err != nil {
 		return err
 	}
-	deliver(n, answer)
 	if answer.status == statusGone && lost > 0 {
 		return nil // the reply to an earlier request was lost
 	}

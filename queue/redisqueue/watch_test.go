@@ -435,8 +435,8 @@ func TestForgets(t *testing.T) {
 	q := redisqueue.New(client, name)
 	for range 10 {
 		a := mustRegister(t, q)
-		if n := redisqueue.Waiters(q); n != 0 {
-			t.Errorf("%d mailboxes for a head", n)
+		if n := redisqueue.Waiters(q); n != 1 {
+			t.Errorf("%d waiters for one ticket", n)
 		}
 		b, c := mustRegister(t, q), mustRegister(t, q)
 		_, stop := watch(t, q, b)
@@ -446,7 +446,7 @@ func TestForgets(t *testing.T) {
 		mustRelease(t, q, c)
 	}
 	if n := redisqueue.Waiters(q); n != 0 {
-		t.Errorf("%d mailboxes are left", n)
+		t.Errorf("%d waiters are left", n)
 	}
 	known := redisqueue.Notifiers()
 	for range 10 {

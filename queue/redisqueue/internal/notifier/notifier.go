@@ -68,6 +68,11 @@ type Ticket struct {
 	Line   string // the tickets of one line wait for each other,
 	Number int64  // in this order
 	Owners int    // how many of them own at a time; at least 1
+
+	// For a hand-off in this process, see handoff.go.
+	Front string    // the entry directly in front, of a line that one owns exclusively; empty: not known
+	Owns  bool      // the server has said that it owns
+	Until time.Time // until when it is believed, by this process's clock
 }
 
 // Notifier wakes the tickets that were taken through one client.
@@ -84,6 +89,7 @@ type Notifier struct {
 
 	mu           sync.Mutex         // guards what follows, and all waiters
 	waiters      map[string]*waiter // by token
+	behind       map[string]*waiter // the waiter directly behind an entry, which is its Front
 	watches      int                // how many have not been stopped
 	subscription *subscription      // nil when nobody has watched for a while
 	listening    bool               // the server has confirmed the subscription, and it has not broken since
@@ -99,8 +105,9 @@ type waiter struct {
 	early   []string // messages that came before
 	wake    chan queue.Wake
 	watches int
-	granted bool // a WakeOwner was put into wake
-	blind   bool // the subscription was not up all the time since it was opened
+	granted bool   // a WakeOwner was put into wake, and not taken back
+	blind   bool   // the subscription was not up all the time since it was opened
+	chain   *chain // it was granted in this process, and the server has not confirmed that
 }
 
 // New returns a notifier of its own for a client. Use [Of].
@@ -110,6 +117,7 @@ func New(client Client, token func(entry string) string) *Notifier {
 		client:  client,
 		token:   token,
 		waiters: make(map[string]*waiter),
+		behind:  make(map[string]*waiter),
 	}
 }
 
@@ -156,6 +164,9 @@ func (n *Notifier) Bind(t Ticket) {
 		return
 	}
 	w.Ticket = t
+	if t.Front != "" {
+		n.behind[t.Front] = w
+	}
 	if slices.Contains(w.early, t.Entry) {
 		w.grant()
 	}
@@ -166,7 +177,18 @@ func (n *Notifier) Bind(t Ticket) {
 func (n *Notifier) Drop(token string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	delete(n.waiters, token)
+	if w := n.waiters[token]; w != nil {
+		n.dropLocked(w)
+	}
+}
+
+func (n *Notifier) dropLocked(w *waiter) {
+	if n.waiters[w.Token] == w {
+		delete(n.waiters, w.Token)
+	}
+	if n.behind[w.Front] == w {
+		delete(n.behind, w.Front)
+	}
 }
 
 // Watch begins to listen for a ticket. stop ends that.
@@ -190,8 +212,8 @@ func (n *Notifier) unwatch(w *waiter) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	w.watches--
-	if w.watches == 0 && n.waiters[w.Token] == w {
-		delete(n.waiters, w.Token)
+	if w.watches == 0 && !w.Owns {
+		n.dropLocked(w)
 	}
 	n.watches--
 	if n.watches > 0 {
@@ -221,9 +243,13 @@ func (n *Notifier) Deliver(message string) {
 	}
 }
 
+// grant tells a waiter that its ticket owns, once.
 func (w *waiter) grant() {
-	w.granted = true
-	wakeup.Put(w.wake, queue.WakeOwner)
+	w.Owns = true
+	if !w.granted {
+		w.granted = true
+		wakeup.Put(w.wake, queue.WakeOwner)
+	}
 }
 
 // Reload makes the first waiters of a line look: a wake-up for one of them may have
@@ -251,7 +277,11 @@ func (n *Notifier) Found(token string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	w := n.waiters[token]
-	if w == nil || w.watches == 0 || w.granted || w.blind {
+	if w == nil {
+		return
+	}
+	w.Owns = true
+	if w.watches == 0 || w.granted || w.blind {
 		return
 	}
 	n.doubt = min(max(2*n.doubt, firstDoubt), longestDoubt)
@@ -263,7 +293,7 @@ func (n *Notifier) Found(token string) {
 func (n *Notifier) nearLocked(which func(*waiter) bool) []*waiter {
 	var all []*waiter
 	for _, w := range n.waiters {
-		if which(w) {
+		if !w.Owns && which(w) {
 			all = append(all, w)
 		}
 	}

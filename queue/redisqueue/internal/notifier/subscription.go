@@ -211,6 +211,8 @@ func (n *Notifier) ended(s *subscription) {
 	}
 	n.subscription = nil
 	for _, w := range n.waiters {
-		wakeup.Put(w.wake, queue.WakeHint)
+		if !w.Owns {
+			wakeup.Put(w.wake, queue.WakeHint)
+		}
 	}
 }

@@ -1,0 +1,174 @@
+package redisqueue_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
+)
+
+// handOff makes a line of the clients' own through a proxy: a holder, and two that
+// wait and listen. Then the network swallows what is sent, until heal.
+func handOff(t *testing.T) (q, direct *redisqueue.Queue, lose func(), tickets []queue.Ticket, wakes []<-chan queue.Wake, heal func()) {
+	redistest.NeedReal(t)
+	client, name := redistest.Client(t), redistest.Name(t)
+	warm(t, client)
+	proxy := redistest.NewProxy(t, redistest.Addr(t))
+	q, direct = redisqueue.New(redistest.ClientOf(t, proxy.Addr), name), redisqueue.New(client, name)
+	first := mustRegister(t, q)
+	listening(t, q)
+	tickets = append(tickets, first)
+	for range 2 {
+		ticket := mustRegister(t, q)
+		wake, _ := watch(t, q, ticket)
+		tickets, wakes = append(tickets, ticket), append(wakes, wake)
+	}
+	lose = func() { client.Del(t.Context(), redistest.Keys(t, client, name)...) }
+	return q, direct, lose, tickets, wakes, proxy.BlackHole()
+}
+
+// release releases in the background.
+func release(t *testing.T, q queue.TicketQueue, ticket queue.Ticket) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- queue.Release(t.Context(), q, ticket) }()
+	return done
+}
+
+// The next in this process owns before the server has heard of the release. What it
+// is told by a look it is told when the server has.
+func TestHandOffBeforeTheServer(t *testing.T) {
+	q, direct, _, tickets, wakes, heal := handOff(t)
+	released := release(t, q, tickets[0])
+	mustWake(t, wakes[0], queue.WakeOwner)
+	mustSleep(t, wakes[1])
+	mustBeHead(t, direct, tickets[0]) // for the server, still
+	ctx, cancel := context.WithTimeout(t.Context(), shortly)
+	defer cancel()
+	if place, err := q.Position(ctx, tickets[1]); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a look before the server has heard of the release: %+v, %v", place, err)
+	}
+	// It is given up itself meanwhile: the next goes on.
+	second := release(t, q, tickets[1])
+	mustWake(t, wakes[1], queue.WakeOwner)
+	heal()
+	for _, done := range []<-chan error{released, second} {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	mustBeHead(t, q, tickets[2])
+	mustSleep(t, wakes[1])
+	mustRelease(t, q, tickets[2])
+	mustBeEmpty(t, direct)
+}
+
+// The server has lost the line: who was granted its turn here is told to look, and
+// finds that it has no ticket. The releases say so, too.
+func TestHandOffAfterLossOfData(t *testing.T) {
+	q, direct, lose, tickets, wakes, heal := handOff(t)
+	lose()
+	other := mustRegister(t, direct)
+	released := release(t, q, tickets[0])
+	mustWake(t, wakes[0], queue.WakeOwner)
+	second := release(t, q, tickets[1])
+	mustWake(t, wakes[1], queue.WakeOwner)
+	heal()
+	mustWake(t, wakes[1], queue.WakeHint)
+	_, err := q.Position(t.Context(), tickets[2])
+	mustNotBeQueued(t, err)
+	mustNotBeQueued(t, <-released)
+	mustNotBeQueued(t, <-second)
+	mustBeHead(t, direct, other)
+	mustRelease(t, direct, other)
+}
+
+// The ticket of the one that was granted is all that is lost: another owns.
+func TestHandOffToALostTicket(t *testing.T) {
+	q, direct, _, tickets, wakes, heal := handOff(t)
+	mustRelease(t, direct, tickets[1])
+	released := release(t, q, tickets[0])
+	mustWake(t, wakes[0], queue.WakeOwner)
+	heal()
+	if err := <-released; err != nil {
+		t.Error(err)
+	}
+	mustWake(t, wakes[0], queue.WakeHint)
+	_, err := q.Position(t.Context(), tickets[1])
+	mustNotBeQueued(t, err)
+	mustWake(t, wakes[1], queue.WakeOwner) // the server's word
+	mustRelease(t, q, tickets[2])
+}
+
+// Many goroutines, through few connections and in batches: one at a time, in order.
+func TestHandOffMany(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	q := redisqueue.New(client, name)
+	var mu sync.Mutex // never waited for: the queue excludes
+	var last int64
+	var wg sync.WaitGroup
+	for range 32 {
+		wg.Go(func() {
+			for range 30 {
+				ticket, err := q.Register(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				stop, err := own(t.Context(), q, ticket)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if !mu.TryLock() {
+					t.Error("two own")
+				} else {
+					if ticket.Number <= last {
+						t.Errorf("number %d after %d", ticket.Number, last)
+					}
+					last = ticket.Number
+					mu.Unlock()
+				}
+				if err := q.Release(t.Context(), ticket); err != nil {
+					t.Error(err)
+				}
+				stop()
+			}
+		})
+	}
+	wg.Wait()
+	mustBeEmpty(t, q)
+	if keys := redistest.Keys(t, client, name); len(keys) != 0 {
+		t.Errorf("%q are left", keys)
+	}
+	if n := redisqueue.Waiters(q); n != 0 {
+		t.Errorf("%d waiters are left", n)
+	}
+}
+
+// A call of one goroutine that hangs holds up no others for longer than a moment, and
+// one that gathers ends with its ctx.
+func TestSenderBesideAHangingConnection(t *testing.T) {
+	redistest.NeedReal(t)
+	warm(t, redistest.Client(t))
+	proxy := redistest.NewProxy(t, redistest.Addr(t))
+	q := redisqueue.New(redistest.ClientOf(t, proxy.Addr), redistest.Name(t))
+	ticket := mustRegister(t, q)
+	var wg sync.WaitGroup
+	for range 8 { // more than fly at once
+		held, deliver := proxy.HoldRequest(redisqueue.RefreshHash)
+		wg.Go(func() { _ = q.Refresh(t.Context(), ticket) })
+		<-held
+		defer deliver()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if err := q.Release(ctx, ticket); err != nil {
+		t.Errorf("Release beside heartbeats that hang: %v", err)
+	}
+	t.Cleanup(wg.Wait)
+}

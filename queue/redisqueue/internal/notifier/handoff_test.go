@@ -1,0 +1,218 @@
+package notifier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/fifolock/fifolock/queue"
+)
+
+// inLine makes n tickets of one line, each directly behind the one before. The first
+// owns. All are believed for an hour.
+func inLine(n *Notifier, count int) (tickets []Ticket) {
+	front := ""
+	for i := range count {
+		t := Ticket{Token: n.NewToken(), Line: "line", Number: int64(i + 1), Owners: 1, Front: front, Owns: i == 0, Until: time.Now().Add(time.Hour)}
+		t.Entry = fmt.Sprintf("%d:%s:1", t.Number, t.Token)
+		front = t.Entry
+		n.Open(t.Token, t.Line)
+		n.Bind(t)
+		tickets = append(tickets, t)
+	}
+	return tickets
+}
+
+// told returns what a ticket's waiter was told, -1 if nothing.
+func told(n *Notifier, t Ticket) queue.Wake { return woken(n.waiters[t.Token].wake) }
+
+func mustTell(t *testing.T, n *Notifier, ticket Ticket, want queue.Wake) {
+	t.Helper()
+	if got := told(n, ticket); got != want {
+		t.Errorf("ticket %d was told %v; want %v", ticket.Number, got, want)
+	}
+}
+
+// The next is granted before the release is answered, and the one behind that when
+// it is given up in its turn.
+func TestHandOff(t *testing.T) {
+	n := up()
+	line := inLine(n, 4)
+	first := n.GiveUp(line[0].Token)
+	mustTell(t, n, line[1], queue.WakeOwner)
+	mustTell(t, n, line[2], -1)
+	second := n.GiveUp(line[1].Token)
+	mustTell(t, n, line[2], queue.WakeOwner)
+	if !first.Ordered() || !second.Ordered() {
+		t.Error("the releases of a chain are in no order")
+	}
+	first.Answered(true, line[1].Entry)
+	mustTell(t, n, line[2], -1)
+	second.Answered(true, line[2].Entry)
+	mustTell(t, n, line[2], -1)
+	n.Deliver(line[2].Entry) // the server's own message says nothing new
+	mustTell(t, n, line[2], -1)
+	if err := n.Settle(t.Context(), line[2].Token); err != nil {
+		t.Error(err)
+	}
+	third := n.GiveUp(line[2].Token)
+	mustTell(t, n, line[3], queue.WakeOwner)
+	third.Answered(true, line[3].Entry)
+	n.GiveUp(line[3].Token).Answered(true, "")
+	if n.Waiters() != 0 || len(n.behind) != 0 {
+		t.Errorf("%d waiters and %d links are left", n.Waiters(), len(n.behind))
+	}
+}
+
+// Each of the conditions.
+func TestHandOffNot(t *testing.T) {
+	past := time.Now().Add(-time.Second)
+	for what, change := range map[string]func(n *Notifier, owner, next *Ticket){
+		"the one that leaves does not own":  func(_ *Notifier, owner, _ *Ticket) { owner.Owns = false },
+		"its lease may have run out":        func(_ *Notifier, owner, _ *Ticket) { owner.Until = past },
+		"the next one's may":                func(_ *Notifier, _, next *Ticket) { next.Until = past },
+		"the line is shared":                func(_ *Notifier, _, next *Ticket) { next.Front = "" },
+		"another is in between":             func(_ *Notifier, _, next *Ticket) { next.Front = "7:another:1" },
+		"the next one's ticket is not ours": func(n *Notifier, _, next *Ticket) { next.Token = "unknown" },
+	} {
+		n := up()
+		line := inLine(n, 2)
+		n.Drop(line[0].Token)
+		n.Drop(line[1].Token)
+		for i := range line {
+			n.Open(line[i].Token, "line")
+		}
+		w := n.waiters[line[1].Token]
+		change(n, &line[0], &line[1])
+		n.Bind(line[0])
+		n.Bind(line[1])
+		l := n.GiveUp(line[0].Token)
+		if got := woken(w.wake); got != -1 {
+			t.Errorf("%s: told %v", what, got)
+		}
+		if l.Ordered() {
+			t.Errorf("%s: there is a chain", what)
+		}
+		l.Answered(true, line[1].Entry)
+	}
+	if up().GiveUp("unknown") != nil {
+		t.Error("an unknown ticket is handed on")
+	}
+	(*Leaving)(nil).Answered(true, "")
+}
+
+// A sign of life counts, and an older one shortens nothing.
+func TestHandOffRenewed(t *testing.T) {
+	n := up()
+	line := inLine(n, 2)
+	for _, ticket := range line {
+		n.waiters[ticket.Token].Until = time.Now().Add(-time.Second)
+		n.Renewed(ticket.Token, time.Now().Add(time.Hour))
+		n.Renewed(ticket.Token, time.Now().Add(-time.Hour))
+	}
+	n.GiveUp(line[0].Token)
+	mustTell(t, n, line[1], queue.WakeOwner)
+}
+
+// A release that is answered "gone", or names another, or is not answered, takes back
+// what was built on it, read or not: the last, which then grants no other.
+func TestHandOffTakenBack(t *testing.T) {
+	for what, answer := range map[string]struct {
+		removed bool
+		named   string
+	}{"gone": {false, ""}, "another": {true, "9:another:1"}, "none": {true, ""}} {
+		for _, read := range []bool{true, false} {
+			for _, later := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/read=%v/later=%v", what, read, later), func(t *testing.T) {
+					n := up()
+					line := inLine(n, 4)
+					l := n.GiveUp(line[0].Token)
+					last := line[1]
+					if read {
+						mustTell(t, n, last, queue.WakeOwner)
+					}
+					var second *Leaving
+					if later { // it has been given up itself
+						second = n.GiveUp(last.Token)
+						last = line[2]
+						if read {
+							mustTell(t, n, last, queue.WakeOwner)
+						}
+					}
+					l.Answered(answer.removed, answer.named)
+					mustTell(t, n, last, queue.WakeHint)
+					mustTell(t, n, last, -1)
+					l = n.GiveUp(last.Token)
+					mustTell(t, n, line[last.Number], -1)
+					if second != nil {
+						second.Answered(false, "")
+					}
+					l.Answered(false, "")
+				})
+			}
+		}
+	}
+}
+
+// Releases that are executed in another order name others. The last one looks, and its
+// look waits until all are answered.
+func TestHandOffInAnotherOrder(t *testing.T) {
+	n := up()
+	line := inLine(n, 3)
+	first := n.GiveUp(line[0].Token)
+	second := n.GiveUp(line[1].Token)
+	mustTell(t, n, line[2], queue.WakeOwner)
+	second.Answered(true, "")
+	mustTell(t, n, line[2], queue.WakeHint)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := n.Settle(ctx, line[2].Token); !errors.Is(err, context.Canceled) {
+		t.Errorf("Settle returned %v before all was answered", err)
+	}
+	first.Answered(true, line[2].Entry)
+	if err := n.Settle(t.Context(), line[2].Token); err != nil {
+		t.Error(err)
+	}
+	n.Found(line[2].Token) // it owns
+	l := n.GiveUp(line[2].Token)
+	l.Answered(true, "")
+}
+
+// A grant that no answer names is taken back when all are answered.
+func TestHandOffNeverNamed(t *testing.T) {
+	n := up()
+	line := inLine(n, 3)
+	first := n.GiveUp(line[0].Token)
+	second := n.GiveUp(line[1].Token)
+	mustTell(t, n, line[2], queue.WakeOwner)
+	first.Answered(true, line[1].Entry)
+	second.Answered(false, "")
+	mustTell(t, n, line[2], queue.WakeHint)
+}
+
+// Those behind a waiter that leaves move up when the server has confirmed that, and
+// not before: its ticket may still be in line.
+func TestHandOffPastOneThatLeft(t *testing.T) {
+	for _, confirmed := range []bool{true, false} {
+		n := up()
+		line := inLine(n, 3)
+		between := n.GiveUp(line[1].Token)
+		between.Answered(confirmed, "")
+		want := queue.Wake(-1)
+		if confirmed {
+			want = queue.WakeOwner
+		}
+		n.GiveUp(line[0].Token)
+		mustTell(t, n, line[2], want)
+	}
+	n := up()
+	line := inLine(n, 3)
+	between := n.GiveUp(line[1].Token)
+	l := n.GiveUp(line[0].Token)
+	mustTell(t, n, line[2], -1)
+	between.Answered(true, "")
+	l.Answered(true, line[2].Entry)
+	mustTell(t, n, line[2], -1)
+}

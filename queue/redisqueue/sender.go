@@ -1,0 +1,182 @@
+package redisqueue
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fifolock/fifolock/queue/redisqueue/internal/perclient"
+)
+
+const (
+	// flightsAtOnce is how many requests, or pipelines of them, are under way before
+	// further ones gather.
+	flightsAtOnce = 8
+
+	// overdue is after how long those under way are not waited for any more: they
+	// hang, or the server is far away.
+	overdue = 5 * time.Millisecond
+
+	// largestBatch is how many requests go as one pipeline.
+	largestBatch = 256
+)
+
+// sender sends the commands of all queues of one client. One that comes alone goes at
+// once. Those that come while others are under way gather, and go together as one
+// pipeline when these have returned: in the order in which they came. Each has its own
+// answer, its own error and its own ctx.
+//
+// If one flight at a time is allowed, they also reach the server in this order, as
+// long as none is overdue or sent again.
+type sender struct {
+	client redis.UniversalClient
+	atOnce int // how many flights
+
+	mu         sync.Mutex // guards what follows
+	generation int        // of the flights that are waited for; those before are overdue
+	flights    int        // how many of this generation are under way
+	waiting    []*parcel
+	timer      *time.Timer // runs while any wait
+}
+
+// parcel is a command that waits for its flight.
+type parcel struct {
+	ctx  context.Context
+	cmd  command
+	done chan struct{} // closed when cmd has its answer
+}
+
+// senders are those of one client.
+type senders struct {
+	free    sender // of most commands
+	ordered sender // of releases that hand on in this process, see notifier/handoff.go
+}
+
+var sendersByClient perclient.Registry[senders]
+
+func sendersOf(client redis.UniversalClient) *senders {
+	return sendersByClient.Of(client, func() *senders {
+		return &senders{free: sender{client: client, atOnce: flightsAtOnce}, ordered: sender{client: client, atOnce: 1}}
+	})
+}
+
+// do sends a command, and returns its answer, or ctx's error as soon as ctx ends
+// while it is with others.
+func (s *sender) do(ctx context.Context, cmd command) (any, error) {
+	s.mu.Lock()
+	if len(s.waiting) == 0 && s.flights < s.atOnce {
+		s.flights++
+		generation := s.generation
+		s.mu.Unlock()
+		defer s.landed(generation)
+		_ = s.client.Process(ctx, cmd)
+		return cmd.answer()
+	}
+	p := &parcel{ctx, cmd, make(chan struct{})}
+	s.waiting = append(s.waiting, p)
+	if len(s.waiting) == 1 {
+		s.startTimer()
+	}
+	s.mu.Unlock()
+	select {
+	case <-p.done:
+		return cmd.answer()
+	case <-ctx.Done():
+		if s.withdraw(p) {
+			return nil, unsentError{ctx.Err()}
+		}
+		return nil, ctx.Err()
+	}
+}
+
+// withdraw reports whether a command had not been sent, and is not sent now.
+func (s *sender) withdraw(p *parcel) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.Index(s.waiting, p)
+	if i < 0 {
+		return false
+	}
+	s.waiting = slices.Delete(s.waiting, i, i+1)
+	return true
+}
+
+// startTimer is called with s.mu held.
+func (s *sender) startTimer() {
+	if s.timer == nil {
+		s.timer = time.AfterFunc(overdue, s.late)
+	} else {
+		s.timer.Reset(overdue)
+	}
+}
+
+// late is called when a command has waited for too long: what is under way is not
+// waited for any more.
+func (s *sender) late() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.waiting) > 0 {
+		s.generation++
+		s.flights = 0
+		s.depart()
+	}
+}
+
+// landed is called when a flight has its answers.
+func (s *sender) landed(generation int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if generation != s.generation {
+		return
+	}
+	s.flights--
+	if len(s.waiting) > 0 {
+		s.depart()
+	}
+}
+
+// depart sends those that wait. s.mu is held.
+func (s *sender) depart() {
+	count := min(len(s.waiting), largestBatch)
+	batch := s.waiting[:count:count]
+	s.waiting = s.waiting[count:]
+	if len(s.waiting) > 0 {
+		s.startTimer()
+	} else {
+		s.timer.Stop()
+	}
+	s.flights++
+	go s.fly(batch, s.generation)
+}
+
+// fly sends a batch and hands out the answers. A connection that breaks fails each as
+// it would have failed alone.
+func (s *sender) fly(batch []*parcel, generation int) {
+	defer s.landed(generation)
+	defer func() {
+		for _, p := range batch {
+			close(p.done)
+		}
+	}()
+	ctx := context.WithoutCancel(batch[0].ctx)
+	if len(batch) == 1 {
+		_ = s.client.Process(ctx, batch[0].cmd)
+		return
+	}
+	pipe := s.client.Pipeline()
+	for _, p := range batch {
+		_ = pipe.Process(ctx, p.cmd)
+	}
+	if _, err := pipe.Exec(ctx); err == nil {
+		return
+	} else if !isReply(err) {
+		for _, p := range batch {
+			if p.cmd.Err() == nil && p.cmd.Val() == nil {
+				p.cmd.SetErr(err)
+			}
+		}
+	}
+}
