@@ -40,7 +40,7 @@ var rules = []struct {
 	{"queue/filequeue", []string{"queue", "queue/internal/...", "queue/filequeue/internal/...",
 		uuid, "github.com/fsnotify/fsnotify", "github.com/gofrs/flock", "golang.org/x/sys/unix", "golang.org/x/sys/windows"}},
 	{"queue/filequeue/internal/notify", []string{"github.com/fsnotify/fsnotify", "golang.org/x/sys/unix"}},
-	{"queue/filequeue/internal/...", []string{"queue/filequeue/internal/...",
+	{"queue/filequeue/internal/...", []string{"queue/filequeue/internal/...", uuid,
 		"github.com/gofrs/flock", "golang.org/x/sys/unix", "golang.org/x/sys/windows"}},
 
 	{"queue/redisqueue", []string{"queue", "queue/internal/...", "queue/redisqueue/internal/...", backOff, uuid, goRedis}},
