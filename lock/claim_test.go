@@ -210,7 +210,7 @@ func TestK22ManyAreCancelledAtOnce(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		q.failBefore(func(_ context.Context, method string) error {
-			if method == "Release" || method == "stop" {
+			if method == "Release" || method == "stop" || method == "Members" {
 				time.Sleep(3 * time.Second)
 			}
 			return nil
@@ -224,6 +224,9 @@ func TestK22ManyAreCancelledAtOnce(t *testing.T) {
 		}
 		if took := time.Since(began); took > 100*time.Millisecond {
 			t.Errorf("they returned after %v", took)
+		}
+		if n := q.count("Members"); n > 4 {
+			t.Errorf("%d have listed the line at a time", n)
 		}
 		time.Sleep(10 * time.Second)
 		q.failBefore(down("nothing"))

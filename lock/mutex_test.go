@@ -188,6 +188,23 @@ func TestHooksAreCalledInOrderAndMayCallBack(t *testing.T) {
 	}
 }
 
+// Do releases its own hold, not one that another goroutine has by then.
+func TestDoReleasesItsOwnHold(t *testing.T) {
+	m := lock.New(memqueue.New())
+	err := m.Do(t.Context(), func(context.Context) error {
+		mustUnlock(t, m)
+		mustLock(t, m) // as another goroutine would
+		return nil
+	})
+	if !errors.Is(err, lock.ErrNotLocked) {
+		t.Errorf("Do returned %v, want ErrNotLocked", err)
+	}
+	if m.Token() == 0 {
+		t.Error("Do has released the hold of another")
+	}
+	mustUnlock(t, m)
+}
+
 // A hook that panics, or ends its goroutine, ends the call without a hold: the
 // caller is not there any more to unlock.
 func TestAHookThatPanicsLeavesNothing(t *testing.T) {
