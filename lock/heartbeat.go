@@ -60,6 +60,9 @@ type heartbeat struct {
 	stopped bool
 }
 
+// errGivenUp is why a ticket is given up that the queue does not believe to have kept.
+var errGivenUp = errors.New("the queue could not show in time that this process lives")
+
 // startHeartbeat keeps t alive, which was taken by a call that began at sent.
 func (b *base) startHeartbeat(t queue.Ticket, sent time.Time) *heartbeat {
 	h := &heartbeat{
@@ -76,7 +79,20 @@ func (b *base) startHeartbeat(t queue.Ticket, sent time.Time) *heartbeat {
 		h.until = h.believedUntil(sent)
 		h.expiry = time.AfterFunc(time.Until(h.until), h.expire)
 	}
+	if t.Lost != nil {
+		go h.follow(h.lasting(), t.Lost)
+	}
 	return h
+}
+
+// follow gives the ticket up when the queue does.
+func (h *heartbeat) follow(ctx context.Context, lost <-chan struct{}) {
+	select {
+	case <-lost:
+	case <-ctx.Done():
+		return
+	}
+	h.declareLost(errGivenUp)
 }
 
 func (h *heartbeat) interval() time.Duration {

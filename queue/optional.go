@@ -266,6 +266,12 @@ type Member struct {
 	// Label is the text that the owner has given with its queue's option WithLabel.
 	Label string
 
+	// CrashDetection is how long after its process has ended the ticket is evicted,
+	// where that is noticed before its lease ends; 0 where it is not. Gone is when the
+	// process was noticed to be gone, by the storage's clock; zero if it was not.
+	CrashDetection time.Duration
+	Gone           time.Time
+
 	// Dead says that the owner was found gone: the ticket is evicted by the
 	// next one who looks.
 	Dead bool

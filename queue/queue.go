@@ -54,6 +54,11 @@ type Ticket struct {
 	// is part of the ticket, not of the queue, so that no wrapper can hide it: a
 	// ticket with a lease whose queue offers no [Refresher] must not be held.
 	Lease time.Duration
+
+	// Lost is closed when the queue has given the ticket up before its lease has ended,
+	// because another may own soon (see redisqueue.WithCrashDetection). It is nil, and
+	// never ready, where that cannot happen. An owner treats it as the end of its lease.
+	Lost <-chan struct{}
 }
 
 // TicketQueue is a line whose head owns whatever the line is for.

@@ -32,7 +32,8 @@ type Spec struct {
 	MaxRetries int           // as in redis.Options: 0 is 3, -1 is none
 	Timeout    time.Duration // to read and write, if not 0
 
-	Stale   time.Duration // WithStaleTimeout, if not 0
+	Stale   time.Duration // WithStaleTimeout or WithLease, if not 0
+	Crash   time.Duration // WithCrashDetection, if not 0
 	Release time.Duration // WithReleaseTimeout, if not 0
 	Deaf    bool          // the queue tells no waiter anything: polling alone
 }
@@ -80,6 +81,9 @@ func (s Spec) Open() (queue.TicketQueue, func()) {
 	var opts []redisqueue.Option
 	if s.Stale > 0 {
 		opts = append(opts, redisqueue.WithLease(s.Stale))
+	}
+	if s.Crash > 0 {
+		opts = append(opts, redisqueue.WithCrashDetection(s.Crash))
 	}
 	client := s.client()
 	return redisqueue.New(client, s.Name, opts...), func() { _ = client.Close() }

@@ -71,6 +71,7 @@ func (r request) command(ctx context.Context, name, text string) command {
 // the server does not know it yet, or any more. An execution by hash that found no
 // script was none.
 func (s *storage) attempt(ctx context.Context, r request) (reply, error) {
+	sent := time.Now()
 	by := &s.senders.free
 	if r.ordered {
 		by = &s.senders.ordered
@@ -82,6 +83,9 @@ func (s *storage) attempt(ctx context.Context, r request) (reply, error) {
 	if err != nil {
 		s.reloadState(ctx, err)
 		return reply{}, s.classify(err)
+	}
+	if s.presence != nil {
+		s.presence.Answered(sent)
 	}
 	answer, err := newReply(value)
 	queue.Evicted(ctx, answer.evicted)
@@ -208,7 +212,7 @@ func persistent(longest time.Duration) patience {
 }
 
 // request is a call of one of the view's scripts. args are those behind the owners
-// and the notifier.
+// and the notifier; the last is the presence of the process.
 func (v *view) request(script func() *script, notifier string, keys []string, args ...any) request {
-	return request{script: script(), keys: keys, args: append([]any{v.owners, notifier}, args...)}
+	return request{script: script(), keys: keys, args: append(append([]any{v.owners, notifier}, args...), v.presenceText())}
 }

@@ -52,20 +52,29 @@ func tokenOf(member string) string {
 
 // leaseValue is what a lease says after the ticket's entry:
 //
-//	{entry} {lease in ms} {owners} {pid} {host} {label}
+//	{entry} {lease in ms} {owners} {presence} {pid} {host} {label}
 //
-// The first two are terms of the ticket (see lib.lua), the rest is for people.
+// The first three are terms of the ticket (see lib.lua and presence.lua), the rest is
+// for people.
 type leaseValue struct {
-	lease  time.Duration
-	owners int // 0: exclusive; else shared by so many
-	pid    int
-	host   string
-	label  string
+	lease    time.Duration
+	owners   int    // 0: exclusive; else shared by so many
+	presence string // - if there is none
+	pid      int
+	host     string
+	label    string
 }
 
 // text is everything behind the entry; the script puts that in front.
 func (l leaseValue) text() string {
-	return fmt.Sprintf(" %d %d %d %s %s", l.lease.Milliseconds(), l.owners, l.pid, l.host, l.label)
+	return fmt.Sprintf(" %d %d %s %d %s %s", l.lease.Milliseconds(), l.owners, l.presence, l.pid, l.host, l.label)
+}
+
+// grace is for how long the ticket's process may be absent; 0 if that is not noticed.
+func (l leaseValue) grace() time.Duration {
+	_, text, _ := strings.Cut(l.presence, "/")
+	milliseconds, _ := parseDigits(text)
+	return time.Duration(milliseconds) * time.Millisecond
 }
 
 // hostName is the machine's, as one word.
@@ -77,18 +86,19 @@ var hostName = sync.OnceValue(func() string {
 // parseLease reads what it can: a value that another program has made is for people
 // only.
 func parseLease(value string) leaseValue {
-	fields := strings.SplitN(value, " ", 6)
-	if len(fields) < 6 {
+	fields := strings.SplitN(value, " ", 7)
+	if len(fields) < 7 {
 		return leaseValue{}
 	}
 	milliseconds, _ := parseDigits(fields[1])
 	owners, _ := strconv.Atoi(fields[2])
-	pid, _ := strconv.Atoi(fields[3])
+	pid, _ := strconv.Atoi(fields[4])
 	return leaseValue{
-		lease:  time.Duration(milliseconds) * time.Millisecond,
-		owners: owners,
-		pid:    pid,
-		host:   fields[4],
-		label:  fields[5],
+		lease:    time.Duration(milliseconds) * time.Millisecond,
+		owners:   owners,
+		presence: fields[3],
+		pid:      pid,
+		host:     fields[5],
+		label:    fields[6],
 	}
 }

@@ -37,12 +37,13 @@ func (v *view) members(ctx context.Context) ([]queue.Member, error) {
 }
 
 // appendMembers appends what a page says: entry, lease, and milliseconds left
-// of it, in turn.
+// of it, and since when its process is absent, in turn.
 func appendMembers(members []queue.Member, now time.Time, page []any) []queue.Member {
-	for ; len(page) >= 3; page = page[3:] {
+	for ; len(page) >= 4; page = page[4:] {
 		name, _ := page[0].(string)
 		value, _ := page[1].(string)
 		left, _ := page[2].(int64)
+		absent, _ := page[3].(int64)
 		e, err := parseEntry(name)
 		if err != nil {
 			continue
@@ -55,6 +56,11 @@ func appendMembers(members []queue.Member, now time.Time, page []any) []queue.Me
 		if said := parseLease(value); said.lease > 0 {
 			m.Ticket.Lease = said.lease
 			m.Host, m.PID, m.Label = said.host, said.pid, said.label
+			m.CrashDetection = said.grace()
+			if absent > 0 {
+				m.Gone = time.UnixMilli(absent)
+				m.Dead = now.Sub(m.Gone) >= m.CrashDetection
+			}
 			if left >= 0 {
 				m.LastSeen = now.Add(time.Duration(left)*time.Millisecond - said.lease)
 			}

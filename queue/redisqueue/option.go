@@ -12,8 +12,10 @@ import (
 type Option func(*options)
 
 type options struct {
-	lease time.Duration
-	label string
+	lease    time.Duration
+	label    string
+	grace    time.Duration
+	graceSet bool
 }
 
 // WithLease says how long a ticket is believed without a sign of life from its
@@ -23,6 +25,33 @@ type options struct {
 // whichever process they are judged.
 func WithLease(d time.Duration) Option {
 	return func(o *options) { o.lease = d }
+}
+
+// WithCrashDetection has the tickets leave the line about d after their process has
+// ended, however long their lease is: the server notices that its connection has gone. So
+// the lease can stay long, and says only how long an owner may be out of touch. It is off
+// unless given; d is at least 500 ms and less than half the lease; 1 s is a good value.
+//
+// The connection is evidence, not the lock. A process that lives and has lost its
+// connection shows itself by a script before d is over; if it cannot, its tickets are lost
+// after nine tenths of d ([queue.Ticket]'s Lost is closed), so before the server gives
+// their place away. So d must be longer than a server is away that is restarted or fails
+// over, if owners are to keep their tickets through that. If nothing at all answers (a partition, or a server that is stopped),
+// the server has closed nothing, evicts nothing, and the lease decides as it does without
+// this option. A machine that loses its power closes no connection either: the lease
+// decides.
+//
+// What is left: a server, or a proxy in between, that closes the connection of an owner
+// which cannot hear of it and cannot reach the server either. Then another may own beside
+// it until its lease ends by its own clock. The number of the ticket tells them apart.
+//
+// Processes with and without the option may stand in one line. It needs the rights to
+// PUBSUB NUMSUB and INFO; without them the queue works by the lease, and
+// [queue.Member]'s CrashDetection is 0. After a restart or a failover of the server it
+// works again as soon as the ticket was refreshed there. A Cluster and a Ring are refused:
+// their nodes do not tell each other of subscriptions.
+func WithCrashDetection(d time.Duration) Option {
+	return func(o *options) { o.grace, o.graceSet = d, true }
 }
 
 // WithLabel gives the tickets a text for people, at most 128 bytes on one line:
@@ -44,6 +73,9 @@ func newOptions(opts []Option) options {
 func (o *options) check() error {
 	if o.lease < minimumLease {
 		return fmt.Errorf("lease %v is less than %v: give WithLease a longer time, or leave it out", o.lease, minimumLease)
+	}
+	if o.graceSet && (o.grace < minimumGrace || o.grace >= o.lease/2) {
+		return fmt.Errorf("crash detection after %v: give WithCrashDetection at least %v and less than half the lease, which is %v", o.grace, minimumGrace, o.lease)
 	}
 	return label.Check(o.label)
 }

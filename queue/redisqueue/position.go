@@ -38,7 +38,7 @@ func (v *view) place(ctx context.Context, t queue.Ticket) (queue.Place, error) {
 	}
 	answer, err := v.repeat(ctx, n, v.request(positionScript, n.ID(), v.ticketKeys(token), t.Member))
 	if err != nil {
-		dropGone(n, token, err)
+		v.dropGone(n, token, err)
 		return queue.Place{}, err
 	}
 	place := queue.Place{Ahead: int(answer.integer(0))}
@@ -54,8 +54,9 @@ func (v *view) place(ctx context.Context, t queue.Ticket) (queue.Place, error) {
 }
 
 // dropGone drops the waiter of a ticket that an operation found gone.
-func dropGone(n *notifier.Notifier, token string, err error) {
+func (s *storage) dropGone(n *notifier.Notifier, token string, err error) {
 	if errors.Is(err, queue.ErrNotQueued) {
 		n.Drop(token)
+		s.absent(token)
 	}
 }

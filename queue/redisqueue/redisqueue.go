@@ -20,6 +20,7 @@ import (
 const (
 	defaultLease = 30 * time.Second
 	minimumLease = 10 * time.Millisecond
+	minimumGrace = 500 * time.Millisecond
 
 	// longestName keeps the keys, which every command carries, short.
 	longestName = 512
@@ -169,10 +170,10 @@ type Queue struct{ view }
 // view is a way to use the line: by the tickets of the queue itself, of which the
 // first owns, or by those of [Queue.Share].
 type view struct {
-	*storage        // nil in the zero Queue
-	owners   int    // how many own, of a shared view; 0: one does, exclusively
-	terms    string // what a lease says behind the entry
-	err      error  // what is wrong with the arguments
+	*storage     // nil in the zero Queue
+	owners   int // how many own, of a shared view; 0: one does, exclusively
+	terms    leaseValue
+	err      error // what is wrong with the arguments
 }
 
 // storage is a line in a server. Its views share it.
@@ -191,6 +192,9 @@ type storage struct {
 	// home is the client's notifier. In a Ring every shard has its own; there it is
 	// the one of the shard that had the keys when we last looked.
 	home atomic.Pointer[notifier.Notifier]
+
+	// presence shows that the process lives; nil without crash detection.
+	presence *notifier.Presence
 
 	// resent has the tokens of tickets whose request was sent more than once: when
 	// they have left the line, the other request may still arrive.
@@ -221,7 +225,11 @@ func New(client redis.UniversalClient, name string, opts ...Option) *Queue {
 	}
 	s.retry, s.senders = retryOf(client), sendersOf(client)
 	if _, ok := client.(sharded); !ok {
-		s.home.Store(notifier.Of(client, tokenOf))
+		n := notifier.Of(client, tokenOf)
+		s.home.Store(n)
+		if o.graceSet {
+			s.watchPresence(n, o.grace)
+		}
 	}
 	return q
 }
@@ -229,7 +237,7 @@ func New(client redis.UniversalClient, name string, opts ...Option) *Queue {
 func newView(s *storage, owners int) view {
 	v := view{storage: s, owners: owners}
 	if s != nil {
-		v.terms = leaseValue{s.lease, owners, os.Getpid(), hostName(), s.label}.text()
+		v.terms = leaseValue{s.lease, owners, "-", os.Getpid(), hostName(), s.label}
 	}
 	return v
 }
@@ -246,7 +254,19 @@ func check(client redis.UniversalClient, name string, o *options) error {
 	case strings.ContainsAny(name, "{}"):
 		return errors.New("the name contains a brace, which would break the hash tag of the keys: give New a name without { and }")
 	}
+	if o.graceSet && isSharded(client) {
+		return errors.New("the nodes of a Cluster or a Ring do not tell each other of subscriptions: leave out WithCrashDetection")
+	}
 	return o.check()
+}
+
+// isSharded reports whether the client has more than one server to ask.
+func isSharded(client redis.UniversalClient) bool {
+	switch client.(type) {
+	case *redis.ClusterClient, sharded:
+		return true
+	}
+	return false
 }
 
 // String returns a text like

@@ -44,7 +44,9 @@ func (v *view) join(ctx context.Context, script func() *script) (t queue.Ticket,
 	// The waiter is there before anyone can write to it, so that no message is
 	// missed between registering and watching.
 	n.Open(token, v.name)
-	t, front, ok, lost, err := v.take(ctx, n, script, token)
+	presence := v.present(ctx, token)
+	t, front, ok, lost, err := v.take(ctx, n, script, token, presence)
+	t = v.presented(token, t, presence)
 	if ok {
 		w := v.waiter(token, t)
 		w.Owns, w.Until = t.Ahead == 0, believed(sent, v.lease)
@@ -71,8 +73,8 @@ func (v *view) join(ctx context.Context, script func() *script) (t queue.Ticket,
 
 // take sends the request until the script is through with the dead. front is the entry
 // directly in front of the ticket, if it is known.
-func (v *view) take(ctx context.Context, n *notifier.Notifier, script func() *script, token string) (t queue.Ticket, front string, ok bool, lost int, err error) {
-	r := v.request(script, n.ID(), v.ticketKeys(token), token, v.lease.Milliseconds(), v.lasts(), v.terms)
+func (v *view) take(ctx context.Context, n *notifier.Notifier, script func() *script, token, presence string) (t queue.Ticket, front string, ok bool, lost int, err error) {
+	r := v.request(script, n.ID(), v.ticketKeys(token), token, v.lease.Milliseconds(), v.lasts(), v.leaseText(presence))
 	p := v.brief()
 	if r.script == registerScript() {
 		// A call that only tries is told of a refusal that passes; one that stands in

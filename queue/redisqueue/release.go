@@ -39,6 +39,7 @@ func (v *view) leave(ctx context.Context, t queue.Ticket, cleanup int) error {
 	answer, lost, err := v.send(ctx, persistent(lease), r)
 	deliver(n, answer)
 	leaving.Answered(err == nil && answer.status == statusOK, answer.text(0))
+	v.absent(token)
 	if lost > 0 {
 		n.Reload(v.name) // a lost reply may have carried a message for one of ours
 	}

@@ -17,16 +17,17 @@ var sources embed.FS
 // One Lua script for each operation, behind the files that it builds on. A program
 // without a queue in Redis does not build them.
 var (
-	registerScript     = newScript("register_fast", "lib", "join", "register")
-	tryRegisterScript  = newScript("register_fast", "lib", "join", "try_register")
-	positionScript     = newScript("lib", "position")
-	refreshScript      = newScript("lib", "refresh")
-	releaseScript      = newScript("release_fast", "lib", "release")
-	cleanupStaleScript = newScript("lib", "cleanup_stale")
-	isEmptyScript      = newScript("lib", "is_empty")
-	maybeCleanupScript = newScript("lib", "maybe_cleanup")
-	membersScript      = newScript("lib", "members")
-	repairScript       = newScript("lib", "repair")
+	registerScript     = newScript("register_fast", "presence", "lib", "join", "register")
+	tryRegisterScript  = newScript("register_fast", "presence", "lib", "join", "try_register")
+	positionScript     = newScript("presence", "lib", "position")
+	refreshScript      = newScript("presence", "lib", "refresh")
+	releaseScript      = newScript("release_fast", "presence", "lib", "release")
+	cleanupStaleScript = newScript("presence", "lib", "cleanup_stale")
+	isEmptyScript      = newScript("presence", "lib", "is_empty")
+	maybeCleanupScript = newScript("presence", "lib", "maybe_cleanup")
+	membersScript      = newScript("presence", "lib", "members")
+	repairScript       = newScript("presence", "lib", "repair")
+	seenScript         = newScript("seen")
 )
 
 // script is the text of a script, and the hash by which a server knows it.

@@ -5,12 +5,14 @@
 -- KEYS[3]  {name}:lease:{token} string, where a script is about one ticket; the
 --          leases of the others in line are found by their tokens and lie in
 --          the same slot. It says
---            {entry} {lease in ms} {owners} {pid} {host} {label}
+--            {entry} {lease in ms} {owners} {presence} {pid} {host} {label}
 --          where owners is how many own at a time by the ticket's own view: 0 is
---          exclusive, 1 or more is shared
+--          exclusive, 1 or more is shared; and presence is how the death of its
+--          process is noticed, - if it is not: see presence.lua
 -- ARGV[1]  owners of the caller's view
 -- ARGV[2]  the caller's notifier
--- What follows is told at each script.
+-- What follows is told at each script. The last one is the caller's presence, empty if
+-- it has no crash detection.
 --
 -- Every script reads all that it needs before it writes anything: a key of the
 -- wrong type raises WRONGTYPE while nothing is half done.
@@ -112,6 +114,19 @@ local function walk(visit)
   end
 end
 
+-- suspect has the processes of those behind the owners judged, up to the first that is
+-- there: they may have ended together with an owner's, and shall not be found one after
+-- the other.
+local function suspect(line)
+  local count = 0
+  walk(function(member, token)
+    local value = lease(leaseKey(token), member)
+    count = count + 1
+    local there = value and not absent(token, value)
+    return count == LIMIT or there and not line.place[member]
+  end)
+end
+
 -- survey looks for the owners, the first tickets whose owners are alive, and
 -- changes nothing. It returns nil if the line is crowded, else a table:
 --   living    how many living tickets were met, of which the first OWNERS own
@@ -120,7 +135,10 @@ end
 --   keys      the keys of their leases
 --   granted   those that own by their own view and did not before this step, their
 --             entries and tokens in turn
---   dead      the entries of the dead before the last of the living
+--   dead      the entries of the dead before the last of the living, and
+--   cut       the leases of those among them that had not run out
+--   doubt     for how many milliseconds an owner goes on to be believed whose process
+--             seems to have ended; nil if none seems so
 --   foreign   how many foreign entries are before it
 --   more      there are more dead than one call removes
 --   met       whether the entry leaving was met
@@ -135,7 +153,7 @@ end
 -- that removed them without meeting the next would leave that one at the front, where
 -- the next call takes it for told.
 local function survey(leaving, other)
-  local line = { living = 0, place = {}, values = {}, keys = {}, granted = {}, dead = {} }
+  local line = { living = 0, place = {}, values = {}, keys = {}, granted = {}, dead = {}, cut = {} }
   local passed = 0
   line.foreign = walk(function(member, token)
     if member == leaving or member == other then
@@ -145,6 +163,13 @@ local function survey(leaving, other)
     end
     local key = leaseKey(token)
     local value = lease(key, member)
+    local left = value and absent(token, value)
+    if left == 0 then
+      line.cut[#line.cut + 1] = key
+      value = nil
+    elseif left then
+      line.doubt = math.min(line.doubt or left, left)
+    end
     if not value then
       line.dead[#line.dead + 1] = member
       passed = passed + 1
@@ -168,6 +193,9 @@ local function survey(leaving, other)
       table.remove(line.dead)
     end
   end
+  if line.doubt then
+    suspect(line)
+  end
   return line.foreign and line
 end
 
@@ -176,10 +204,16 @@ end
 -- it before it answers, because a replica's answer may be old.
 local function primary()
   call('ZREMRANGEBYRANK', KEYS[1], 1, 0)
+  present()
 end
 
--- evict removes the dead that a survey has found.
+-- evict removes the dead that a survey has found, and marks the processes that it
+-- has found absent for the first time.
 local function evict(line)
+  mark()
+  for from = 1, #line.cut, LIMIT do
+    call('DEL', unpack(line.cut, from, math.min(#line.cut, from + LIMIT - 1)))
+  end
   for from = 1, #line.dead, LIMIT do
     call('ZREM', KEYS[1], unpack(line.dead, from, math.min(#line.dead, from + LIMIT - 1)))
   end
@@ -197,9 +231,9 @@ local function believed(line)
     if length and (left > length or left == -1) then
       return -1
     end
-    shortest = math.min(shortest or left, left)
+    shortest = math.min(shortest or left, left, watched(line.values[i]) or left)
   end
-  return math.max(0, shortest or 0)
+  return math.max(0, math.min(shortest or 0, line.doubt or shortest or 0))
 end
 
 -- tell tells those that a survey has found to own now. The notifier of each is the
@@ -285,6 +319,7 @@ end
 -- forget removes the last number given when no ticket is in line, unless it is ahead
 -- of the clock: then it stays until the clock has passed it, so that numbers ascend.
 local function forget(number, clock)
+  call('DEL', absentKey())
   if number < clock then
     call('DEL', KEYS[2])
   else

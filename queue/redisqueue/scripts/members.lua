@@ -5,8 +5,9 @@
 --       that score to pass over, how many entries to look at
 -- Returns {'ok', the server's time in milliseconds, the score with which the next
 --   page begins or '' if there is none, how many entries of that score to pass over,
---   an array of three elements for each ticket: entry, what its lease says ('' if it
---   is dead), milliseconds left of its lease, ''}
+--   an array of four elements for each ticket: entry, what its lease says ('' if it
+--   is dead), milliseconds left of its lease, the time at which its process was marked
+--   as absent or 0, ''}
 
 primary()
 local count = tonumber(ARGV[5])
@@ -16,9 +17,12 @@ for i = 1, #entries, 2 do
   local number, token = parse(entries[i], entries[i + 1])
   if number then
     local key = leaseKey(token)
+    local value = lease(key, entries[i])
+    local _, since = absent(token, value or '')
     tickets[#tickets + 1] = entries[i]
-    tickets[#tickets + 1] = lease(key, entries[i]) or ''
+    tickets[#tickets + 1] = value or ''
     tickets[#tickets + 1] = call('PTTL', key)
+    tickets[#tickets + 1] = since or 0
   end
 end
 local after, over = '', 0

@@ -5,7 +5,8 @@
 -- dead, the heartbeat may be the one that comes by first.
 --
 -- KEYS  queue, seq, lease
--- ARGV  owners, notifier, entry
+-- ARGV  owners, notifier, entry, what presence the ticket's lease shall say (- to leave
+--       it as it is: a request that is late must not take back what a later one has said)
 -- Returns {'ok', news}, {'again', news} or {'gone', news}
 
 local line = survey()
@@ -18,6 +19,12 @@ if alive then
   if length then
     local left = call('PTTL', KEYS[2])
     local ahead_of_clock = left < 0 and early(number, micros()) or 0
+    local before, presence, after = string.match(value, '^(%S+ %d+ %d+ )(%S+)( .*)$')
+    if ARGV[4] ~= '-' and presence and presence ~= ARGV[4] then
+      -- Without memory for it the old one stays, which is that of a server that had
+      -- seen the process.
+      redis.pcall('SET', KEYS[3], before .. ARGV[4] .. after, 'XX', 'KEEPTTL')
+    end
     call('PEXPIRE', KEYS[3], length)
     lasting(KEYS[1], call('PTTL', KEYS[1]), 2 * length)
     lasting(KEYS[2], left, 2 * length + ahead_of_clock)

@@ -11,6 +11,9 @@ if call('EXISTS', KEYS[1], KEYS[2]) == 0 then
   local micros = string.sub('00000' .. time[2], -6)
   local digits = time[1] .. micros
   local member = digits .. ':' .. ARGV[3] .. ':' .. time[1] .. string.sub(micros, 1, 3)
+  if ARGV[#ARGV] ~= '' then -- the caller has crash detection: see presence.lua
+    call('HDEL', string.sub(KEYS[1], 1, -6) .. 'absent', ARGV[2])
+  end
   if call('SET', KEYS[3], member .. ARGV[6], 'NX', 'PX', ARGV[4]) then
     call('ZADD', KEYS[1], digits, member)
     call('PEXPIRE', KEYS[1], ARGV[5])

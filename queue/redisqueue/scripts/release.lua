@@ -25,6 +25,7 @@ local last = ARGV[5] == '1' and line and line.living == 0 and not line.more
 if last then
   number, clock = given(), micros()
 end
+present()
 local gone = call('ZREM', KEYS[1], entry) == 0
 if other then
   call('ZREM', KEYS[1], other)

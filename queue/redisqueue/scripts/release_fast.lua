@@ -13,7 +13,7 @@ if entries[1] == ARGV[3] and not entries[2] and ARGV[5] == '1' and ARGV[4] == '0
     local time = call('TIME')
     local given = tonumber(values[1])
     if given and given < time[1] * 1000000 + time[2] then
-      call('DEL', KEYS[1], KEYS[2], KEYS[3])
+      call('DEL', KEYS[1], KEYS[2], KEYS[3], string.sub(KEYS[1], 1, -6) .. 'absent')
       return 1
     end
   end

@@ -93,8 +93,13 @@ type Notifier struct {
 	watches      int                // how many have not been stopped
 	subscription *subscription      // nil when nobody has watched for a while
 	listening    bool               // the server has confirmed the subscription, and it has not broken since
-	idle         *time.Timer        // ends the subscription; runs when watches is 0
-	doubt        time.Duration      // how long no wake-up is relied on after the next one that is missed; 0: firstDoubt
+	upSince      time.Time          // when it was confirmed
+	run          string             // of the server that sees the subscription; empty if that is not known
+	introduced   bool               // the server was asked for it on this connection
+	seen         chan struct{}      // closed when that is found out, or cannot be; nil while it is not being found out
+	presences    map[*Presence]struct{}
+	idle         *time.Timer   // ends the subscription; runs when watches is 0
+	doubt        time.Duration // how long no wake-up is relied on after the next one that is missed; 0: firstDoubt
 	doubtUntil   time.Time
 }
 
@@ -118,6 +123,8 @@ func New(client Client, token func(entry string) string) *Notifier {
 		token:   token,
 		waiters: make(map[string]*waiter),
 		behind:  make(map[string]*waiter),
+
+		presences: make(map[*Presence]struct{}),
 	}
 }
 
@@ -215,6 +222,12 @@ func (n *Notifier) unwatch(w *waiter) {
 	if w.watches == 0 && !w.Owns {
 		n.dropLocked(w)
 	}
+	n.unwatchedLocked()
+}
+
+// unwatchedLocked ends the subscription after a while, when there is no watch and no
+// presence left.
+func (n *Notifier) unwatchedLocked() {
 	n.watches--
 	if n.watches > 0 {
 		return

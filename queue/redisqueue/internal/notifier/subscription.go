@@ -19,6 +19,9 @@ const (
 	// and given up after as long again. Polling bridges the time.
 	silence = 5 * time.Second
 
+	// How soon a shorter time than that is noticed.
+	shortest = 500 * time.Millisecond
+
 	// How long it may take to get a connection from the pool of a client that
 	// is not closed.
 	closedTimeout = 100 * time.Millisecond
@@ -97,22 +100,33 @@ func (s *subscription) listen() (err error) {
 			_ = messages.Close()
 		}
 	}()
-	asked := false
+	var asked time.Time // when a ping was sent that is not answered; zero if none is
+	last := time.Now()  // when it was last looked whether the connection is alive
 	for {
-		message, err := messages.ReceiveTimeout(s.ctx, silence)
-		switch {
-		case err == nil:
-			asked = false
-			s.handle(message)
-		case !isTimeout(err):
+		// The interval may become shorter at any time.
+		next := last.Add(s.notifier.pingInterval())
+		message, err := messages.ReceiveTimeout(s.ctx, max(min(time.Until(next), shortest), time.Millisecond))
+		if err != nil && !isTimeout(err) {
 			return err
-		case asked:
-			return errSilent
-		default:
-			asked = true
+		}
+		if _, ok := message.(*redis.Pong); ok && err == nil {
+			s.notifier.ponged(s, asked)
+			asked = time.Time{}
+		} else if err == nil {
+			s.handle(message)
+		}
+		if time.Now().Before(next) {
+			continue
+		}
+		last = time.Now()
+		switch {
+		case asked.IsZero():
+			asked = time.Now()
 			if err := messages.Ping(s.ctx); err != nil {
 				return err
 			}
+		case s.notifier.silent(asked):
+			return errSilent
 		}
 	}
 }
@@ -152,6 +166,9 @@ func (n *Notifier) subscribeLocked() {
 		n.idle.Stop()
 	}
 	if n.subscription == nil {
+		if len(n.presences) > 0 {
+			n.seen = make(chan struct{})
+		}
 		n.subscription = newSubscription(n)
 		go n.subscription.run()
 	}
@@ -165,7 +182,8 @@ func (n *Notifier) unsubscribe() {
 	defer n.mu.Unlock()
 	if n.watches == 0 && n.subscription != nil {
 		n.subscription.cancel()
-		n.subscription, n.listening = nil, false
+		n.subscription, n.listening, n.run, n.introduced = nil, false, "", false
+		n.knownLocked()
 		n.changedLocked()
 	}
 }
@@ -175,7 +193,8 @@ func (n *Notifier) up(s *subscription) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.subscription == s && !n.listening {
-		n.listening = true
+		n.listening, n.upSince = true, time.Now()
+		n.introduceLocked()
 		n.changedLocked()
 	}
 }
@@ -185,8 +204,14 @@ func (n *Notifier) down(s *subscription) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.subscription == s && n.listening {
-		n.listening = false
+		n.listening, n.run, n.introduced = false, "", false
+		for p := range n.presences {
+			p.brokenLocked()
+		}
 		n.changedLocked()
+	}
+	if n.subscription == s {
+		n.knownLocked()
 	}
 }
 

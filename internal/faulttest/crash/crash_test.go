@@ -1,0 +1,384 @@
+//go:build linux
+
+// Package crash has the faults of crash detection on Redis: what must be noticed as the
+// end of a process, and what must not.
+package crash
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fifolock/fifolock/internal/faulttest"
+	"github.com/fifolock/fifolock/internal/harness"
+	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/lock"
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
+)
+
+const (
+	// longLease is longer than any of these tests takes: what is noticed within it was
+	// noticed by crash detection.
+	longLease = 2 * time.Minute
+
+	// grace is the time after which the end of a process counts.
+	grace = 500 * time.Millisecond
+
+	// longGrace is longer than a restart or a failover, also on a busy machine.
+	longGrace = 10 * time.Second
+)
+
+func spec(addr, name string) harness.Spec {
+	s := harness.Redis(addr, name, longLease)
+	s.Crash = grace
+	return s
+}
+
+// armed waits until the server notices the end of the processes of so many tickets.
+func armed(t *testing.T, q queue.TicketQueue, n int) {
+	t.Helper()
+	for {
+		members, err := queue.Members(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		count := 0
+		for _, m := range members {
+			if m.CrashDetection > 0 && m.Gone.IsZero() {
+				count++
+			}
+		}
+		if count == n {
+			return
+		}
+		time.Sleep(faulttest.Moment / 10) // between two looks
+	}
+}
+
+// seenAnew waits until so many leases say that this run of the server has seen their
+// owners.
+func seenAnew(t *testing.T, server *redistest.Server, name string, n int) {
+	t.Helper()
+	client := server.Client()
+	for count := 0; count != n; {
+		count = 0
+		info, err := client.InfoMap(t.Context(), "server").Result()
+		if err != nil {
+			continue // it has just been started
+		}
+		for _, key := range redistest.Keys(t, client, name) {
+			if value := client.Get(t.Context(), key).Val(); strings.Contains(value, info["Server"]["run_id"]+"/") {
+				count++
+			}
+		}
+	}
+}
+
+// A process that is killed leaves the line long before its lease: as its holder, and
+// together with all its waiters.
+//
+//  1. A holds, two goroutines of A and one of B wait behind it; C is behind them.
+//  2. A and B are killed.
+//  3. C owns. Nothing is left behind when it has unlocked.
+func TestKilledProcessLeavesTheLine(t *testing.T) {
+	server := redistest.StartServer(t)
+	s := spec(server.Addr, "killed")
+	h := harness.New(t, s)
+	a, b, c := h.Start(), h.Start(), h.Start()
+	a.Lock().Granted()
+	for range 2 {
+		a.Lock().Registered()
+	}
+	b.Lock().Registered()
+	call := c.Lock()
+	call.Registered()
+	q, closeQueue := s.Open()
+	defer closeQueue()
+	armed(t, q, 5)
+	began := time.Now()
+	a.Kill()
+	b.Kill()
+	call.Granted()
+	if took := time.Since(began); took > longLease/2 {
+		t.Errorf("it took %v, which is the lease's doing", took)
+	}
+	c.MustUnlock()
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
+// A holder whose connections are all killed, again and again, lives and keeps the lock.
+func TestKilledConnectionsAreNoDeath(t *testing.T) {
+	server := redistest.StartServer(t)
+	s := spec(server.Addr, "connections")
+	h := harness.New(t, s)
+	a, b := h.Start(), h.Start()
+	a.Lock().Granted()
+	call := b.Lock()
+	call.Registered()
+	q, closeQueue := s.Open()
+	defer closeQueue()
+	armed(t, q, 2)
+	admin := server.Client()
+	for began := time.Now(); time.Since(began) < 6*grace; time.Sleep(grace / 20) {
+		for _, kind := range []string{"pubsub", "normal"} {
+			if err := admin.Do(t.Context(), "CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes").Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	call.StaysBlocked(2 * grace)
+	a.MustUnlock()
+	call.Granted()
+	b.MustUnlock()
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
+// A server that is stopped for many grace times has closed nothing: no one is lost.
+func TestStoppedServerIsNoDeath(t *testing.T) {
+	server := redistest.StartServer(t)
+	s := spec(server.Addr, "stopped")
+	h := harness.New(t, s)
+	a, b := h.Start(), h.Start()
+	a.Lock().Granted()
+	call := b.Lock()
+	call.Registered()
+	q, closeQueue := s.Open()
+	defer closeQueue()
+	armed(t, q, 2)
+	server.Pause()
+	call.StaysBlocked(6 * grace)
+	server.Resume()
+	call.StaysBlocked(2 * grace)
+	a.MustUnlock()
+	call.Granted()
+	b.MustUnlock()
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
+// A server that is killed, and started again with its data before the grace time is
+// over, has not seen the owners: no one is lost, and the death of a process is noticed
+// again after that.
+func TestRestartedServerIsNoDeath(t *testing.T) {
+	server := redistest.StartServer(t, "--appendonly", "yes", "--appendfsync", "always")
+	s := spec(server.Addr, "restarted")
+	s.Crash = longGrace
+	h := harness.New(t, s)
+	a, b := h.Start(), h.Start()
+	a.Lock().Granted()
+	call := b.Lock()
+	call.Registered()
+	q, closeQueue := s.Open()
+	defer closeQueue()
+	armed(t, q, 2)
+	server.Kill()
+	server.Start()
+	seenAnew(t, server, s.Name, 2) // it is the owners' reconnecting that tells the new server
+	a.Kill()
+	call.Granted()
+	b.MustUnlock()
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
+// An owner whose connections break, and that cannot make new ones, is told before another
+// one owns.
+//
+//  1. A holds through a gate, B waits.
+//  2. The gate breaks A's connections, and all new ones.
+//  3. A's Lost closes, by A's own clock; then B owns.
+func TestCutOffOwnerIsToldFirst(t *testing.T) {
+	server := redistest.StartServer(t)
+	g := newGate(t, server.Addr)
+	a, b, q := twoMutexes(t, server, g)
+	armed(t, q, 1)
+	owns := lockInBackground(t, b)
+	armed(t, q, 2)
+	g.refuse()
+	<-a.Lost()
+	select {
+	case at := <-owns:
+		if !at.IsZero() {
+			t.Error("the next one owned before the first was told")
+		}
+	default:
+	}
+	<-owns
+	g.open()
+	if err := a.Unlock(); !errors.Is(err, lock.ErrLost) {
+		t.Errorf("Unlock of the lost hold: %v, want ErrLost", err)
+	}
+	if a.Token() != 0 || b.Unlock() != nil {
+		t.Error("the second hold was touched")
+	}
+}
+
+// The case that is left (see redisqueue.WithCrashDetection): the server is told that the
+// connections have ended, and their owner is not, nor can it reach the server. Then two
+// hold the lock until the first one's lease ends by its own clock. The tokens tell them
+// apart.
+func TestTwoHoldIfOnlyTheServerHearsOfTheEnd(t *testing.T) {
+	server := redistest.StartServer(t)
+	g := newGate(t, server.Addr)
+	a, b, q := twoMutexes(t, server, g)
+	armed(t, q, 1)
+	owns := lockInBackground(t, b)
+	armed(t, q, 2)
+	g.swallow()
+	<-owns
+	select {
+	case <-a.Lost():
+		t.Error("the first was told: correct the documentation, this case is gone")
+	default:
+	}
+	if a.Token() >= b.Token() {
+		t.Errorf("tokens %d and %d", a.Token(), b.Token())
+	}
+	g.refuse()
+	g.open()
+	<-a.Lost()
+	if err := b.Unlock(); err != nil {
+		t.Error(err)
+	}
+}
+
+// twoMutexes returns a Mutex that is held, through a gate, another one, and its queue.
+func twoMutexes(t *testing.T, server *redistest.Server, g *gate) (held, other *lock.Mutex, q queue.TicketQueue) {
+	t.Helper()
+	through := redistest.ClientOf(t, g.addr, func(o *redis.Options) { o.MaxRetries = -1 })
+	options := []redisqueue.Option{redisqueue.WithLease(longLease), redisqueue.WithCrashDetection(grace)}
+	held = lock.New(redisqueue.New(through, "cut", options...), lock.WithReleaseTimeout(grace))
+	q = redisqueue.New(server.Client(), "cut", options...)
+	if err := held.Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return held, lock.New(q), q
+}
+
+// lockInBackground returns what receives the time at which m was locked.
+func lockInBackground(t *testing.T, m *lock.Mutex) <-chan time.Time {
+	owns := make(chan time.Time, 1)
+	go func() {
+		if err := m.Lock(t.Context()); err != nil {
+			t.Error(err)
+		}
+		owns <- time.Now()
+	}()
+	return owns
+}
+
+// Without the rights it needs, the queue works, and goes by the lease. Members says so.
+func TestWithoutTheRights(t *testing.T) {
+	for what, rights := range map[string][]any{
+		"NUMSUB and INFO": {"-pubsub", "-info"},
+		"NUMSUB":          {"-pubsub"},
+		"SUBSCRIBE":       {"-subscribe"},
+		"channels":        {"resetchannels"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			server := redistest.StartServer(t)
+			user := append([]any{"ACL", "SETUSER", "limited", "on", ">secret", "~*", "&*", "+@all"}, rights...)
+			if err := server.Client().Do(t.Context(), user...).Err(); err != nil {
+				t.Fatal(err)
+			}
+			client := server.Client(func(o *redis.Options) { o.Username, o.Password = "limited", "secret" })
+			q := redisqueue.New(client, "limited", redisqueue.WithCrashDetection(grace))
+			m := lock.New(q)
+			for range 3 {
+				err := m.Do(t.Context(), func(ctx context.Context) error {
+					members, err := q.Members(ctx)
+					if err == nil && members[0].CrashDetection != 0 {
+						t.Errorf("Members says %v, want 0", members[0].CrashDetection)
+					}
+					select {
+					case <-time.After(2 * grace): // nothing is noticed, so nothing is lost
+					case <-ctx.Done():
+					}
+					return errors.Join(err, context.Cause(ctx))
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// Processes with and without the option stand in one line. One without it goes by its
+// lease.
+func TestMixedLine(t *testing.T) {
+	server := redistest.StartServer(t)
+	h := harness.New(t, spec(server.Addr, "mixed"))
+	plain := harness.With(harness.Redis(server.Addr, "mixed", 3*time.Second))
+	with, without, last := h.Start(), h.Start(plain), h.Start(plain)
+	with.Lock().Granted()
+	second := without.Lock()
+	second.Registered()
+	third := last.Lock()
+	third.Registered()
+	q, closeQueue := spec(server.Addr, "mixed").Open()
+	defer closeQueue()
+	armed(t, q, 1)
+	with.Kill()
+	second.Granted()
+	without.Kill()
+	third.Granted()
+	last.MustUnlock()
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
+// A primary that is demoted, and its replica that takes its place, have not seen the
+// owners before: no one is lost.
+func TestFailoverIsNoDeath(t *testing.T) {
+	sentinel := redistest.StartSentinel(t)
+	s := harness.Sentinel(sentinel.Addrs, redistest.SentinelName, "failover", longLease)
+	s.Crash = longGrace
+	h := harness.New(t, s)
+	a, b := h.Start(), h.Start()
+	a.Lock().Granted()
+	call := b.Lock()
+	call.Registered()
+	q, closeQueue := s.Open()
+	defer closeQueue()
+	armed(t, q, 2)
+	redistest.AwaitReplica(t, sentinel.Primary, sentinel.Replica)
+	sentinel.Primary.Kill()
+	sentinel.AwaitFailover()
+	seenAnew(t, sentinel.Replica, s.Name, 2)
+	a.MustUnlock()
+	call.Granted()
+	b.MustUnlock()
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
+// What cannot work is refused, with the reason.
+func TestRefused(t *testing.T) {
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
+	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}})
+	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"0": "127.0.0.1:1"}})
+	for _, c := range []interface{ Close() error }{client, cluster, ring} {
+		t.Cleanup(func() { c.Close() })
+	}
+	for what, q := range map[string]*redisqueue.Queue{
+		"less than 500 ms":  redisqueue.New(client, "x", redisqueue.WithCrashDetection(499*time.Millisecond)),
+		"nothing":           redisqueue.New(client, "x", redisqueue.WithCrashDetection(0)),
+		"half of the lease": redisqueue.New(client, "x", redisqueue.WithLease(2*time.Second), redisqueue.WithCrashDetection(time.Second)),
+		"a Cluster":         redisqueue.New(cluster, "x", redisqueue.WithCrashDetection(time.Second)),
+		"a Ring":            redisqueue.New(ring, "x", redisqueue.WithCrashDetection(time.Second)),
+	} {
+		if _, err := q.Register(t.Context()); err == nil {
+			t.Errorf("%s: %v", what, err)
+		} else if e := (*queue.Error)(nil); !errors.As(err, &e) {
+			t.Errorf("%s: %v is no *queue.Error", what, err)
+		}
+	}
+}

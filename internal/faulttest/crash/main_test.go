@@ -1,0 +1,12 @@
+//go:build linux
+
+package crash
+
+import (
+	"os"
+	"testing"
+
+	"github.com/fifolock/fifolock/internal/harness"
+)
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m, nil)) }

@@ -1,0 +1,394 @@
+package notifier
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fifolock/fifolock/queue"
+)
+
+const (
+	// seenTimeout is how long the first ticket of a connection waits for it to be
+	// seen: about a round trip or two. A ticket that does not wait long enough is
+	// seen a moment later.
+	seenTimeout = 50 * time.Millisecond
+
+	// signsUnderWay is how many signs of life may be unanswered at a time.
+	signsUnderWay = 4
+)
+
+// Server is what a presence asks of the server.
+type Server struct {
+	// Seen returns the id of the server's run, if the server sees a subscription to
+	// the channel, and "" otherwise.
+	Seen func(ctx context.Context, channel string) (run string, err error)
+
+	// Sign refreshes a ticket, which shows that its process lives. It returns
+	// queue.ErrNotQueued if the ticket is not in line any more.
+	Sign func(ctx context.Context, entry string) error
+}
+
+// Presence shows that the process lives, for the tickets of one line that were taken
+// through one queue. The server takes a process for dead that is not subscribed, and of
+// which no script was executed, for the grace time; each script clears the server's mark
+// (see presence.lua). So a presence keeps the subscription open as long as there are
+// tickets, asks it all the time whether it is alive, and, when it has broken, sends
+// scripts until one is answered that was sent on a connection that is up again.
+//
+// Its clock is the process's own. A sign of life counts from when it was sent. It is a
+// script that was answered; or a ping that was answered, on a connection on which a
+// script was answered before, because a ping clears no mark. When the connection has
+// broken and the last sign is nine tenths of the grace time old, the tickets are given
+// up. As long as the connection has not broken the server has not marked the process,
+// whatever else it does not answer: then the leases decide.
+//
+// All methods may be called concurrently.
+type Presence struct {
+	n      *Notifier
+	grace  time.Duration
+	server Server
+
+	// The rest is guarded by the notifier's mutex.
+	tickets map[string]*present // by token
+	sent    time.Time           // when the last sign was sent that was answered
+	armed   bool                // the server has seen the process since there are tickets: it may evict them
+	shown   bool                // a script was answered that was sent on this connection
+	asking  chan struct{}       // closed when signs need not be sent any more; nil if they need not
+	signs   int                 // under way
+	expiry  *time.Timer         // gives the tickets up; runs while asking is not nil and the connection has broken
+	due     time.Time           // when expiry is to fire
+	late    bool                // it has fired late, and was put off
+}
+
+// present is a ticket in a presence.
+type present struct {
+	entry string        // empty until it is registered
+	lost  chan struct{} // closed when it is given up
+}
+
+// NewPresence makes a presence with a grace time. It does nothing until there is a
+// ticket.
+func (n *Notifier) NewPresence(grace time.Duration, server Server) *Presence {
+	return &Presence{n: n, grace: grace, server: server, tickets: make(map[string]*present)}
+}
+
+// Seen returns the run id of the server that sees the subscription, "" if none does,
+// and the grace time.
+func (p *Presence) Seen() (run string, grace time.Duration) {
+	p.n.mu.Lock()
+	defer p.n.mu.Unlock()
+	return p.n.run, p.grace
+}
+
+// Join adds a ticket that is about to be registered. If the connection is being made,
+// it waits for it, but not for long.
+func (p *Presence) Join(ctx context.Context, token string) {
+	seen := p.join(token)
+	if seen == nil {
+		return
+	}
+	timer := time.NewTimer(seenTimeout)
+	defer timer.Stop()
+	select {
+	case <-seen:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// join returns what is closed when it is known whether the server sees the
+// subscription; nil if it is known.
+func (p *Presence) join(token string) <-chan struct{} {
+	p.n.mu.Lock()
+	defer p.n.mu.Unlock()
+	if len(p.tickets) == 0 {
+		p.n.presences[p] = struct{}{}
+		p.n.watches++
+	}
+	p.tickets[token] = &present{lost: make(chan struct{})}
+	p.armed = p.armed || p.n.run != ""
+	p.n.subscribeLocked()
+	if p.n.listening && !p.n.introduced && p.n.seen == nil {
+		p.n.introduceLocked() // the subscription was made without a presence
+	}
+	return p.n.seen
+}
+
+// Bind says which entry a ticket has become, and whether its lease says that the server
+// has seen the process. It returns what is closed when the ticket is given up.
+func (p *Presence) Bind(token, entry string, seen bool) (lost <-chan struct{}) {
+	p.n.mu.Lock()
+	defer p.n.mu.Unlock()
+	t := p.tickets[token]
+	if t == nil { // given up while it was registered
+		gone := make(chan struct{})
+		close(gone)
+		return gone
+	}
+	t.entry = entry
+	if p.n.run != "" && !seen {
+		p.sendLocked(entry) // the server has seen the process while the ticket was taken
+	}
+	return t.lost
+}
+
+// Leave removes a ticket.
+func (p *Presence) Leave(token string) {
+	p.n.mu.Lock()
+	defer p.n.mu.Unlock()
+	p.leaveLocked(token)
+}
+
+func (p *Presence) leaveLocked(token string) {
+	if p.tickets[token] == nil {
+		return
+	}
+	delete(p.tickets, token)
+	if len(p.tickets) > 0 {
+		return
+	}
+	p.settleLocked()
+	p.armed, p.shown = false, false
+	delete(p.n.presences, p)
+	p.n.unwatchedLocked()
+}
+
+// Answered notes that a script was answered that was sent at the given time.
+func (p *Presence) Answered(sent time.Time) {
+	p.n.mu.Lock()
+	defer p.n.mu.Unlock()
+	if p.n.listening && sent.After(p.n.upSince) {
+		p.shown = true
+		p.settleLocked()
+	}
+	p.signLocked(sent)
+}
+
+// pongedLocked notes that a ping was answered that was sent at the given time.
+func (p *Presence) pongedLocked(sent time.Time) {
+	if p.shown {
+		p.signLocked(sent)
+	}
+}
+
+func (p *Presence) signLocked(sent time.Time) {
+	if !sent.After(p.sent) {
+		return
+	}
+	p.sent, p.late = sent, false
+	if p.expiry != nil {
+		p.expireAtLocked(p.deadline())
+	}
+}
+
+// deadline is until when the last sign counts.
+func (p *Presence) deadline() time.Time { return p.sent.Add(p.grace - p.grace/10) }
+
+// brokenLocked is called when the connection has broken: from now on the server may
+// have marked the process.
+func (p *Presence) brokenLocked() {
+	p.shown = false
+	if !p.armed {
+		return
+	}
+	if p.expiry == nil {
+		p.expireAtLocked(p.deadline())
+	}
+	p.askLocked()
+}
+
+func (p *Presence) expireAtLocked(due time.Time) {
+	p.due = due
+	if p.expiry == nil {
+		p.expiry = time.AfterFunc(time.Until(due), p.expire)
+	} else {
+		p.expiry.Reset(time.Until(due))
+	}
+}
+
+// settleLocked ends the asking: the process was shown on a connection that is up.
+func (p *Presence) settleLocked() {
+	if p.expiry != nil {
+		p.expiry.Stop()
+		p.expiry = nil
+	}
+	if p.asking != nil {
+		close(p.asking)
+		p.asking = nil
+	}
+}
+
+// expire gives the tickets up, unless there was a sign meanwhile. A timer that fires
+// late says that the process stood still: then it asks once more.
+func (p *Presence) expire() {
+	p.n.mu.Lock()
+	defer p.n.mu.Unlock()
+	now := time.Now()
+	switch {
+	case p.expiry == nil:
+		return
+	case now.Before(p.due):
+		p.expireAtLocked(p.due)
+		return
+	case now.Sub(p.due) > p.grace/10 && !p.late:
+		p.late = true
+		p.expireAtLocked(now.Add(p.grace / 4))
+		p.sendLocked(p.firstLocked())
+		return
+	}
+	p.loseLocked(func(*present) bool { return true })
+}
+
+// askLocked sends signs, at once and four times in the grace time, until
+// settleLocked.
+func (p *Presence) askLocked() {
+	if p.asking != nil {
+		return
+	}
+	done := make(chan struct{})
+	p.asking = done
+	p.sendLocked(p.firstLocked())
+	go func() {
+		tick := time.NewTicker(p.grace / 4)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				p.send()
+			case <-done:
+				return
+			}
+		}
+	}()
+}
+
+func (p *Presence) send() {
+	p.n.mu.Lock()
+	defer p.n.mu.Unlock()
+	p.sendLocked(p.firstLocked())
+}
+
+// sendLocked sends one sign, for the given ticket. Whether it was answered is told to
+// Answered.
+func (p *Presence) sendLocked(entry string) {
+	if entry == "" || p.signs == signsUnderWay {
+		return
+	}
+	p.signs++
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*p.grace)
+		defer cancel()
+		err := p.server.Sign(ctx, entry)
+		p.n.mu.Lock()
+		defer p.n.mu.Unlock()
+		p.signs--
+		if errors.Is(err, queue.ErrNotQueued) {
+			p.loseLocked(func(t *present) bool { return t.entry == entry })
+		}
+	}()
+}
+
+// loseLocked gives tickets up.
+func (p *Presence) loseLocked(which func(*present) bool) {
+	for token, t := range p.tickets {
+		if which(t) {
+			close(t.lost)
+			p.leaveLocked(token)
+		}
+	}
+}
+
+// firstLocked returns the lowest entry, "" if none is registered. Entries of a line
+// begin with numbers of as many digits for some centuries.
+func (p *Presence) firstLocked() (first string) {
+	for _, t := range p.tickets {
+		if t.entry != "" && (first == "" || t.entry < first) {
+			first = t.entry
+		}
+	}
+	return first
+}
+
+// introduceLocked finds out whether the server sees the subscription, for those who
+// have a presence. n.seen is closed when it is known.
+func (n *Notifier) introduceLocked() {
+	if n.seen == nil {
+		n.seen = make(chan struct{})
+	}
+	for p := range n.presences { // any will do: they have one client
+		go n.introduce(n.subscription, p)
+		return
+	}
+	n.knownLocked()
+}
+
+func (n *Notifier) introduce(s *subscription, p *Presence) {
+	ctx, cancel := context.WithTimeout(s.ctx, p.grace)
+	defer cancel()
+	run, _ := p.server.Seen(ctx, n.channel()) // without it the leases decide
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.subscription != s || !n.listening {
+		return
+	}
+	n.run, n.introduced = run, true
+	n.knownLocked()
+	if run == "" {
+		return
+	}
+	for p := range n.presences {
+		p.armed = true
+		p.sendLocked(p.firstLocked()) // a sign that was sent before run was known has not said it
+		if !p.shown {
+			p.askLocked()
+		}
+	}
+}
+
+func (n *Notifier) knownLocked() {
+	if n.seen != nil {
+		close(n.seen)
+		n.seen = nil
+	}
+}
+
+// pingInterval is how often the connection is asked whether it is alive.
+func (n *Notifier) pingInterval() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	interval := silence
+	for p := range n.presences {
+		interval = min(interval, p.grace/2)
+	}
+	return interval
+}
+
+// ponged is called when the connection has answered a ping that was sent at the given
+// time.
+func (n *Notifier) ponged(s *subscription, sent time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.subscription != s {
+		return
+	}
+	for p := range n.presences {
+		p.pongedLocked(sent)
+	}
+}
+
+// silent is called when the connection has not answered a ping that was sent at the
+// given time. It reports whether to give the connection up: with a presence only if
+// the server has answered a script meanwhile, so that it is the connection that does not
+// work. To close it while nothing answers could reach a server that is merely slow, or
+// cut off in one direction, which would take that for the end of the process.
+func (n *Notifier) silent(sent time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	giveUp := true
+	for p := range n.presences {
+		p.sendLocked(p.firstLocked())
+		giveUp = giveUp && p.sent.After(sent)
+	}
+	return giveUp
+}

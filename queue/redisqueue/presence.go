@@ -1,0 +1,98 @@
+package redisqueue
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/redisqueue/internal/notifier"
+)
+
+// watchPresence has the notifier show that the process lives, for the tickets taken
+// through this queue.
+func (s *storage) watchPresence(n *notifier.Notifier, grace time.Duration) {
+	s.presence = n.NewPresence(grace, notifier.Server{
+		Seen: func(ctx context.Context, channel string) (string, error) {
+			return redis.NewScript(seenScript().source).Run(ctx, s.client, nil, channel).Text()
+		},
+		Sign: func(ctx context.Context, member string) error {
+			v := newView(s, 0)
+			e, err := parseEntry(member)
+			if err != nil {
+				return err
+			}
+			r := v.request(refreshScript, n.ID(), s.ticketKeys(e.token), member, s.presenceToKeep())
+			answer, _, err := s.send(ctx, s.brief(), r) // the pool may be full of connections that have broken
+			if err != nil {
+				return err
+			}
+			deliver(n, answer)
+			return answer.status.err() // that there are more dead is nothing to a sign
+		},
+	})
+}
+
+// presenceText is what a lease made now says of the presence of its process: -, or
+// {run id}/{milliseconds} if the server has seen it. It is empty without crash
+// detection.
+func (s *storage) presenceText() string {
+	if s.presence == nil {
+		return ""
+	}
+	run, grace := s.presence.Seen()
+	if run == "" {
+		return "-"
+	}
+	return fmt.Sprintf("%s/%d", run, grace.Milliseconds())
+}
+
+// presenceToKeep is what a refresh makes a lease say of the presence; - leaves it as it
+// is.
+func (s *storage) presenceToKeep() string {
+	if text := s.presenceText(); text != "" {
+		return text
+	}
+	return "-"
+}
+
+// leaseText is what the lease of a ticket says behind the entry that is taken with the
+// given presence.
+func (v *view) leaseText(presence string) string {
+	terms := v.terms
+	if presence != "" {
+		terms.presence = presence
+	}
+	return terms.text()
+}
+
+// present begins to show that the owner of a ticket lives, which is about to be taken,
+// and returns its presence; it may wait for the connection.
+func (s *storage) present(ctx context.Context, token string) (presence string) {
+	if s.presence != nil {
+		s.presence.Join(ctx, token)
+	}
+	return s.presenceText()
+}
+
+// presented ends a registration with the given presence. t is the ticket that it has
+// taken, zero if none; it returns it with the channel that is closed if it is given up.
+func (s *storage) presented(token string, t queue.Ticket, presence string) queue.Ticket {
+	switch {
+	case s.presence == nil:
+	case t.Member == "":
+		s.presence.Leave(token)
+	default:
+		t.Lost = s.presence.Bind(token, t.Member, presence != "-")
+	}
+	return t
+}
+
+// absent is called when a ticket has left the line.
+func (s *storage) absent(token string) {
+	if s.presence != nil {
+		s.presence.Leave(token)
+	}
+}
