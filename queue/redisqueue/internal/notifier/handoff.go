@@ -26,24 +26,40 @@ import (
 //
 // Then no other ticket can own on the server before the release is executed, and none
 // but the next afterwards; as long as the server has not lost data. So a grant is only
-// as good as the releases that it is built on, which are its chain. Each answer must
-// name as the new owner the ticket that was granted. If one says "gone", or names
-// another, or does not come, the last of the chain, which is the only one that may
-// still be held, is taken back to a look: a WakeHint follows its WakeOwner, it grants
-// no other any more, and its look waits until all releases of the chain are answered.
-// So it does no harm if they are executed in another order than they were sent in (it
-// happens after a lost reply), in which the answers name others.
+// as good as the releases that it is built on, which are its chain. The last of the
+// chain is the only one that may still be held. It is confirmed when any answer names
+// it as the new owner. It is taken back, by a WakeHint that follows its WakeOwner, and
+// grants no other any more,
+//
+//   - at once, whatever else is under way or hangs, when a release of the chain is
+//     answered "gone", or names another, or fails without an answer;
+//   - when all are answered and none has named it.
+//
+// An answer that names none while others are under way says nothing against it: the
+// releases were executed in another order than they were sent in (it happens after a
+// lost reply), and the ticket of one that is under way is still in line, in front, so
+// that no other owns. Until it is decided, a look of the ticket waits: the server does
+// not know better yet.
 //
 // A release of a ticket that was granted here, and is not the first on the server yet,
 // takes it out of the line all the same, and its answer is the server's word: "gone" if
 // the ticket was lost, and with it the hold.
 
 // chain is a row of releases under way, each of which has handed on to the next. It is
-// guarded by its notifier's mutex, but for settled.
+// guarded by its notifier's mutex.
 type chain struct {
-	last    *waiter       // the last that was granted, unless it was confirmed, or given up
-	pending int           // how many releases are not answered
-	settled chan struct{} // closed when pending is 0
+	last    *waiter // the last that was granted, until it is decided or given up
+	pending int     // how many releases are not answered
+}
+
+// decide ends the doubt about the last of a chain, and returns it.
+func (c *chain) decide() *waiter {
+	w := c.last
+	if w != nil {
+		close(w.decided)
+		c.last, w.chain = nil, nil
+	}
+	return w
 }
 
 // Leaving is a ticket that was given up, whose release is under way.
@@ -69,11 +85,9 @@ func (n *Notifier) GiveUp(token string) *Leaving {
 	}
 	n.dropLocked(w)
 	l := &Leaving{notifier: n, waiter: w}
-	if c := w.chain; c != nil && c.pending > 0 {
-		l.chain = c
-		if c.last == w {
-			c.last = nil
-		}
+	if w.chain != nil {
+		l.chain = w.chain
+		l.chain.decide() // its own release will say
 	}
 	if next := n.behind[w.Entry]; n.mayHandOn(w, next) {
 		l.handOn(next)
@@ -95,9 +109,10 @@ func (n *Notifier) mayHandOn(w, next *waiter) bool {
 
 func (l *Leaving) handOn(next *waiter) {
 	if l.chain == nil {
-		l.chain = &chain{settled: make(chan struct{})}
+		l.chain = new(chain)
 	}
-	l.next, l.chain.last, next.chain = next.Entry, next, l.chain
+	l.next, l.chain.last = next.Entry, next
+	next.chain, next.decided = l.chain, make(chan struct{})
 	next.grant()
 }
 
@@ -118,15 +133,12 @@ func (l *Leaving) Answered(removed bool, named string) {
 	}
 	c.pending--
 	switch {
-	case l.next == "":
-	case !removed || named != l.next:
+	case removed && c.last != nil && c.last.Entry == named:
+		c.decide() // confirmed
+	case !removed, // or what it was built on
+		named != "" && named != l.next, // another owns
+		c.pending == 0:                 // no answer has named it
 		c.takeBack()
-	case c.last != nil && c.last.Entry == named:
-		c.last.chain, c.last = nil, nil // confirmed
-	}
-	if c.pending == 0 {
-		c.takeBack() // no answer has named it
-		close(c.settled)
 	}
 }
 
@@ -141,11 +153,10 @@ func (n *Notifier) moveUp(w *waiter, front string) {
 
 // takeBack makes the last of a chain look whether it owns.
 func (c *chain) takeBack() {
-	w := c.last
+	w := c.decide()
 	if w == nil {
 		return
 	}
-	c.last = nil
 	w.Owns, w.granted, w.blind = false, false, true
 	select {
 	case <-w.wake: // the grant, if it was not read yet
@@ -154,19 +165,19 @@ func (c *chain) takeBack() {
 	wakeup.Put(w.wake, queue.WakeHint)
 }
 
-// Settle waits until the releases are answered that a ticket's grant was built on:
-// before, the server does not know better.
+// Settle waits until a grant that the server has not confirmed is decided.
 func (n *Notifier) Settle(ctx context.Context, token string) error {
 	n.mu.Lock()
-	w := n.waiters[token]
-	if w == nil || w.chain == nil {
-		n.mu.Unlock()
+	var decided chan struct{}
+	if w := n.waiters[token]; w != nil && w.chain != nil {
+		decided = w.decided
+	}
+	n.mu.Unlock()
+	if decided == nil {
 		return nil
 	}
-	settled := w.chain.settled
-	n.mu.Unlock()
 	select {
-	case <-settled:
+	case <-decided:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

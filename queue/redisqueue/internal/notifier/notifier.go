@@ -110,9 +110,10 @@ type waiter struct {
 	early   []string // messages that came before
 	wake    chan queue.Wake
 	watches int
-	granted bool   // a WakeOwner was put into wake, and not taken back
-	blind   bool   // the subscription was not up all the time since it was opened
-	chain   *chain // it was granted in this process, and the server has not confirmed that
+	granted bool          // a WakeOwner was put into wake, and not taken back
+	blind   bool          // the subscription was not up all the time since it was opened
+	chain   *chain        // it was granted in this process, and that is not decided
+	decided chan struct{} // closed when it is
 }
 
 // New returns a notifier of its own for a client. Use [Of].
