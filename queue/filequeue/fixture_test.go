@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,8 +25,16 @@ import (
 // they do cannot be done.
 type fileFixture struct {
 	*testing.T
-	dir string
-	q   *filequeue.Queue
+	dir  string
+	q    *filequeue.Queue
+	view queue.TicketQueue // of q, nil for q itself
+}
+
+func (f *fileFixture) queue() queue.TicketQueue {
+	if f.view != nil {
+		return f.view
+	}
+	return f.q
 }
 
 func newFileFixture(t *testing.T, opts ...filequeue.Option) *fileFixture {
@@ -64,31 +73,31 @@ func (f *fileFixture) readSeq() string {
 
 func (f *fileFixture) register() queue.Ticket {
 	f.Helper()
-	t, err := f.q.Register(f.Context())
+	t, err := f.queue().Register(f.Context())
 	f.must("Register", err)
 	return t
 }
 
 func (f *fileFixture) remove(t queue.Ticket) {
 	f.Helper()
-	f.must("Remove", f.q.Remove(f.Context(), t))
+	f.must("Remove", f.queue().Remove(f.Context(), t))
 }
 
 func (f *fileFixture) release(t queue.Ticket) {
 	f.Helper()
-	f.must("Release", f.q.Release(f.Context(), t))
+	f.must("Release", queue.Release(f.Context(), f.queue(), t))
 }
 
 func (f *fileFixture) wantHead(t queue.Ticket, want bool) {
 	f.Helper()
-	if head, err := f.q.IsHead(f.Context(), t); err != nil || head != want {
+	if head, err := f.queue().IsHead(f.Context(), t); err != nil || head != want {
 		f.Fatalf("IsHead of ticket %d is %v, %v, want %v", t.Number, head, err, want)
 	}
 }
 
 func (f *fileFixture) wantPosition(t queue.Ticket, want int) {
 	f.Helper()
-	if place, err := f.q.Position(f.Context(), t); err != nil || place.Ahead != want {
+	if place, err := queue.Position(f.Context(), f.queue(), t); err != nil || place.Ahead != want {
 		f.Fatalf("Position of ticket %d is %d, %v, want %d", t.Number, place.Ahead, err, want)
 	}
 }
@@ -97,7 +106,7 @@ func (f *fileFixture) wantPosition(t queue.Ticket, want int) {
 func (f *fileFixture) awaitPosition(t queue.Ticket, want int) {
 	f.Helper()
 	for {
-		place, err := f.q.Position(f.Context(), t)
+		place, err := queue.Position(f.Context(), f.queue(), t)
 		f.must("Position", err)
 		if place.Ahead == want {
 			return
@@ -293,7 +302,11 @@ func endWithTest() {
 
 // holdWorker stands in line until it is told to release. It says when it has
 // registered and when it is the head.
-func holdWorker(q *filequeue.Queue) error {
+func holdWorker(of *filequeue.Queue) error {
+	var q queue.TicketQueue = of
+	if n, err := strconv.Atoi(os.Getenv("FIFOLOCK_SHARE")); err == nil {
+		q = of.Share(n)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	t, err := q.Register(ctx)
@@ -313,7 +326,7 @@ func holdWorker(q *filequeue.Queue) error {
 	}
 	cancel()
 	<-over
-	if err := q.Release(context.Background(), t); err != nil {
+	if err := queue.Release(context.Background(), q, t); err != nil {
 		return err
 	}
 	say("released")
@@ -323,11 +336,11 @@ func holdWorker(q *filequeue.Queue) error {
 
 // awaitHead returns when it is the ticket's turn. It looks when it is told to,
 // and often if it is the first in line, as package lock does.
-func awaitHead(ctx context.Context, q *filequeue.Queue, t queue.Ticket) error {
+func awaitHead(ctx context.Context, q queue.TicketQueue, t queue.Ticket) error {
 	if t.Ahead == 0 {
 		return nil
 	}
-	wake, stop, err := q.Watch(ctx, t)
+	wake, stop, err := queue.Watch(ctx, q, t)
 	if err != nil {
 		return err
 	}
@@ -347,7 +360,7 @@ func awaitHead(ctx context.Context, q *filequeue.Queue, t queue.Ticket) error {
 			return ctx.Err()
 		}
 		timer.Stop()
-		place, err := q.Position(ctx, t)
+		place, err := queue.Position(ctx, q, t)
 		ahead = place.Ahead
 		if err != nil || ahead == 0 {
 			return err

@@ -13,7 +13,7 @@ import (
 // watch begins to listen for the ticket.
 func (f *fileFixture) watch(t queue.Ticket) <-chan queue.Wake {
 	f.Helper()
-	wake, stop, err := f.q.Watch(f.Context(), t)
+	wake, stop, err := queue.Watch(f.Context(), f.queue(), t)
 	f.must("Watch", err)
 	f.Cleanup(stop)
 	return wake
@@ -24,7 +24,7 @@ func (f *fileFixture) awaitWoken(t queue.Ticket, wake <-chan queue.Wake, want in
 	f.Helper()
 	for {
 		<-wake
-		place, err := f.q.Position(f.Context(), t)
+		place, err := queue.Position(f.Context(), f.queue(), t)
 		f.must("Position", err)
 		if place.Ahead == want {
 			return

@@ -1,0 +1,164 @@
+package filequeue
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/memqueue"
+)
+
+// lineUnderTest is a line, and the same in memory: what is really in line, of which the
+// line under test knows what it was told.
+type lineUnderTest struct {
+	*testing.T
+	line    line
+	real    queue.TicketQueue
+	members map[string]queue.Ticket // of the one in memory, by the names in the other
+	names   []string                // really in line
+	owned   map[string]bool         // local, and were told or taken as owners
+}
+
+// FuzzLine: the local tickets that own by the line are exactly those that own in memory,
+// as soon as all that has happened is known; and before that, no ticket owns by it that
+// does not in memory. Each is told once that it owns.
+func FuzzLine(f *testing.F) {
+	f.Add([]byte{0, 0, 1, 0x10, 2, 0, 3}, uint8(1))
+	f.Add([]byte{0x21, 0x11, 0x21, 0x11, 0x32, 0x22, 0x12, 3, 0x02}, uint8(2))
+	f.Add([]byte{1, 1, 1, 0, 0, 0, 4, 4, 4, 3, 2, 2, 2}, uint8(3))
+	f.Add([]byte{0, 1, 0, 1, 0x15, 3, 0x05, 2}, uint8(1))
+	f.Fuzz(func(t *testing.T, steps []byte, slots uint8) {
+		n := 1 + int(slots%4)
+		if len(steps) > 200 {
+			t.Skip("longer than it need be")
+		}
+		l := &lineUnderTest{
+			T: t, line: newLine(), real: memqueue.New(),
+			members: make(map[string]queue.Ticket), owned: make(map[string]bool),
+		}
+		for number, step := range steps {
+			l.step(int64(number)+1, step&7, int(step>>3), n)
+			l.check(n)
+		}
+	})
+}
+
+// step does what the number says, to the ticket that which chooses.
+func (l *lineUnderTest) step(number int64, what byte, which, slots int) {
+	switch {
+	case what == 0: // a local one joins, having listed the directory
+		l.told(l.line.listed(l.listing()))
+		e := l.join(number, slots)
+		i := l.line.joined(e)
+		if got, want := ahead(i, slots), max(0, len(l.names)-slots); got != want {
+			l.Fatalf("%d ahead of the new one, want %d", got, want)
+		}
+		l.owned[e.name] = ahead(i, slots) == 0
+	case what == 1: // a remote one joins
+		l.join(number, 0)
+	case len(l.names) == 0:
+	case what == 2 || what == 4: // one leaves, which is noticed at once if it is known
+		name := l.names[which%len(l.names)]
+		l.leave(name)
+		if i, ok := l.line.index(name); ok {
+			l.told(l.line.left(i))
+		}
+	case what == 3: // a listing
+		l.told(l.line.listed(l.listing()))
+	case what == 5: // a remote one leaves unnoticed
+		if name := l.names[which%len(l.names)]; !l.isLocal(name) {
+			l.leave(name)
+		}
+	case what == 6: // a remote one is found dead, and its file stays
+		name := l.names[which%len(l.names)]
+		if i, ok := l.line.index(name); ok && !l.isLocal(name) {
+			l.leave(name)
+			l.told(l.line.unremoved(i))
+		}
+	}
+}
+
+// listing is what a listing finds: those in line, and the dead that could not be removed.
+func (l *lineUnderTest) listing() []string {
+	names := slices.Clone(l.names)
+	for name := range l.line.unremovable {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (l *lineUnderTest) join(number int64, slots int) *entry {
+	t, err := l.real.Register(l.Context())
+	if err != nil {
+		l.Fatal(err)
+	}
+	e := &entry{name: fmt.Sprintf("%020d.1.%032x", number, number), number: number, slots: slots}
+	l.names = append(l.names, e.name)
+	l.members[e.name] = t
+	return e
+}
+
+func (l *lineUnderTest) leave(name string) {
+	if err := l.real.Remove(l.Context(), l.members[name]); err != nil {
+		l.Fatal(err)
+	}
+	l.names = slices.DeleteFunc(l.names, func(other string) bool { return other == name })
+}
+
+func (l *lineUnderTest) isLocal(name string) bool {
+	_, ok := l.owned[name]
+	return ok
+}
+
+// told notes the news.
+func (l *lineUnderTest) told(n news) {
+	for _, e := range n.owners {
+		if l.owned[e.name] {
+			l.Fatalf("%s is told twice that it owns", e.name)
+		}
+		if slices.Contains(n.gone, e) {
+			continue // a listing in which it has left as well
+		}
+		l.owned[e.name] = true
+	}
+	for _, e := range n.gone {
+		delete(l.owned, e.name)
+	}
+}
+
+// check compares what the line says of the local tickets with the one in memory.
+func (l *lineUnderTest) check(slots int) {
+	l.Helper()
+	complete := slices.EqualFunc(l.line.entries, l.names, func(e *entry, name string) bool { return e.name == name })
+	view, err := queue.Share(l.real, slots)
+	if err != nil {
+		l.Fatal(err)
+	}
+	for i, e := range l.line.entries {
+		if i > 0 && l.line.entries[i-1].name >= e.name {
+			l.Fatalf("%s stands behind %s", e.name, l.line.entries[i-1].name)
+		}
+		if e.slots == 0 {
+			continue
+		}
+		place, err := queue.Position(l.Context(), view, l.members[e.name])
+		if err != nil {
+			l.Fatalf("%s is not in line in memory: %v", e.name, err)
+		}
+		got := ahead(i, slots)
+		if got < place.Ahead || complete && got != place.Ahead {
+			l.Fatalf("%d ahead of %s, and %d in memory", got, e.name, place.Ahead)
+		}
+		if (got == 0) != l.owned[e.name] {
+			l.Fatalf("%s has %d ahead, and that it owns was told: %v", e.name, got, l.owned[e.name])
+		}
+		if got > 0 && len(l.line.watched(i, slots)) == 0 {
+			l.Fatalf("%s waits, and watches none", e.name)
+		}
+	}
+	if first, e := l.line.firstWaiting(func(*entry) bool { return true }); e != nil && ahead(first, slots) == 0 {
+		l.Fatalf("%s is the first to wait, and owns", e.name)
+	}
+}

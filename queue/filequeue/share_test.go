@@ -1,0 +1,223 @@
+package filequeue_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
+	"github.com/fifolock/fifolock/queue/queuetest"
+)
+
+// The view in which the first one owns is a queue as the queue itself is.
+func TestFileConformanceShared(t *testing.T) {
+	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
+		return filequeue.New(t.TempDir() + "/queue").Share(1)
+	})
+}
+
+// shared is a view of the fixture's queue in which n own.
+func (f *fileFixture) shared(n int) *fileFixture {
+	return &fileFixture{T: f.T, dir: f.dir, q: f.q, view: f.q.Share(n)}
+}
+
+func TestFileShare(t *testing.T) {
+	f := newFileFixture(t).shared(2)
+	a, b, c, d := f.register(), f.register(), f.register(), f.register()
+	for i, ticket := range []queue.Ticket{a, b, c, d} {
+		if want := max(0, i-1); ticket.Ahead != want {
+			t.Errorf("%d ahead of ticket %d in line, want %d", ticket.Ahead, i, want)
+		}
+		f.wantHead(ticket, i < 2)
+		f.wantPosition(ticket, max(0, i-1))
+	}
+	wakeC, wakeD := f.watch(c), f.watch(d)
+	f.release(b) // one that owns, but not the first
+	if w := <-wakeC; w != queue.WakeOwner {
+		t.Errorf("the next is told %v, want WakeOwner", w)
+	}
+	f.wantHead(a, true)
+	f.wantHead(c, true)
+	f.awaitWoken(d, wakeD, 1) // it is the first to wait now, and watches both
+	f.release(a)
+	f.awaitWoken(d, wakeD, 0)
+	if _, ok, err := queue.TryRegister(t.Context(), f.view); ok || err != nil {
+		t.Errorf("TryRegister with two that own is %v, %v, want false", ok, err)
+	}
+	f.release(c)
+	e, ok, err := queue.TryRegister(t.Context(), f.view)
+	if !ok || err != nil {
+		t.Errorf("TryRegister with one that owns is %v, %v, want true", ok, err)
+	}
+	f.release(d)
+	f.release(e)
+	f.wantNoDirectory()
+}
+
+// Views with different n work side by side: each admits by its own.
+func TestFileShareDifferent(t *testing.T) {
+	f := newFileFixture(t)
+	one, three := f.shared(1), f.shared(3)
+	a := one.register()
+	b := three.register()
+	c := one.register()
+	one.wantHead(a, true)
+	three.wantHead(b, true)
+	one.wantPosition(c, 2)
+	wake := one.watch(c)
+	one.release(a)
+	one.wantPosition(c, 1)
+	three.release(b)
+	one.awaitWoken(c, wake, 0)
+	one.release(c)
+	f.wantNoDirectory()
+}
+
+// An owner of another process dies, and not the first of them.
+func TestFileShareKilledInTheMiddle(t *testing.T) {
+	f := newFileFixture(t).shared(3)
+	workers := []*worker{f.holdShared(3), f.holdShared(3), f.holdShared(3)}
+	waiting, behind := f.register(), f.register()
+	if waiting.Ahead != 1 || behind.Ahead != 2 {
+		t.Errorf("%d and %d ahead, want 1 and 2", waiting.Ahead, behind.Ahead)
+	}
+	wake, wakeBehind := f.watch(waiting), f.watch(behind)
+	workers[1].kill()
+	f.awaitWoken(waiting, wake, 0)
+	f.wantPosition(behind, 1)
+	workers[0].release() // the first to wait is told by any of those that own
+	f.awaitWoken(behind, wakeBehind, 0)
+	f.release(waiting)
+	f.release(behind)
+	workers[2].release()
+}
+
+// Several die at once, and as many are served.
+func TestFileShareSeveralKilled(t *testing.T) {
+	f := newFileFixture(t).shared(2)
+	workers := []*worker{f.holdShared(2), f.holdShared(2)}
+	a, b := f.register(), f.register()
+	wakeA, wakeB := f.watch(a), f.watch(b)
+	for _, w := range workers {
+		w.kill()
+	}
+	f.awaitWoken(a, wakeA, 0)
+	f.awaitWoken(b, wakeB, 0)
+	f.release(a)
+	f.release(b)
+	f.wantNoDirectory()
+}
+
+// holdShared starts a worker that stands in line in a view in which n own.
+func (f *fileFixture) holdShared(n int) *worker {
+	f.Helper()
+	return f.hold(fmt.Sprint("FIFOLOCK_SHARE=", n))
+}
+
+// A line has a kind as long as there are tickets in it.
+func TestFileShareKinds(t *testing.T) {
+	f := newFileFixture(t)
+	for _, c := range []struct{ holds, comes *fileFixture }{{f, f.shared(2)}, {f.shared(2), f}} {
+		held := c.holds.register()
+		_, err := c.comes.queue().Register(t.Context())
+		_, _, tryErr := queue.TryRegister(t.Context(), c.comes.queue())
+		for _, err := range []error{err, tryErr} {
+			if err == nil {
+				continue // TryRegister that finds the line taken need not know of the kind
+			}
+			for _, word := range []string{"Mutex (exclusive)", "Semaphore (shared)", "cannot join"} {
+				if !strings.Contains(err.Error(), word) {
+					t.Errorf("got %v, want an error that says %q", err, word)
+				}
+			}
+		}
+		if err == nil {
+			t.Error("Register joined a line of the other kind")
+		}
+		c.holds.wantHead(held, true)
+		c.holds.release(held)
+	}
+	f.wantNoDirectory()
+}
+
+func TestFileShareBadNumber(t *testing.T) {
+	for _, n := range []int{0, -1} {
+		if _, err := newFileFixture(t).q.Share(n).Register(t.Context()); err == nil || !strings.Contains(err.Error(), "give Share 1 or more") {
+			t.Errorf("Share(%d): %v, want an error that says what to give", n, err)
+		}
+	}
+}
+
+// There are never more than n that own, and all are served in order.
+func TestFileShareGoroutines(t *testing.T) {
+	const goroutines, rounds, n = 20, 10, 3
+	f := newFileFixture(t).shared(n)
+	var (
+		wg     sync.WaitGroup
+		mu     sync.Mutex
+		inside int
+	)
+	for range goroutines {
+		wg.Go(func() {
+			for range rounds {
+				ticket, err := f.view.Register(t.Context())
+				if err == nil {
+					err = awaitHead(t.Context(), f.view, ticket)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				if inside++; inside > n {
+					t.Errorf("%d own, want at most %d", inside, n)
+				}
+				mu.Unlock()
+				time.Sleep(10 * time.Microsecond)
+				mu.Lock()
+				inside--
+				mu.Unlock()
+				if err := queue.Release(t.Context(), f.view, ticket); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	f.wantNoDirectory()
+}
+
+func TestFileLabel(t *testing.T) {
+	f := newFileFixture(t, filequeue.WithLabel("deploy 42: ä"))
+	held := f.register()
+	plain := filequeue.New(f.dir)
+	next, err := plain.Register(t.Context())
+	f.must("Register", err)
+	members, err := plain.Members(t.Context())
+	f.must("Members", err)
+	if members[0].Label != "deploy 42: ä" || members[1].Label != "" || members[0].Host == "" || members[0].Ticket.Lease != 0 {
+		t.Errorf("got %+v", members)
+	}
+	f.release(held)
+	f.must("Release", plain.Release(t.Context(), next))
+	f.wantNoDirectory()
+
+	if _, err := filequeue.New(f.dir, filequeue.WithLabel("a\nb")).Register(t.Context()); err == nil || !strings.Contains(err.Error(), "label") {
+		t.Errorf("a label of two lines: %v, want it refused", err)
+	}
+}
+
+// A Queue that was not made by New says so.
+func TestFileZeroValue(t *testing.T) {
+	for _, err := range fileErrors(t.Context(), &filequeue.Queue{}, queue.Ticket{Number: 1, Member: planted}) {
+		var e *queue.Error
+		if !errors.As(err, &e) || !strings.Contains(err.Error(), "not made by New") {
+			t.Errorf("got %v, want a *queue.Error that says that it was not made by New", err)
+		}
+	}
+	(&filequeue.Queue{}).MaybeCleanup(t.Context())
+}
