@@ -91,6 +91,7 @@ func parse(args []string) (settings, error) {
 	flags.BoolVar(&s.queue, "queue", false, "let every host run it in turn, instead of one of them")
 	flags.Place(&s.place, false)
 	flags.Lease(&s.place, 30*time.Second)
+	flags.Crash(&s.place)
 	return s, flags.Parse(args)
 }
 

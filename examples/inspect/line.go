@@ -31,6 +31,10 @@ type member struct {
 	Label    string    `json:"label,omitzero"`
 	Since    time.Time `json:"since,omitzero"`
 	LastSeen time.Time `json:"last_seen,omitzero"`
+	Lease    seconds   `json:"lease_seconds,omitzero"`           // it is believed for so long
+	Crash    seconds   `json:"crash_detection_seconds,omitzero"` // or for so long after the end of its process
+
+	Gone time.Time `json:"gone,omitzero"` // its process was noticed to have ended
 
 	ticket queue.Ticket
 }
@@ -47,7 +51,7 @@ func (i *inspector) look(ctx context.Context) (line, error) {
 		l.Members[place] = member{
 			Place: place + 1, Token: m.Ticket.Number, Owns: place < i.owners && !m.Dead, Dead: m.Dead,
 			Host: m.Host, PID: m.PID, Label: m.Label, Since: m.Since, LastSeen: m.LastSeen,
-			ticket: m.Ticket,
+			Lease: seconds(m.Ticket.Lease), Crash: seconds(m.CrashDetection), Gone: m.Gone, ticket: m.Ticket,
 		}
 	}
 	return l, nil
@@ -62,10 +66,10 @@ func (l line) writeTable(out io.Writer, most int) error {
 	fmt.Fprintf(out, "%s  %s: %s\n", l.Time.Format(time.TimeOnly), l.Queue, l.summary())
 	if len(l.Members) > 0 {
 		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "PLACE\tTOKEN\tHOST\tPID\tLABEL\tSINCE\tLAST SEEN\t")
+		fmt.Fprintln(table, "PLACE\tTOKEN\tHOST\tPID\tLABEL\tSINCE\tLAST SEEN\tLEASE\t")
 		for _, m := range l.Members[:min(most, len(l.Members))] {
-			fmt.Fprintf(table, "%d\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Place, m.Token, printable(m.Host), pid(m.PID),
-				printable(m.Label), ago(l.Time, m.Since), ago(l.Time, m.LastSeen), l.remark(m))
+			fmt.Fprintf(table, "%d\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Place, m.Token, printable(m.Host), pid(m.PID),
+				printable(m.Label), ago(l.Time, m.Since), ago(l.Time, m.LastSeen), m.lease(), l.remark(m))
 		}
 		table.Flush()
 	}
@@ -104,12 +108,33 @@ func (l line) remark(m member) string {
 	switch {
 	case m.Dead:
 		return "looks dead: evicted when the next one looks"
+	case !m.Gone.IsZero():
+		return "its process has ended, or has lost its connection: evicted if it stays so"
 	case m.Owns && l.Max > 1:
 		return fmt.Sprintf("holds %d of %d", m.Place, l.Max)
 	case m.Owns:
 		return "holds the lock"
 	}
 	return ""
+}
+
+// lease says how long the ticket is believed without a sign of life, and after the
+// end of its process if that is known sooner. It is empty where the kernel says it.
+func (m member) lease() string {
+	switch {
+	case m.Lease == 0:
+		return ""
+	case m.Crash > 0:
+		return fmt.Sprintf("%v, crash %v", time.Duration(m.Lease), time.Duration(m.Crash))
+	}
+	return time.Duration(m.Lease).String()
+}
+
+// seconds is a time that JSON has as a number of seconds.
+type seconds time.Duration
+
+func (s seconds) MarshalJSON() ([]byte, error) {
+	return json.Marshal(time.Duration(s).Seconds())
 }
 
 // printable is a text of another process without what a terminal would obey.

@@ -101,7 +101,7 @@ func TestTable(t *testing.T) {
 			pid := fmt.Sprint(os.Getpid())
 			wantLines(t, p.flags,
 				[]string{"held, and 1 waiting"},
-				[]string{"PLACE", "TOKEN", "HOST", "PID", "LABEL", "SINCE", "LAST SEEN"},
+				[]string{"PLACE", "TOKEN", "HOST", "PID", "LABEL", "SINCE", "LAST SEEN", "LEASE"},
 				[]string{"1 ", fmt.Sprint(first.Number), host, pid, "deploy 42", "ago", "holds the lock"},
 				[]string{"2 ", fmt.Sprint(second.Number), host, pid, "deploy 42", "ago"})
 		})
@@ -131,12 +131,16 @@ func TestOwners(t *testing.T) {
 
 func TestJSON(t *testing.T) {
 	name := redistest.Name(t)
-	q := redisqueue.New(redistest.Client(t), name, redisqueue.WithLabel("deploy 42"))
+	redistest.NeedReal(t)
+	q := redisqueue.New(redistest.Client(t), name, redisqueue.WithLabel("deploy 42"), redisqueue.WithCrashDetection(time.Second))
 	first, second := register(t, q), register(t, q)
 	output := programtest.Run(t, "-redis", "redis://"+redistest.Addr(t), "-name", name, "-json")
 	var l line
 	if err := json.Unmarshal([]byte(output), &l); err != nil {
 		t.Fatalf("%v:\n%s", err, output)
+	}
+	if !strings.Contains(output, `"lease_seconds":30,"crash_detection_seconds":1}`) {
+		t.Errorf("the times are not there: %s", output)
 	}
 	if l.Queue != name || l.Max != 1 || len(l.Members) != 2 {
 		t.Fatalf("the line of %q has %d members, want 2 of %q:\n%s", l.Queue, len(l.Members), name, output)

@@ -4,14 +4,15 @@
 // Every worker waits for a permit, calls the service, and gives the permit back, in
 // the order of arrival. One of the processes is killed with SIGKILL in the middle
 // of its calls, and the others take over its permits: in a directory at once; on
-// Redis when its lease ends, and until then those of its tickets that were waiting
-// are in the way, too, as they come to the front. At the end a table says how many
+// Redis when its lease ends, or with -crash after that time, and until then those of
+// its tickets that were waiting are in the way, too, as they come to the front. At the end a table says how many
 // calls there were at a time, which is what the service has counted, that none was
 // let in before those that came earlier, how long it took until all permits were in
 // use again, and that nothing was left behind.
 //
 //	go run ./examples/limit                          # a queue in a directory, no server
 //	go run ./examples/limit -redis localhost:6379    # a queue in Redis
+//	go run ./examples/limit -redis localhost:6379 -crash 1s
 //	go run ./examples/limit -max 5 -procs 8          # at most 5 at a time
 //
 // Exit codes:
@@ -74,6 +75,7 @@ func parse(args []string) (settings, error) {
 	flags.Duration(&s.took, "took", 50*time.Millisecond, "the `time` that a call takes")
 	flags.Place(&s.place, false)
 	flags.Lease(&s.place, lease)
+	flags.Crash(&s.place)
 	flags.Check(func() error {
 		if (s.procs-1)*s.workers <= s.max {
 			return fmt.Errorf("with a process less, %d processes with %d workers each must still be more than -max: nothing would wait",
@@ -99,8 +101,7 @@ func limit(ctx context.Context, args []string, out io.Writer) error {
 	if err := s.place.Reach(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d processes with %d workers each call a service, at most %d at a time; the queue is %v.\n"+
-		"Process %d is killed in the middle of a call.\n\n", s.procs, s.workers, s.max, s.place, victim)
+	fmt.Fprintln(out, s.describe())
 	o, err := run(ctx, s)
 	if err != nil {
 		return err
@@ -109,6 +110,15 @@ func limit(ctx context.Context, args []string, out io.Writer) error {
 	checks := check(o)
 	verdict.Print(out, checks)
 	return verdict.Error(checks)
+}
+
+func (s settings) describe() string {
+	text := fmt.Sprintf("%d processes with %d workers each call a service, at most %d at a time; the queue is %v",
+		s.procs, s.workers, s.max, s.place)
+	if s.place.Redis != "" {
+		text += ", with " + s.place.Patience()
+	}
+	return fmt.Sprintf("%s.\nProcess %d is killed in the middle of a call.\n", text, victim)
 }
 
 // run lets the workers call the service until all permits are in use again after

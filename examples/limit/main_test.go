@@ -17,11 +17,12 @@ func TestAllIsRight(t *testing.T) {
 	for name, flags := range map[string][]string{
 		"file":  nil,
 		"redis": {"-redis", redistest.Addr(t), "-lease", "1s"},
-		"mutex": {"-max", "1"},
+		"crash": {"-redis", redistest.Addr(t), "-crash", "500ms"},
+		"one":   {"-max", "1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if name == "redis" {
+			if name == "redis" || name == "crash" {
 				redistest.NeedReal(t)
 			}
 			output := programtest.Run(t, append([]string{"-procs", "3", "-workers", "2", "-calls", "15", "-took", "20ms"}, flags...)...)

@@ -62,6 +62,7 @@ func parse(args []string) (settings, error) {
 	flags.BoolVar(&s.verbose, "v", false, "log every hold")
 	flags.Place(&s.place, false)
 	flags.Lease(&s.place, 30*time.Second)
+	flags.Crash(&s.place)
 	return s, flags.Parse(args)
 }
 

@@ -9,9 +9,10 @@
 //
 //	go run ./examples/quickstart                          # a queue in a directory, no server
 //	go run ./examples/quickstart -redis localhost:6379    # a queue in Redis
+//	go run ./examples/quickstart -redis localhost:6379 -crash 1s
 //	go run ./examples/quickstart -nolock                  # no lock at all: what is lost, and how
 //	go run ./examples/quickstart -procs 16 -rounds 50     # more processes
-//	go run ./examples/quickstart -file /dev/shm/queue     # on another file system
+//	go run ./examples/quickstart -file ~/quickstart       # on another file system than that of /tmp
 //
 // Exit codes:
 //
@@ -95,6 +96,7 @@ func parse(args []string) (settings, error) {
 	flags.BoolVar(&s.noLock, "nolock", false, "take no lock, and show what is lost")
 	flags.Place(&s.place, false)
 	flags.Lease(&s.place, lease)
+	flags.Crash(&s.place)
 	flags.Check(func() error {
 		if s.noLock && (s.place.File != "" || s.place.Redis != "") {
 			return errors.New("-nolock has no queue: leave out -file and -redis")
@@ -107,7 +109,7 @@ func parse(args []string) (settings, error) {
 func (s settings) describe() string {
 	text := fmt.Sprintf("%d processes take the lock %d times each; the queue is %v", s.procs, s.rounds, s.place)
 	if s.place.Redis != "" {
-		text += fmt.Sprintf(", with a lease of %v", s.place.Lease)
+		text += ", with " + s.place.Patience()
 	}
 	return fmt.Sprintf("%s.\nProcess %d is killed while it holds the lock in round %d.", text, s.victim(), s.lastRound())
 }
@@ -117,5 +119,5 @@ func (s settings) describe() string {
 func (s settings) victim() int { return 2 }
 
 // lastRound is the round in which the victim is killed: early enough for
-// everyone else to be still in line.
+// all others to be still in line.
 func (s settings) lastRound() int { return s.rounds / 2 }

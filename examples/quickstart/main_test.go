@@ -22,6 +22,7 @@ func TestAllIsRight(t *testing.T) {
 		"file":      {"-file", filepath.Join(t.TempDir(), "queue")},
 		"there":     {"-file", there},
 		"redis":     {"-redis", redistest.Addr(t), "-lease", "1s"},
+		"crash":     {"-redis", redistest.Addr(t), "-crash", "500ms"},
 		"name":      {"-redis", "redis://" + redistest.Addr(t), "-name", redistest.Name(t), "-lease", "1s"},
 	} {
 		t.Run(name, func(t *testing.T) {

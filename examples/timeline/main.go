@@ -66,6 +66,7 @@ func parse(args []string) (settings, error) {
 	flags.StringVar(&s.out, "out", "timeline.svg", "write the picture to this `file`")
 	flags.Place(&s.place, false)
 	flags.Lease(&s.place, 30*time.Second)
+	flags.Crash(&s.place)
 	return s, flags.Parse(args)
 }
 

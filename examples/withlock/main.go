@@ -6,20 +6,20 @@
 //	withlock -file ~/report.lock -wait 30s -- make report    # give up after 30 s in line
 //	withlock -file ~/report.lock -try -- make report         # or at once
 //	withlock -file ~/report.lock -max 3 -- make report       # at most 3 at a time, a semaphore
+//	withlock -redis localhost:6379 -name report -crash 1s -- make report
 //
 // To have it, in a clone of this repository or anywhere:
 //
 //	go run ./examples/withlock ...
 //	go install github.com/fifolock/fifolock/examples/withlock@latest
 //
-// The directory of -file is the queue's own: it is made, and removed when none is
-// in line. What is above it must be there or be makeable for the user, on a local
-// file system, and no place that is cleaned by age. In one's own home directory
-// that is so for all who copy these lines, unless it is on the network; a service
-// takes a directory below /run, which systemd makes for it
-// (RuntimeDirectory=report, and -file /run/report/lock). /var/lock belongs to root
-// on most systems, and /tmp to all and to its cleaner. Processes of several users
-// need -mode, such as -mode 0660.
+// Where to put the directory of -file: it is the queue's own, is made by the first
+// process in line and removed by the last. The directory above it must be one that
+// the user may write to, on a local file system, where nothing is removed by age.
+// The home directory is that for all users, so that these lines can be copied. A
+// service has systemd make one (RuntimeDirectory=report, and -file /run/report/lock).
+// Not /var/lock, which belongs to root on most systems; and not /tmp, which all users
+// write to and a cleaner looks through. Several users share a queue with -mode 0660.
 //
 // While it waits it shows its place in line on stderr: the holder is the 1st.
 //
@@ -28,6 +28,10 @@
 // and SIGHUP are passed on to it; one that comes while withlock still waits makes it
 // leave the line. (Ctrl-C on a terminal goes to the command without our help, and
 // is not passed on a second time.)
+//
+// If withlock or its machine dies, its place in line is free at once in a directory,
+// and on Redis when its lease ends; with -crash, which is for a process that dies and
+// not for a machine, after that time.
 //
 // If the lock is lost, which on Redis happens when the server cannot be reached
 // for the length of a lease, the command gets SIGTERM, and SIGKILL after the
@@ -120,6 +124,7 @@ func parse(args []string) (settings, error) {
 	flags := cli.NewFlags("withlock", "-file DIR | -redis ADDRESS -name NAME [flags] -- command [arguments]")
 	flags.Place(&s.place, true)
 	flags.Lease(&s.place, 30*time.Second)
+	flags.Crash(&s.place)
 	flags.Int(&s.max, "max", 0, 1, 1_000_000, "let so `many` run at a time; without it one, and the lock is a lock.Mutex, not a lock.Semaphore")
 	flags.Duration(&s.wait, "wait", 0, "stand in line no longer than this `time`")
 	flags.BoolVar(&s.try, "try", false, "do not wait if others hold the lock or wait for it")

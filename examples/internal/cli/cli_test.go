@@ -21,7 +21,8 @@ func parse(needed bool, args ...string) (Place, error) {
 	var p Place
 	f := NewFlags("program", "[flags]")
 	f.Place(&p, needed)
-	f.Lease(&p, 30*time.Second)
+	f.Lease(&p, 2*time.Second)
+	f.Crash(&p)
 	err := f.Parse(args)
 	return p, err
 }
@@ -80,6 +81,11 @@ func TestRefused(t *testing.T) {
 		{"a time above 0", true, append(redis, "-lease", "0")},
 		{"a time above 0", true, append(redis, "-lease", "-1s")},
 		{"a time such as", true, append(redis, "-lease", "7")},
+		{"-crash is for -redis", true, []string{"-file", "x", "-crash", "1s"}},
+		{"-crash is for -redis", false, []string{"-crash", "1s"}},
+		{"at least 500ms", true, append(redis, "-crash", "499ms")},
+		{"half the lease, which is 2s", true, append(redis, "-crash", "1s", "-lease", "2s")},
+		{"half the lease, which is 30s", true, append(redis, "-crash", "15s")},
 		{"-mode is for -file", true, append(redis, "-mode", "0660")},
 		{"permission bits", true, []string{"-file", "x", "-mode", "rw"}},
 		{"permission bits", true, []string{"-file", "x", "-mode", "0"}},
@@ -94,6 +100,20 @@ func TestRefused(t *testing.T) {
 		}
 		if err != nil && strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: more than a line: %v", test.args, err)
+		}
+	}
+}
+
+// TestCrash: with crash detection the lease can be the usual one.
+func TestCrash(t *testing.T) {
+	for want, args := range map[string][]string{
+		"a lease of 2s": nil,
+		"a lease of 30s and crash detection after 1s": {"-crash", "1s"},
+		"a lease of 5s and crash detection after 2s":  {"-crash", "2s", "-lease", "5s"},
+	} {
+		p, err := parse(true, append(args, "-redis", "x:1", "-name", "x")...)
+		if err != nil || p.Patience() != want {
+			t.Errorf("%v: %s, %v, want %s", args, p.Patience(), err, want)
 		}
 	}
 }

@@ -26,6 +26,7 @@ type Place struct {
 	Redis string        // the address of the server, and
 	Name  string        // the name of the lock there
 	Lease time.Duration // on Redis: how long an owner may be out of touch; 0: as usual
+	Crash time.Duration // on Redis: after which the end of a process is noticed; 0: with its lease
 	Stale time.Duration // in a directory: the same, where it is wanted; 0: it is not
 	Mode  fs.FileMode   // in a directory: of its files, for other users; 0: for this one alone
 	Label string        // is shown to people
@@ -43,12 +44,37 @@ func (f *Flags) Place(p *Place, needed bool) {
 	f.Check(func() error { return f.checkPlace(p, needed) })
 }
 
-// Lease adds the flags that say how the death of an owner is noticed on Redis.
+// usualLease is that of redisqueue.
+const usualLease = 30 * time.Second
+
+// Lease adds the flag for how long Redis believes an owner.
 func (f *Flags) Lease(p *Place, lease time.Duration) {
 	f.Duration(&p.Lease, "lease", lease, "with -redis: the `time` that an owner may be out of touch before it loses its place")
 	f.Check(func() error {
 		if p.Redis == "" && f.Given("lease") {
 			return errors.New("-lease is for -redis: in a directory an owner keeps its place for as long as it lives")
+		}
+		return nil
+	})
+}
+
+// Crash adds the flag for the crash detection of redisqueue, beside that of Lease. With
+// it the lease is the usual one unless it is given, also where a demonstration has a
+// shorter one in order not to wait for it.
+func (f *Flags) Crash(p *Place) {
+	f.Duration(&p.Crash, "crash", 0, "with -redis: the `time` after which the end of a process is noticed, at least 500ms; without it, it is noticed when the lease ends")
+	f.Check(func() error {
+		if p.Crash == 0 {
+			return nil
+		}
+		if !f.Given("lease") {
+			p.Lease = usualLease
+		}
+		switch {
+		case p.Redis == "":
+			return errors.New("-crash is for -redis: in a directory the kernel says at once that a process has ended")
+		case p.Crash < 500*time.Millisecond, p.Crash >= p.Lease/2:
+			return fmt.Errorf("-crash must be at least 500ms, and less than half the lease, which is %v", p.Lease)
 		}
 		return nil
 	})
@@ -92,6 +118,18 @@ func (p Place) options() (*redis.Options, error) {
 		return nil, fmt.Errorf("-redis: give host:port, the path of a socket, or a redis:// or rediss:// URL: %w", err)
 	}
 	return &redis.Options{Addr: p.Redis}, nil
+}
+
+// Patience says in words how long Redis believes a process that has fallen silent or has
+// ended. It is empty for a directory.
+func (p Place) Patience() string {
+	switch {
+	case p.Redis == "":
+		return ""
+	case p.Crash > 0:
+		return fmt.Sprintf("a lease of %v and crash detection after %v", p.Lease, p.Crash)
+	}
+	return fmt.Sprintf("a lease of %v", p.Lease)
 }
 
 // String says where the lock is, without the password of a URL.
@@ -154,6 +192,9 @@ func (p Place) fileOptions() (options []filequeue.Option) {
 func (p Place) redisOptions() (options []redisqueue.Option) {
 	if p.Lease > 0 {
 		options = append(options, redisqueue.WithLease(p.Lease))
+	}
+	if p.Crash > 0 {
+		options = append(options, redisqueue.WithCrashDetection(p.Crash))
 	}
 	if p.Label != "" {
 		options = append(options, redisqueue.WithLabel(p.Label))
