@@ -17,12 +17,12 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
 
-// TestACL gives a user the rights that the README lists, and does with them all
+// TestACL gives a user the rights that docs/redis.md lists, and does with them all
 // that can be done. The server's log has what was denied.
 func TestACL(t *testing.T) {
-	line := regexp.MustCompile(`(?m)^ACL SETUSER fifolock on >secret (.*)$`).FindStringSubmatch(readme(t))
+	line := regexp.MustCompile(`(?m)^ACL SETUSER fifolock on >secret (.*)$`).FindStringSubmatch(read(t, "docs/redis.md"))
 	if line == nil {
-		t.Fatal("there is no ACL SETUSER in the README")
+		t.Fatal("there is no ACL SETUSER in docs/redis.md")
 	}
 	server := redistest.StartServer(t)
 	admin := server.Client()
@@ -42,9 +42,9 @@ func TestACL(t *testing.T) {
 	}
 	for _, entry := range denied {
 		if command, _, _ := strings.Cut(entry.Object, "|"); command == "client" {
-			continue // go-redis tells about itself where it can, as the README says
+			continue // go-redis tells about itself where it can, as the page says
 		}
-		t.Errorf("the README's rights leave out %s %q", entry.Reason, entry.Object)
+		t.Errorf("the page's rights leave out %s %q", entry.Reason, entry.Object)
 	}
 }
 

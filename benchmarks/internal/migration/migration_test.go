@@ -1,4 +1,4 @@
-// Package migration checks that the README, where it shows how to come from
+// Package migration checks that docs/migration.md, where it shows how to come from
 // another lock, shows code of that lock which compiles. It is here because the
 // other locks are dependencies of this module alone.
 package migration
@@ -41,7 +41,7 @@ func work(context.Context) error { return nil }
 `
 
 func TestCodeOfOtherLocksCompiles(t *testing.T) {
-	text, err := os.ReadFile("../../../README.md")
+	text, err := os.ReadFile("../../../docs/migration.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package policy
 import (
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -10,9 +11,31 @@ import (
 	"testing"
 )
 
-func readme(t *testing.T) string {
+// readmeLines is how long the README may be: it is to be read in two minutes.
+const readmeLines = 220
+
+// pages returns the pages for users and developers, by their paths.
+func pages(t *testing.T) map[string]string {
 	t.Helper()
-	return read(t, "README.md")
+	files, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{}
+	for _, path := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md"} {
+		texts[path] = read(t, path)
+	}
+	for _, file := range files {
+		path := "docs/" + filepath.Base(file)
+		texts[path] = read(t, path)
+	}
+	return texts
+}
+
+func TestReadmeIsShort(t *testing.T) {
+	if n := strings.Count(read(t, "README.md"), "\n"); n > readmeLines {
+		t.Errorf("the README has %d lines, want at most %d: move what is not for everyone to docs/", n, readmeLines)
+	}
 }
 
 // surroundings is what functions without a file of their own are put into.
@@ -22,6 +45,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
@@ -33,6 +57,7 @@ import (
 var (
 	_ sql.Result
 	_ = errors.New
+	_ = slices.Sort[[]int]
 	_ lock.Option
 	_ queue.Ticket
 	_ filequeue.Option
@@ -51,8 +76,12 @@ func work(context.Context) error { return nil }
 // with "// before": code that uses another lock, which benchmarks checks, where
 // there are others.
 func TestCodeCompiles(t *testing.T) {
+	var code strings.Builder
+	for _, text := range pages(t) {
+		code.WriteString(text)
+	}
 	var programs, functions int
-	for _, block := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(readme(t), -1) {
+	for _, block := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(code.String(), -1) {
 		code := block[1]
 		switch {
 		case strings.HasPrefix(code, "// before"):
@@ -76,8 +105,8 @@ func TestCodeCompiles(t *testing.T) {
 			t.Errorf("not as gofmt has it: %v\n%s", err, code)
 		}
 	}
-	if programs != 2 || functions != 4 {
-		t.Errorf("found %d programs and %d sets of functions, want 2 and 4", programs, functions)
+	if programs != 3 || functions != 8 {
+		t.Errorf("found %d programs and %d sets of functions, want 3 and 8", programs, functions)
 	}
 }
 
@@ -92,14 +121,14 @@ func isForeign(text string) bool {
 	return slices.ContainsFunc(foreign, func(f string) bool { return strings.HasPrefix(text, f) })
 }
 
-// TestTroubleshooting looks for the texts of errors that the README explains in
+// TestTroubleshooting looks for the texts of errors that docs/errors.md explains in
 // the code that makes them.
 func TestTroubleshooting(t *testing.T) {
 	var code strings.Builder
 	for _, file := range goFiles(t, false, "lock", "queue") {
 		code.WriteString(read(t, file))
 	}
-	_, section, _ := strings.Cut(readme(t), "## Troubleshooting\n")
+	_, section, _ := strings.Cut(read(t, "docs/errors.md"), "## Troubleshooting\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	texts := 0
 	for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]*) \\|").FindAllStringSubmatch(section, -1) {
@@ -119,29 +148,38 @@ func TestTroubleshooting(t *testing.T) {
 	}
 }
 
-// TestLinks: what the README links to is there, headings of its own included.
+// TestLinks: what the pages link to is there, headings included.
 func TestLinks(t *testing.T) {
-	text := readme(t)
-	headings := map[string]bool{}
-	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
-		slug := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
-		headings["#"+strings.ReplaceAll(slug, " ", "-")] = true
-	}
-	links := regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(text, -1)
-	for _, link := range links {
-		switch target := link[1]; {
-		case strings.HasPrefix(target, "https://"): // not ours to check
-		case strings.HasPrefix(target, "#"):
-			if !headings[target] {
-				t.Errorf("there is no heading %s", target)
+	texts := pages(t)
+	links := 0
+	for page, text := range texts {
+		for _, link := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(text, -1) {
+			if strings.HasPrefix(link[1], "https://") {
+				continue // not ours to check
 			}
-		default:
-			if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(target))); err != nil {
-				t.Error(err)
+			links++
+			target, heading, _ := strings.Cut(link[1], "#")
+			file := page
+			if target != "" {
+				file = path.Join(path.Dir(page), target)
+			}
+			if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(file))); err != nil {
+				t.Errorf("%s: %v", page, err)
+			} else if heading != "" && !slices.Contains(headings(texts[file]), heading) {
+				t.Errorf("%s: there is no heading %s in %s", page, heading, file)
 			}
 		}
 	}
-	if len(links) < 20 {
-		t.Errorf("found %d links", len(links))
+	if links < 40 {
+		t.Errorf("found %d links", links)
 	}
+}
+
+// headings returns the anchors of a page's headings.
+func headings(text string) (anchors []string) {
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		anchor := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
+		anchors = append(anchors, strings.ReplaceAll(anchor, " ", "-"))
+	}
+	return anchors
 }
