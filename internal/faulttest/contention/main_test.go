@@ -9,4 +9,4 @@ import (
 	"github.com/fifolock/fifolock/internal/harness"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m, nil)) }
+func TestMain(m *testing.M) { os.Exit(harness.Main(m, commands)) }

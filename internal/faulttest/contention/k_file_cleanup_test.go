@@ -1,0 +1,34 @@
+//go:build linux
+
+package contention
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/fifolock/fifolock/internal/faulttest"
+	"github.com/fifolock/fifolock/internal/harness"
+)
+
+// Many goroutines of many processes come and go without a pause, so that the
+// directory is removed and made again now and then, by any of them. One that comes too
+// late to make it joins those who did, of its own process and of others: no call
+// fails, and nobody loses the lock.
+func TestF30GoroutinesMakeTheDirectory(t *testing.T) {
+	const rounds, processes, goroutines, calls = 3, 4, 4, 300
+	h := harness.New(t, faulttest.File(t))
+	for range rounds { // each begins without a directory
+		workers := h.StartAll(processes)
+		file := filepath.Join(t.TempDir(), "calls")
+		for _, w := range workers {
+			w.Tell("calls", goroutines, calls, file)
+		}
+		for _, w := range workers {
+			if e := w.AwaitKind(0, harness.Said); e.Error != "" {
+				t.Error(e.Error)
+			}
+			w.Kill()
+		}
+	}
+	h.CheckNothingIsLeft()
+}

@@ -1,0 +1,347 @@
+//go:build linux
+
+package file
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/fifolock/fifolock/internal/faulttest"
+	"github.com/fifolock/fifolock/internal/harness"
+)
+
+// wayToTheLock are the system calls between which something may happen to the
+// queue of a process that takes a ticket.
+const wayToTheLock = "mkdirat,openat,flock,newfstatat,pread64,pwrite64,getdents64,linkat,renameat2"
+
+// vandal does something to seq, and returns what is to be done when another
+// process has locked since.
+type vandal func(t *testing.T, seq string) (after func())
+
+func nothing() {}
+
+func removes(_ *testing.T, seq string) func() {
+	_ = os.Remove(seq) // there may be none yet
+	return nothing
+}
+
+func empties(_ *testing.T, seq string) func() {
+	_ = os.Truncate(seq, 0)
+	return nothing
+}
+
+// replaces puts a copy in the place of seq, as rsync does.
+func replaces(t *testing.T, seq string) func() {
+	t.Helper()
+	content, err := os.ReadFile(seq)
+	if err != nil {
+		return nothing // there is none yet
+	}
+	copied := filepath.Join(t.TempDir(), "copy")
+	err = os.WriteFile(copied, content, 0o600)
+	if err == nil {
+		err = os.Rename(copied, seq)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nothing
+}
+
+// movesAwayAndBack has seq away, and the same file there again when another
+// process has made one and locked.
+func movesAwayAndBack(t *testing.T, seq string) func() {
+	t.Helper()
+	away := filepath.Join(t.TempDir(), "away")
+	if err := os.Rename(seq, away); err != nil {
+		return nothing
+	}
+	return func() { _ = os.Rename(away, seq) }
+}
+
+// links gives seq a second name, as a backup by cp -al does.
+func links(t *testing.T, seq string) func() {
+	t.Helper()
+	_ = os.Link(seq, filepath.Join(t.TempDir(), "second"))
+	return nothing
+}
+
+var vandals = map[string]vandal{
+	"removed":             removes,
+	"emptied":             empties,
+	"replaced by a copy":  replaces,
+	"moved away and back": movesAwayAndBack,
+	"linked":              links,
+}
+
+// K31. Wherever on its way to the lock a process stands, seq may go:
+//
+//  1. A calls Lock, and stands after its n-th system call. At some of them it holds
+//     the lock on seq.
+//  2. Something happens to seq: it is removed, emptied, replaced, moved, linked.
+//  3. B calls Lock. It owns, perhaps with a seq of its own, or waits for A.
+//  4. A goes on.
+//
+// One of them owns, and the other waits for it: if what A has locked is not what
+// is at the path, its ticket does not count. Tokens ascend, and no call fails. Then
+// the same for n+1.
+func TestK31SeqVanishesAtEverySystemCall(t *testing.T) {
+	for name, vandal := range vandals {
+		t.Run(name, func(t *testing.T) {
+			meetEverywhere(t, name, func(dir string) (before, after func()) {
+				after = nothing
+				return func() { after = vandal(t, filepath.Join(dir, "seq")) }, func() { after() }
+			})
+		})
+	}
+}
+
+// K55. The same, when another process owns already: A has made the directory, and
+// must not believe that the line in it is empty.
+//
+//  1. A calls Lock, and stands after its n-th system call.
+//  2. B calls Lock. It owns, or waits for A.
+//  3. Something happens to seq.
+//  4. A goes on.
+func TestK55SeqVanishesBehindTheHolder(t *testing.T) {
+	for _, name := range []string{"removed", "emptied", "replaced by a copy"} {
+		t.Run(name, func(t *testing.T) {
+			meetEverywhere(t, name, func(dir string) (before, after func()) {
+				return nothing, func() { vandals[name](t, filepath.Join(dir, "seq")) }
+			})
+		})
+	}
+}
+
+// meetEverywhere has A and B meet at each system call of A's way to the lock: in a
+// directory that A has made, and, if seq is not only changed, in one that is there all
+// the time.
+func meetEverywhere(t *testing.T, what string, around func(dir string) (before, after func())) {
+	t.Helper()
+	for _, kept := range []bool{false, true} {
+		if kept && (what == "emptied" || what == "linked") {
+			continue
+		}
+		h := harness.New(t, faulttest.File(t))
+		if kept {
+			mustMkdir(t, h.Spec.Dir)
+			mustChmod(t, h.Spec.Dir, 0o700)
+			mustWrite(t, filepath.Join(h.Spec.Dir, "foreign"), "")
+		}
+		b := h.Start()
+		a := step(t, h.Start(), wayToTheLock)
+		n := 1
+		for {
+			before, after := around(h.Spec.Dir)
+			if !meet(t, a, b, n, before, after) {
+				break
+			}
+			n++
+		}
+		t.Logf("met at %d system calls", n-1)
+		if n < 6 {
+			t.Error("A has made no more than 5 system calls that matter")
+		}
+		h.Check()
+		if kept {
+			wantNoFiles(t, h, "foreign")
+		} else {
+			wantNoFiles(t, h)
+		}
+	}
+}
+
+// meet has A and B lock once each. When A stands after its n-th system call, before
+// is called, then B is started, and after is called when B owns, if it does before
+// A. It reports false if A has not made that many calls.
+func meet(t *testing.T, a *stepper, b *harness.Process, n int, before, after func()) bool {
+	t.Helper()
+	overA, overB := untilOver(a.Process), untilOver(b)
+	endsA := func() bool { return owns(a.Process) || overA() }
+
+	a.Lock()
+	for range n - 1 {
+		if a.awaitStop(endsA) {
+			a.resume()
+		}
+	}
+	if !a.awaitStop(endsA) {
+		if owns(a.Process) {
+			a.Tell("unlock")
+		}
+		a.steps(overA)
+		return false
+	}
+	before()
+	const opportunity = 20 * time.Millisecond // for B, if A keeps it from nothing
+	b.Lock()
+	for called := time.Now(); !owns(b) && time.Since(called) < opportunity; {
+		time.Sleep(time.Millisecond)
+	}
+	after()
+	a.resume()
+	if owns(b) { // until A owns too, or waits
+		const looks = 5
+		registered, stops := a.Count(harness.Registered), a.stops()
+		a.steps(func() bool {
+			if n := a.Count(harness.Registered); n > registered {
+				registered, stops = n, a.stops()
+			}
+			return endsA() || a.Count(harness.Registered) > a.Count(harness.Releasing)+a.Count(harness.Cancelled) && a.stops() > stops+looks
+		})
+	}
+	drain(a, b, overA, overB)
+	return true
+}
+
+// drain unlocks whatever A and B own, until the calls of both are over.
+func drain(a *stepper, b *harness.Process, overA, overB func() bool) {
+	for !overA() || !overB() {
+		for _, w := range []*harness.Process{a.Process, b} {
+			if owns(w) {
+				w.Tell("unlock")
+				a.steps(func() bool { return !owns(w) })
+			}
+		}
+		a.steps(func() bool { return owns(a.Process) || owns(b) || overA() && overB() })
+	}
+}
+
+// owns reports whether a worker has been granted the lock and has not given it up.
+func owns(w *harness.Process) bool { return w.Count(harness.Granted) > w.Count(harness.Releasing) }
+
+// wayOut are the system calls between which something may happen to the queue of a
+// process that gives its ticket up and cleans up.
+const wayOut = "openat,flock,newfstatat,pread64,pwrite64,getdents64,unlinkat,unlink,rmdir,renameat,renameat2,linkat"
+
+// K31. The same on the way out, where the last one removes what the queue has made:
+//
+//  1. A owns, calls Unlock, and stands after its n-th system call.
+//  2. Something happens to seq.
+//  3. B calls Lock, and owns.
+//  4. A goes on, until Unlock has returned. Wherever it stands meanwhile, B's ticket is
+//     at its path: if it was not, the next process could make a queue of its own there.
+//  5. C's TryLock finds the lock taken. B unlocks, and is not told that it has lost it.
+func TestK31SeqVanishesBeforeTheCleaningUp(t *testing.T) {
+	for name, vandal := range vandals {
+		t.Run(name, func(t *testing.T) {
+			h := harness.New(t, faulttest.File(t))
+			b, c := h.Start(), h.Start()
+			a := step(t, h.Start(), wayOut)
+			n, more := 1, true
+			for ; more; n++ {
+				overA, overB := untilOver(a.Process), untilOver(b)
+				a.Lock()
+				a.steps(func() bool { return owns(a.Process) })
+				a.Tell("unlock")
+				for range n - 1 {
+					if a.awaitStop(overA) {
+						a.resume()
+					}
+				}
+				more = a.awaitStop(overA)
+				if !more {
+					break
+				}
+				after := vandal(t, filepath.Join(h.Spec.Dir, "seq"))
+				call := b.Lock().Called().Call
+				const opportunity = 20 * time.Millisecond // for B, if A keeps it from nothing
+				for called := time.Now(); !owns(b) && time.Since(called) < opportunity; {
+					time.Sleep(time.Millisecond)
+				}
+				after()
+				ticket := ""
+				if owns(b) {
+					ticket = fmt.Sprintf("%s/%020d.%d.*", h.Spec.Dir, b.Await(0, "its ticket", func(e harness.Event) bool {
+						return e.Kind == harness.Granted && e.Call == call
+					}).Ticket, b.PID)
+				}
+				for a.resume(); a.awaitStop(func() bool { return overA() && (owns(b) || overB()) }); a.resume() {
+					if found, _ := filepath.Glob(ticket); ticket != "" && len(found) != 1 {
+						t.Errorf("when A stood after its call %d, something happened to seq; now the ticket of B, which owns, is not at its path", n)
+						ticket = ""
+					}
+				}
+				if _, ok := c.TryLock(); ok && owns(b) {
+					t.Errorf("at call %d: two own", n)
+					c.Unlock()
+				}
+				if owns(b) {
+					b.Tell("unlock")
+				}
+				a.steps(overB)
+			}
+			t.Logf("met at %d system calls", n-1)
+			if n < 4 {
+				t.Error("A has made no more than 3 system calls that matter")
+			}
+			h.Check()
+			wantNoFiles(t, h)
+		})
+	}
+}
+
+// K32. seq is removed and replaced under four processes. Nothing of that is an
+// error: what is not there any more is looked for again.
+func TestK32SeqVanishesAndNoCallFails(t *testing.T) {
+	const workers, sections = 4, 250
+	h := harness.New(t, faulttest.File(t))
+	h.Section = 200 * time.Microsecond
+	seq := filepath.Join(h.Spec.Dir, "seq")
+	all := h.StartAll(workers)
+	for _, w := range all {
+		w.Run(1, sections)
+	}
+	times := 0
+	for tick := time.Tick(time.Millisecond); h.Count(harness.Done) < workers; <-tick {
+		times++
+		if times%2 == 0 {
+			removes(t, seq)
+		} else {
+			replaces(t, seq)
+		}
+	}
+	for _, w := range all {
+		w.Finished()
+	}
+	t.Logf("removed or replaced %d times", times)
+	if v := h.Check(); v.LostHolds != 0 {
+		t.Errorf("%v; want that nobody loses the lock", v)
+	}
+	wantNoFiles(t, h)
+}
+
+// wantNoFiles waits until nothing is in the queue's directory but the files with the
+// names. It may stay itself: when seq has vanished it is not known whether the queue
+// has made it.
+func wantNoFiles(t *testing.T, h *harness.Harness, others ...string) {
+	t.Helper()
+	q, closeQueue := h.Spec.Open()
+	defer closeQueue()
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		entries, err := os.ReadDir(h.Spec.Dir)
+		left := slices.DeleteFunc(entries, func(e os.DirEntry) bool { return slices.Contains(others, e.Name()) })
+		if errors.Is(err, os.ErrNotExist) || len(left) == 0 {
+			return
+		}
+		if time.Since(began) > patience {
+			t.Errorf("there is left %q", left)
+			return
+		}
+		_ = q.CleanupStale(t.Context())
+		q.MaybeCleanup(t.Context())
+	}
+}
+
+// untilOver is the condition that the worker's next call fails, or is followed by
+// Unlock.
+func untilOver(w *harness.Process) func() bool {
+	over := func() int { return w.Count(harness.Released) + w.Count(harness.Cancelled) }
+	began := over()
+	return func() bool { return over() > began }
+}
