@@ -48,7 +48,7 @@ func (d *directory) register(ctx context.Context, s *settings, onlyFree bool) (t
 }
 
 func (d *directory) tryRegister(ctx context.Context, s *settings, onlyFree bool) (t queue.Ticket, ok bool, err error) {
-	l, err := d.lockToJoin(ctx, s)
+	l, err := d.lockSeq(ctx, s, noLimit)
 	if err != nil {
 		return queue.Ticket{}, false, err
 	}

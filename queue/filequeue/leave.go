@@ -156,7 +156,6 @@ func (l *seqLock) removeAll() (removeLater bool) {
 		}
 		return false
 	}
-	removeDoor(dir)
 	switch {
 	case !l.seq.made:
 		_ = dir.Remove(seqName)

@@ -85,17 +85,12 @@ func (d *directory) lockSeq(ctx context.Context, s *settings, wait time.Duration
 	if err := d.seq.enter(ctx, wait); err != nil {
 		return nil, err
 	}
-	return d.lockSeqEntered(caller, ctx, s, wait)
-}
-
-// lockSeqEntered is lockSeq after enter, which is undone by an error. ctx is what bounds
-// it, caller that of the call.
-func (d *directory) lockSeqEntered(caller, ctx context.Context, s *settings, wait time.Duration) (*seqLock, error) {
 	var p poll
 	for {
 		l, err := d.tryLockSeq(s)
 		if err == nil {
-			return l.begin(caller), nil
+			l.evictor = evictor{d: l.directory, ctx: caller, now: l.time}
+			return l, nil
 		}
 		if errors.Is(err, errBusy) && wait != notAtAll {
 			if err = p.wait(ctx); err == nil {
@@ -106,12 +101,6 @@ func (d *directory) lockSeqEntered(caller, ctx context.Context, s *settings, wai
 		<-d.seq.sem
 		return nil, err
 	}
-}
-
-// begin says for which call the lock is.
-func (l *seqLock) begin(ctx context.Context) *seqLock {
-	l.evictor = evictor{d: l.directory, ctx: ctx, now: l.time}
-	return l
 }
 
 // enter passes the semaphore.

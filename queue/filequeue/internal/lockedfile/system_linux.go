@@ -44,10 +44,13 @@ func ChangeTime(info fs.FileInfo) time.Time {
 // system tells two changes apart whenever the time was read in between. Linux does
 // since 6.13: the second one is given a time ahead of the clock of the ticks, which
 // all others have.
+//
+// A time of whole milliseconds shows nothing: a file system that counts in seconds cuts
+// the fine clock to one, which is ahead of the ticks just after a full second.
 func IsFine(changed time.Time) bool {
 	var ticks unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &ticks) != nil {
 		return false
 	}
-	return changed.After(time.Unix(int64(ticks.Sec), int64(ticks.Nsec)))
+	return changed.Nanosecond()%int(time.Millisecond) != 0 && changed.After(time.Unix(int64(ticks.Sec), int64(ticks.Nsec)))
 }
