@@ -1,63 +1,75 @@
 /*
- * A model of the file queue: processes that register, wait, hold, leave and
- * clean up in one directory, and that may be killed between any two steps.
+ * A model of the file queue: processes that register, wait, hold, leave and clean up
+ * in one directory, that may be killed between any two steps; and a program that
+ * tidies up or restores a backup: it removes seq, replaces it by an older one, or puts
+ * the one back that it has moved away, at any moment.
  *
- * What the model keeps of the real thing: seq is an inode that cleanup unlinks
- * and the next one creates anew; a flock is on the inode that was opened, not
- * on the name; the kernel drops the flocks of a killed process at once; a
- * ticket is a file that its owner holds a flock on. What it leaves out: names,
- * errors, wake-ups (a wait is a condition that becomes true).
+ * What the model keeps of the real thing: seq is an inode that is unlinked and created
+ * anew; a flock is on the inode that was opened, not on the name; the kernel drops the
+ * flocks of a killed process at once; a ticket is a file that its owner creates, and
+ * then holds a flock on; whatever happens to an inode changes its change time. What it
+ * leaves out: names, errors, wake-ups (a wait is a condition that becomes true), the
+ * door, stale timeouts.
  *
- * Checked: at most one owner; tokens ascend in the order of grants; nobody is
- * stuck (an invalid end state).
+ * joined, left and listed are the steps of line.go. Looking for the dead in front of
+ * the own ticket needs no flock of seq: all of them had theirs before it was there.
+ *
+ * (That whoever got the flock of seq looks whether it is still seq is for speed: the
+ * look after the ticket is there finds it, too.)
+ *
+ * Checked: at most OWNERS hold; tokens ascend in the order of grants (OWNERS 1); a
+ * number is never given to two tickets; nobody is stuck (an invalid end state).
  *
  * The variants are protocols that do not work, and spin must find out:
  *   TWOSTEP    the ticket is made after seq is unlocked
- *   NORECHECK  whoever gets the flock of seq believes that it is still seq
+ *   NOWITHDRAW nobody looks, after the ticket is there, whether seq is still at its path
+ *   NOCHANGE   only the inode is compared then, not when it was changed
  *   RESET      numbers are not seeded from the clock
- *   AGE        a head may be evicted although its owner is alive
+ *   AGE        an owner may be evicted although it is alive
+ *   HEADONLY (OWNERS=2)  the dead are removed only in front, not among all the owners
+ *
+ * Configuration: OWNERS=1
+ * Configuration: OWNERS=2
  */
 
-#define N        3 /* processes */
-#define ROUNDS   2 /* times that each one locks */
-#define INODES   8 /* that seq may have had */
+#ifndef OWNERS
+#define OWNERS   1
+#endif
+#define ROUNDS   1 /* times that each one locks */
+#ifndef MEDDLES
+#define MEDDLES  1 /* times that the other program does something to seq */
+#endif
+#define N        3 /* processes; init starts as many */
+#define INODES   9 /* that seq may have had */
 #define NONE     255
 
-byte path = 0;        /* the inode that the name seq leads to; 0: there is no file */
-byte made = 0;        /* inodes made so far */
-byte flocked[INODES]; /* who holds the flock of an inode */
-byte content[INODES]; /* the number in it */
-byte clock = 0;       /* never behind the last number given, as a clock in µs is not */
+/* The directory. */
+byte path = 0;         /* the inode that the name seq leads to; 0: there is no file */
+byte made = 0;         /* inodes made so far */
+byte flocked[INODES];  /* who holds the flock of an inode */
+byte content[INODES];  /* the number in it */
+byte changed[INODES];  /* its change time */
+byte ticket[N];        /* the number of the ticket file of each; 0: none */
+bool alive[N];         /* whether its flock is held */
 
-byte ticket[N];       /* the number of the ticket file of each; 0: none */
-bool alive[N];        /* whether its flock is held */
+byte clock = 0;        /* never behind the last number given, as a clock in µs is not */
 
-byte owners = 0;      /* that are in the critical section */
-byte granted = 0;     /* the highest token so far */
+/* What only the checks know. */
+byte owners = 0;       /* that are in the critical section */
+byte granted = 0;      /* the highest token so far */
 
-inline lowest(me, low) {
-	/* the lowest ticket file that there is, by its owner; NONE if there is none;
-	 * a listing that skips or repeats nothing, as numbers only leave below it */
-	d_step {
-		low = NONE;
-		i = 0;
-		do
-		:: i < N ->
-			if
-			:: ticket[i] && (low == NONE || ticket[i] < ticket[low]) -> low = i
-			:: else
-			fi;
-			i++
-		:: else -> break
-		od;
-		watched = (low == NONE -> 0 : ticket[low]);
-		i = 0
-	}
-}
+#define BELOW(j) (ticket[j] && ticket[j] < ticket[me])
+#define AHEAD    (BELOW(0) + BELOW(1) + BELOW(2))
+#define FRONT(j) (!(ticket[0] && ticket[0] < ticket[j]) && !(ticket[1] && ticket[1] < ticket[j]) && !(ticket[2] && ticket[2] < ticket[j]))
+#ifdef HEADONLY
+#define DEAD(j)  (BELOW(j) && !alive[j] && FRONT(j))
+#else
+#define DEAD(j)  (BELOW(j) && !alive[j])
+#endif
 
-/* Lock seq: open what is at the path, or make it; wait for its flock; look
- * whether it is still what is at the path. */
-inline lockSeq(me) {
+/* lockSeq: open what is at the path, or make it; wait for its flock; look whether it
+ * is still what is at the path. */
+inline lockSeq() {
 	do
 	:: atomic {
 		if
@@ -65,29 +77,28 @@ inline lockSeq(me) {
 			made++;
 			assert(made < INODES);
 			path = made;
-			flocked[path] = NONE;
-			content[path] = 0
+			flocked[path] = NONE
 		:: else
 		fi;
 		opened = path
-	   }
-	   atomic { flocked[opened] == NONE -> flocked[opened] = me }
-#ifndef NORECHECK
+	   };
+	   atomic { flocked[opened] == NONE -> flocked[opened] = me };
 	   if
 	   :: path == opened -> break
 	   :: else -> flocked[opened] = NONE
 	   fi
-#else
-	   break
-#endif
 	od
 }
 
 inline unlockSeq() {
-	flocked[opened] = NONE
+	d_step {
+		flocked[opened] = NONE;
+		opened = 0
+	}
 }
 
-inline nextNumber() {
+/* takeNumber lists the tickets and writes the next number into seq. */
+inline takeNumber() {
 	d_step {
 		number = content[opened];
 		i = 0;
@@ -108,110 +119,166 @@ inline nextNumber() {
 		fi;
 #endif
 		number++;
+		assert(number != ticket[0] && number != ticket[1] && number != ticket[2]);
 		if
 		:: number > clock -> clock = number
 		:: else
+		fi;
+		content[opened] = number;
+		changed[opened]++;
+		seen = changed[opened]
+	}
+}
+
+/* joined: the file of the ticket is there, and then its flock is held, if it is still
+ * at its path. */
+inline joined() {
+	ticket[me] = number;
+	atomic {
+		if
+		:: ticket[me] == number -> alive[me] = true; number = 0
+		:: else -> number = 0
 		fi
 	}
-	content[opened] = number
 }
 
-inline makeTicket(me) {
-	atomic { ticket[me] = number; alive[me] = true }
+/* left: the file of the own ticket is removed, and its flock dropped. */
+inline left() {
+	d_step {
+		ticket[me] = 0;
+		alive[me] = false
+	}
 }
 
-/* Evict the dead heads. seq is locked. */
-inline evict(me) {
-	do
-	:: lowest(me, low);
-	   if
-	   :: low == NONE -> break
-#ifdef AGE
-	   :: low != NONE && low != me -> ticket[low] = 0; break
+/* evict removes the dead in front of the own ticket: all of them whose flock can be
+ * taken. With everything true also those behind, which needs the flock of seq. */
+inline evict(everything) {
+	d_step {
+		i = 0;
+		do
+		:: i < N ->
+			if
+#ifdef HEADONLY
+			:: ticket[i] && !alive[i] && (everything || BELOW(i)) && FRONT(i) -> ticket[i] = 0
+#else
+			:: ticket[i] && !alive[i] && (everything || BELOW(i)) -> ticket[i] = 0
 #endif
-	   :: low != NONE && alive[low] -> break
-	   :: low != NONE && !alive[low] -> ticket[low] = 0
-	   fi
-	od
+			:: else
+			fi;
+			i++
+		:: else -> break
+		od;
+		i = 0
+	}
 }
 
 proctype locker(byte me) {
-	byte opened, number, low, i, rounds = ROUNDS;
-	byte watched; /* the ticket in front: a name is never used twice */
+	byte opened, number, seen, i, rounds = ROUNDS;
 	do
 	:: rounds == 0 -> break
 	:: else ->
 		rounds--;
-
-		lockSeq(me);
-		nextNumber();
+again:
+		lockSeq();
+		takeNumber();
 #ifdef TWOSTEP
 		unlockSeq();
-		makeTicket(me);
+		joined();
 #else
-		makeTicket(me);
+		joined();
+		/* Is seq still the one at the path, and as it was written? */
+		atomic {
+			if
+#ifndef NOWITHDRAW
+			:: path != opened -> left(); unlockSeq(); goto again
+#ifndef NOCHANGE
+			:: path == opened && changed[opened] != seen -> left(); unlockSeq(); goto again
+#endif
+#endif
+			:: ticket[me] == 0 -> left(); unlockSeq(); goto again
+			:: else
+			fi
+		};
 		unlockSeq();
 #endif
-
-		/* Wait until the own ticket is the first; evict who is dead. */
+		/* Wait until fewer than OWNERS are in front; evict those that are dead. */
 		do
-		:: lowest(me, low);
-		   if
-		   :: low == me -> break
-		   :: low == NONE || ticket[me] == 0 -> goto lost
-		   :: else
-		   fi;
-		   /* woken when the first one leaves or dies */
-#ifndef AGE
-		   (ticket[low] != watched || !alive[low] || ticket[me] == 0);
+		:: atomic {
+			ticket[me] == 0 -> goto lose
+		   }
+		:: atomic { ticket[me] && AHEAD < OWNERS -> goto own }
+		:: atomic {
+			ticket[me] && AHEAD >= OWNERS && (DEAD(0) || DEAD(1) || DEAD(2)) ->
+			evict(false)
+		   }
+#ifdef AGE
+		:: d_step {
+			ticket[me] && AHEAD >= OWNERS ->
+			if
+			:: BELOW(0) -> ticket[0] = 0
+			:: BELOW(1) -> ticket[1] = 0
+			:: BELOW(2) -> ticket[2] = 0
+			fi
+		   }
 #endif
-		   if
-		   :: ticket[low] != watched
-		   :: else ->
-			lockSeq(me);
-			evict(me);
-			unlockSeq()
-		   fi
 		od;
 
-		atomic {
+own:		atomic {
 			owners++;
-			assert(owners == 1);
+			assert(owners <= OWNERS);
+#if OWNERS == 1
 			assert(ticket[me] > granted);
 			granted = ticket[me]
-		}
+#endif
+		};
 		/* the critical section */
-		owners--;
-
-		/* Unlock: the ticket goes, then what is left of an empty queue. */
-		ticket[me] = 0;
-		alive[me] = false;
-lost:
-		lockSeq(me);
-		evict(me);
-		lowest(me, low);
+#if OWNERS > 1
 		if
-		:: low == NONE && path == opened -> path = 0 /* unlink seq */
-		:: else
+		:: me == 0 -> /* which may last for ever: the other slot is still there */
+end:			false
+		:: true
 		fi;
-		unlockSeq()
+#endif
+		atomic { owners--; left() };
+
+lose:		/* What is left of an empty queue is removed. */
+		alive[me] = false;
+		lockSeq();
+		evict(true);
+		atomic {
+			if
+			:: !ticket[0] && !ticket[1] && !ticket[2] && path == opened -> path = 0; changed[opened]++
+			:: else
+			fi;
+			unlockSeq()
+		}
 	od
 }
 
-/* A killed process is a locker that ends anywhere: its flocks are dropped, its
- * files stay. It is modelled as a ticket whose owner is gone, which appears at
- * the place in line where the process was, and a seq lock that is dropped. */
+/* A killed process is one that ends anywhere: its flocks are dropped, its files stay. */
 proctype mortal(byte me) {
-	byte opened, number, low, i;
-	lockSeq(me);
+	byte opened, number, seen, i;
+	lockSeq();
 	if
 	:: goto killed
-	:: nextNumber()
+	:: takeNumber()
 	fi;
 	if
 	:: goto killed
-	:: makeTicket(me)
+	:: ticket[me] = number
 	fi;
+	if
+	:: goto killed
+	:: atomic { ticket[me] == number -> alive[me] = true }
+	:: atomic { ticket[me] != number -> goto killed }
+	fi;
+	/* It looks whether seq is still there, like the others. */
+	atomic {
+		if
+		:: path != opened || changed[opened] != seen -> ticket[me] = 0
+		:: else
+		fi
+	};
 killed:
 	atomic {
 		alive[me] = false;
@@ -219,10 +286,36 @@ killed:
 	}
 }
 
+/* Another program: a cleaner, a backup, a restore. */
+proctype meddler() {
+	byte aside, meddles = MEDDLES;
+end:	do
+	:: meddles == 0 -> break
+	:: atomic { meddles > 0 && path -> meddles--; changed[path]++; path = 0 } /* removed */
+	:: atomic { /* replaced by a copy that is older */
+		meddles > 0 && path && made < INODES - 1 ->
+		meddles--;
+		made++;
+		flocked[made] = NONE;
+		content[made] = 0;
+		path = made
+	   }
+	:: atomic { meddles > 0 && path && !aside -> meddles--; aside = path; changed[path]++; path = 0 } /* moved away */
+	:: atomic { aside -> path = aside; changed[aside]++; aside = 0 } /* and put back */
+	od
+}
+
 init {
+	byte i;
 	atomic {
+		do
+		:: i < INODES -> flocked[i] = NONE; i++
+		:: else -> break
+		od;
+		i = 0;
 		run locker(0);
 		run locker(1);
-		run mortal(2)
+		run mortal(2);
+		run meddler()
 	}
 }
