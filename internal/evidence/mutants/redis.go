@@ -5,6 +5,8 @@ const (
 	redisCases   = "-run ^Test(R|K)[0-9] ./internal/faulttest/network ./internal/faulttest/server"
 )
 
+var crashTests = tests{"./internal/faulttest/crash"}
+
 var ofRedis = list{tests{"./queue/redisqueue", "./queue/redisqueue/internal/...", "-run Redis|Evicted ./lock", redisCases}, []Mutant{
 	// The number, and the ticket.
 	{
@@ -173,8 +175,8 @@ end`,
 	{
 		name: "redis: who is alive is believed for ten times as long",
 		in:   redisScripts + "lib.lua believed",
-		old:  "return math.max(0, shortest or 0)",
-		new:  "return 10 * math.max(0, shortest or 0)",
+		old:  "return math.max(0, math.min(",
+		new:  "return 10 * math.max(0, math.min(",
 	},
 
 	// Leaving.
@@ -391,8 +393,8 @@ end`,
 	{
 		name: "redis: a chain is taken back only when a ticket is gone",
 		in:   "queue/redisqueue/internal/notifier Leaving.Answered",
-		old:  "case !removed || named != l.next:",
-		new:  "case !removed:",
+		old:  "named != \"\" && named != l.next,",
+		new:  "",
 	},
 	{
 		name: "redis: a waiter that gives up hands on what it has not got",
@@ -412,16 +414,41 @@ end`,
 		old:  "next != nil && removed && !l.waiter.Owns",
 		new:  "next != nil && !l.waiter.Owns",
 	},
-	{
-		name: "redis: a grant that was taken back looks before the server has heard",
-		in:   "queue/redisqueue/internal/notifier Notifier.Settle",
-		old:  "w == nil || w.chain == nil",
-		new:  "w == nil || w.chain != nil",
-	},
+
 	{
 		name: "redis: a grant that was taken back hands on",
 		in:   "queue/redisqueue/internal/notifier chain.takeBack",
 		old:  "w.Owns, w.granted, w.blind = false, false, true",
 		new:  "w.granted, w.blind = false, true",
+	},
+
+	// Crash detection.
+	{
+		name:  "redis: a process is judged by a server that has not seen it",
+		in:    redisScripts + "presence.lua since",
+		old:   "if server ~= run then",
+		new:   "if false then",
+		tests: crashTests,
+	},
+	{
+		name:  "redis: a process is dead as soon as its connection is gone",
+		in:    redisScripts + "presence.lua absent",
+		old:   "math.max(0, marked + grace - now)",
+		new:   "0",
+		tests: crashTests,
+	},
+	{
+		name:  "redis: no script clears the mark of its process",
+		in:    redisScripts + "presence.lua present",
+		old:   "if PRESENCE ~= '' then",
+		new:   "if false then",
+		tests: crashTests,
+	},
+	{
+		name:  "redis: a process whose connection has broken is not told in time",
+		in:    "queue/redisqueue/internal/notifier Presence.deadline",
+		old:   "p.grace - p.grace/10",
+		new:   "4 * p.grace",
+		tests: crashTests,
 	},
 }}
