@@ -5,7 +5,6 @@ package file
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fifolock/fifolock/internal/harness"
-	"github.com/fifolock/fifolock/internal/testenv"
 )
 
 // patience is how long a call waits that is to be served soon: so that it fails
@@ -129,30 +127,4 @@ func mustLstat(t *testing.T, path string) os.FileInfo {
 		t.Fatal(err)
 	}
 	return info
-}
-
-// ext4 mounts a new ext4 file system that mkfs.ext4 has made with these arguments.
-func ext4(t *testing.T, args ...string) string {
-	t.Helper()
-	needRoot(t)
-	testenv.Need(t, "mkfs.ext4")
-	dir := t.TempDir()
-	image, target := filepath.Join(dir, "image"), filepath.Join(dir, "mounted")
-	mustMkdir(t, target)
-	mustWrite(t, image, "")
-	if err := os.Truncate(image, 32<<20); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("mkfs.ext4", append(append([]string{"-q"}, args...), image)...).CombinedOutput(); err != nil {
-		t.Fatalf("mkfs.ext4: %v: %s", err, out)
-	}
-	if out, err := exec.Command("mount", "-o", "loop", image, target).CombinedOutput(); err != nil {
-		t.Skipf("no file system to be mounted here: %v: %s", err, out)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(target, unix.MNT_DETACH); err != nil {
-			t.Errorf("unmount %s: %v", target, err)
-		}
-	})
-	return target
 }

@@ -154,9 +154,6 @@ func (s *stepper) steps(until func() bool) {
 	}
 }
 
-// never is a condition that does not come.
-func never() bool { return false }
-
 // stepToSeq is step for a worker that calls Lock, and stands when it has the lock on
 // seq. Of the calls of a worker that takes a ticket, some are made with it.
 func stepToSeq(t *testing.T, w *harness.Process, dir string) *stepper {

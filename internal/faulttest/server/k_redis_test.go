@@ -341,7 +341,7 @@ func TestK20MembersBetweenForeignEntries(t *testing.T) {
 // seq says more than the clock. Tokens go on from there, also when the queue was
 // empty, and everything was cleaned up.
 func TestK21SeqAheadOfTheClock(t *testing.T) {
-	const ahead = 4_000_000_000_000_000
+	const ahead int64 = 4_000_000_000_000_000
 	client := redistest.Client(t)
 	name := redistest.Name(t)
 	seq := "{" + name + "}:seq"
