@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 // Names of the peers.
@@ -36,6 +38,9 @@ func All() []Peer {
 	return []Peer{
 		{Name: FifolockRedis, Title: "fifolock on Redis", Backend: Redis, Fair: true, Processes: true, Semaphore: true, open: openFifolockRedis(),
 			About: "`lock.New(redisqueue.New(…))`"},
+		{Name: FifolockRedisCrash, Title: "fifolock on Redis, crash detection", Backend: Redis, Fair: true, Processes: true, DetectsCrashes: true, Named: true,
+			open:  openFifolockRedis(redisqueue.WithCrashDetection(time.Second)),
+			About: "the same with `redisqueue.WithCrashDetection(time.Second)`"},
 		{Name: EarlierRedis, Title: "fifolock on Redis, earlier", Backend: Redis, Fair: true, Processes: true, Earlier: FifolockRedis,
 			About: "fifolock as it was in the revision of `-earlier`, in a process of its own"},
 		{Name: Redislock1ms, Title: "bsm/redislock, polls every 1 ms", Backend: Redis, Processes: true, Semaphore: true, open: openRedislock(time.Millisecond),
