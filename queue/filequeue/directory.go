@@ -266,9 +266,9 @@ func (d *directory) openOrMake(s *settings, create bool) (*lockedfile.Dir, error
 		return d.seq.create(dir, s, seqContent{made: true})
 	})
 	switch {
-	case errors.Is(err, fs.ErrExist):
+	case errors.Is(err, fs.ErrExist), errors.Is(err, lockedfile.ErrBusy):
 		d.seq.close()
-		return nil, errDirectoryGone // another process was faster
+		return nil, errDirectoryGone // another process was faster, to make it or to use it
 	case err != nil:
 		d.seq.close()
 		return nil, fmt.Errorf("creating the directory: %w", err)
