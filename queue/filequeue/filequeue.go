@@ -60,6 +60,9 @@ import (
 //   - That a ticket ends with its process if another one has its descriptor: a
 //     child that was forked and has not executed anything, or one that was
 //     given it in ExtraFiles. Children of package os/exec do not inherit it.
+//   - That nothing is left after a kill between two system calls: a process that is
+//     killed between removing seq and the directory leaves the directory, empty, and one
+//     that is killed while it makes the directory a hidden one beside it.
 //   - Protection from programs that remove a ticket's file, which takes the place
 //     away, or that remove or move the directory, which takes all of them; so does a
 //     chroot of the process. Refresh then says so. What is done to seq alone takes
