@@ -263,12 +263,19 @@ func (d *directory) openOrMake(s *settings, create bool) (*lockedfile.Dir, error
 		// When it appears, seq is in it, says that the queue has made it, and is
 		// locked by this process: there is no moment in which another one could
 		// take it for a directory that was there before.
-		return d.seq.create(dir, s, seqContent{made: true})
+		err := d.seq.create(dir, s, seqContent{made: true})
+		if errors.Is(err, fs.ErrExist) || errors.Is(err, lockedfile.ErrBusy) {
+			// There is one where a directory appears empty (see lockedfile.Make): another
+			// process has put in its seq. This one says so in it when it joins.
+			d.seq.made = true
+			return nil
+		}
+		return err
 	})
 	switch {
-	case errors.Is(err, fs.ErrExist), errors.Is(err, lockedfile.ErrBusy):
+	case errors.Is(err, fs.ErrExist):
 		d.seq.close()
-		return nil, errDirectoryGone // another process was faster, to make it or to use it
+		return nil, errDirectoryGone // another process was faster
 	case err != nil:
 		d.seq.close()
 		return nil, fmt.Errorf("creating the directory: %w", err)

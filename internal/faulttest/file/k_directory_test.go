@@ -640,9 +640,15 @@ func pauses(t *testing.T) (n int64) {
 	return n
 }
 
-// K42. A FUSE file system, on which a directory that was removed cannot be looked at
-// any more, though it is open.
-func TestK42FUSE(t *testing.T) {
+func isThere(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// mountFUSE mounts a file system of FUSE, which cannot move without replacing, and
+// returns where.
+func mountFUSE(t *testing.T) (target string) {
+	t.Helper()
 	needRoot(t)
 	testenv.Need(t, "bindfs", "fusermount3")
 	behind, target := t.TempDir(), t.TempDir()
@@ -650,7 +656,32 @@ func TestK42FUSE(t *testing.T) {
 		t.Skipf("bindfs: %v: %s", err, out)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(target, unix.MNT_DETACH) })
-	h := harness.New(t, harness.File(filepath.Join(target, "queue")))
+	return target
+}
+
+// K42. Another process moves into the directory between the two steps in which it is made
+// there. It does not know that a queue has made it; the one that did does.
+func TestK42MovedInWhileMade(t *testing.T) {
+	h := harness.New(t, harness.File(filepath.Join(mountFUSE(t), "queue")))
+	slow := h.Start(underStrace(t, "-P", h.Spec.Dir, "-e", "trace=mkdirat", "-e", "inject=mkdirat:delay_exit=500000"))
+	locked := slow.LockFor(patience)
+	for !isThere(h.Spec.Dir) {
+		time.Sleep(time.Millisecond)
+	}
+	fast := h.Start()
+	fast.LockFor(patience).Granted()
+	locked.Registered() // it has found a seq that is not its own
+	fast.MustUnlock()
+	locked.Granted()
+	slow.MustUnlock()
+	h.Check()
+	wantAbsent(t, h.Spec.Dir)
+}
+
+// K42. A FUSE file system, on which a directory that was removed cannot be looked at
+// any more, though it is open.
+func TestK42FUSE(t *testing.T) {
+	h := harness.New(t, harness.File(filepath.Join(mountFUSE(t), "queue")))
 	h.Section = 100 * time.Microsecond
 	workers := h.StartAll(4)
 	workers[0].LockFor(patience).Granted()
