@@ -31,6 +31,14 @@ type claim struct {
 	ended    chan struct{} // closed when it was given up
 }
 
+// watch is what a claim hears from its queue.
+type watch struct {
+	wake    <-chan queue.Wake // nil: nothing, and it must poll
+	stop    func()            // nil: nothing to end
+	granted bool              // its turn came by queue.WakeOwner, which may be taken back
+	guard   *time.Timer       // nil unless granted
+}
+
 // register takes a ticket and keeps it alive.
 func (b *base) register(ctx context.Context) (*claim, error) {
 	sent := time.Now()
@@ -78,11 +86,42 @@ func (b *base) claim(t queue.Ticket, sent time.Time) (*claim, error) {
 	return &claim{base: b, ticket: t, alive: b.startHeartbeat(t, sent), ended: make(chan struct{})}, nil
 }
 
+// forRelease is the ctx for releasing a ticket: that of the call that took it may
+// have ended.
+func (b *base) forRelease() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(b.options.traces.observe(context.Background()), b.options.releaseTimeout)
+}
+
 // giveBack removes a ticket that no claim was made of.
 func (b *base) giveBack(t queue.Ticket) {
 	ctx, cancel := b.forRelease()
 	defer cancel()
 	_ = queue.Release(ctx, b.queue, t) // the caller has left, or has another error
+}
+
+// listen begins the watch. If the queue cannot tell, polling must do. A queue
+// that was closed is an error.
+func (c *claim) listen(ctx context.Context) error {
+	type answer struct {
+		wake <-chan queue.Wake
+		stop func()
+	}
+	a, err := ask(ctx, 0, func(ctx context.Context) (answer, error) {
+		wake, stop, err := queue.Watch(ctx, c.base.queue, c.ticket)
+		return answer{wake, stop}, err
+	}, func(a answer, _ error) {
+		if a.stop != nil {
+			a.stop()
+		}
+	})
+	c.watch.stop = a.stop
+	if err == nil {
+		c.watch.wake = a.wake
+	}
+	if errors.Is(err, queue.ErrClosed) {
+		return err
+	}
+	return ctx.Err()
 }
 
 // own turns the claim of a waiter whose ticket owns into that of an owner. It
@@ -92,7 +131,11 @@ func (c *claim) own() error {
 		return queue.ErrNotQueued
 	}
 	c.acquired = time.Now()
-	c.guard()
+	if c.watch.granted {
+		c.watch.guard = time.AfterFunc(guardAfter, c.standGuard)
+	} else {
+		c.watch.end() // it has found by looking that it owns
+	}
 	return nil
 }
 
@@ -188,4 +231,15 @@ func (c *claim) do(ctx context.Context, f func(context.Context) error) error {
 		}
 	}()
 	return f(ctx)
+}
+
+// end ends the watch. It may be called more than once, but not twice at a time.
+func (w *watch) end() {
+	if w.guard != nil {
+		w.guard.Stop()
+	}
+	if w.stop != nil {
+		w.stop()
+		w.stop = nil
+	}
 }

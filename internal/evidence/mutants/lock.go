@@ -223,7 +223,7 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	},
 	{
 		name: "lock: a grant is never taken back",
-		in:   "lock claim.guard",
+		in:   "lock claim.own",
 		old:  "if c.watch.granted {",
 		new:  "if c.watch.granted && false {",
 	},

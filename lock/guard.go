@@ -24,63 +24,9 @@ const (
 // confirmed it, and whose ticket turned out not to own.
 var errTakenBack = errors.New("the ticket does not own the line: it was granted its turn before the storage had lost data")
 
-// watch is what a claim hears from its queue.
-type watch struct {
-	wake    <-chan queue.Wake // nil: nothing, and it must poll
-	stop    func()            // nil: nothing to end
-	granted bool              // its turn came by queue.WakeOwner, which may be taken back
-	guard   *time.Timer       // nil unless granted
-}
-
-// listen begins the watch. If the queue cannot tell, polling must do. A queue
-// that was closed is an error.
-func (c *claim) listen(ctx context.Context) error {
-	type answer struct {
-		wake <-chan queue.Wake
-		stop func()
-	}
-	a, err := ask(ctx, 0, func(ctx context.Context) (answer, error) {
-		wake, stop, err := queue.Watch(ctx, c.base.queue, c.ticket)
-		return answer{wake, stop}, err
-	}, func(a answer, _ error) {
-		if a.stop != nil {
-			a.stop()
-		}
-	})
-	c.watch.stop = a.stop
-	if err == nil {
-		c.watch.wake = a.wake
-	}
-	if errors.Is(err, queue.ErrClosed) {
-		return err
-	}
-	return ctx.Err()
-}
-
-// end ends the watch. It may be called more than once, but not twice at a time.
-func (w *watch) end() {
-	if w.guard != nil {
-		w.guard.Stop()
-	}
-	if w.stop != nil {
-		w.stop()
-		w.stop = nil
-	}
-}
-
-// guard listens on for an owner that was granted its turn. One that has found by
-// looking that it owns needs no watch any more.
-func (c *claim) guard() {
-	if c.watch.granted {
-		c.watch.guard = time.AfterFunc(guardAfter, c.standGuard)
-	} else {
-		c.watch.end()
-	}
-}
-
-// standGuard looks at once when the grant is taken back, and again until the queue
-// has answered: how long that may go on is the lease's to say. It ends with the
-// heartbeat.
+// standGuard listens on for an owner that was granted its turn. It looks at once when
+// the grant is taken back, and again until the queue has answered: how long that may
+// go on is the lease's to say. It ends with the heartbeat.
 func (c *claim) standGuard() {
 	ctx := c.alive.context()
 	pause := newBackOff()
