@@ -79,17 +79,17 @@ func (l *Leaving) Ordered() bool { return l != nil && l.chain != nil }
 func (n *Notifier) GiveUp(token string) *Leaving {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	w := n.waiters[token]
+	w := n.waiters.byToken[token]
 	if w == nil {
 		return nil
 	}
-	n.dropLocked(w)
+	n.waiters.drop(w)
 	l := &Leaving{notifier: n, waiter: w}
 	if w.chain != nil {
 		l.chain = w.chain
 		l.chain.decide() // its own release will say
 	}
-	if next := n.behind[w.Entry]; n.mayHandOn(w, next) {
+	if next := n.waiters.behind[w.Entry]; w.mayHandOn(next) {
 		l.handOn(next)
 	}
 	if l.chain != nil {
@@ -99,7 +99,7 @@ func (n *Notifier) GiveUp(token string) *Leaving {
 }
 
 // mayHandOn checks the conditions, of which the first is that Front is known.
-func (n *Notifier) mayHandOn(w, next *waiter) bool {
+func (w *waiter) mayHandOn(next *waiter) bool {
 	if next == nil || !w.Owns || next.granted || next.Owns {
 		return false
 	}
@@ -125,8 +125,8 @@ func (l *Leaving) Answered(removed bool, named string) {
 	n, c := l.notifier, l.chain
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if next := n.behind[l.waiter.Entry]; next != nil && removed && !l.waiter.Owns {
-		n.moveUp(next, l.waiter.Front)
+	if next := n.waiters.behind[l.waiter.Entry]; next != nil && removed && !l.waiter.Owns {
+		n.waiters.moveUp(next, l.waiter.Front)
 	}
 	if c == nil {
 		return
@@ -139,15 +139,6 @@ func (l *Leaving) Answered(removed bool, named string) {
 		named != "" && named != l.next, // another owns
 		c.pending == 0:                 // no answer has named it
 		c.takeBack()
-	}
-}
-
-// moveUp puts a waiter behind another entry, because the one between has left.
-func (n *Notifier) moveUp(w *waiter, front string) {
-	delete(n.behind, w.Front)
-	w.Front = front
-	if front != "" {
-		n.behind[front] = w
 	}
 }
 
@@ -169,7 +160,7 @@ func (c *chain) takeBack() {
 func (n *Notifier) Settle(ctx context.Context, token string) error {
 	n.mu.Lock()
 	var decided chan struct{}
-	if w := n.waiters[token]; w != nil && w.chain != nil {
+	if w := n.waiters.byToken[token]; w != nil && w.chain != nil {
 		decided = w.decided
 	}
 	n.mu.Unlock()
@@ -188,7 +179,7 @@ func (n *Notifier) Settle(ctx context.Context, token string) error {
 func (n *Notifier) Renewed(token string, until time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if w := n.waiters[token]; w != nil && until.After(w.Until) {
+	if w := n.waiters.byToken[token]; w != nil && until.After(w.Until) {
 		w.Until = until
 	}
 }

@@ -26,7 +26,7 @@ func inLine(n *Notifier, count int) (tickets []Ticket) {
 }
 
 // told returns what a ticket's waiter was told, -1 if nothing.
-func told(n *Notifier, t Ticket) queue.Wake { return woken(n.waiters[t.Token].wake) }
+func told(n *Notifier, t Ticket) queue.Wake { return woken(n.waiters.byToken[t.Token].wake) }
 
 func mustTell(t *testing.T, n *Notifier, ticket Ticket, want queue.Wake) {
 	t.Helper()
@@ -61,8 +61,8 @@ func TestHandOff(t *testing.T) {
 	mustTell(t, n, line[3], queue.WakeOwner)
 	third.Answered(true, line[3].Entry)
 	n.GiveUp(line[3].Token).Answered(true, "")
-	if n.Waiters() != 0 || len(n.behind) != 0 {
-		t.Errorf("%d waiters and %d links are left", n.Waiters(), len(n.behind))
+	if n.Waiters() != 0 || len(n.waiters.behind) != 0 {
+		t.Errorf("%d waiters and %d links are left", n.Waiters(), len(n.waiters.behind))
 	}
 }
 
@@ -84,7 +84,7 @@ func TestHandOffNot(t *testing.T) {
 		for i := range line {
 			n.Open(line[i].Token, "line")
 		}
-		w := n.waiters[line[1].Token]
+		w := n.waiters.byToken[line[1].Token]
 		change(n, &line[0], &line[1])
 		n.Bind(line[0])
 		n.Bind(line[1])
@@ -108,7 +108,7 @@ func TestHandOffRenewed(t *testing.T) {
 	n := up()
 	line := inLine(n, 2)
 	for _, ticket := range line {
-		n.waiters[ticket.Token].Until = time.Now().Add(-time.Second)
+		n.waiters.byToken[ticket.Token].Until = time.Now().Add(-time.Second)
 		n.Renewed(ticket.Token, time.Now().Add(time.Hour))
 		n.Renewed(ticket.Token, time.Now().Add(-time.Hour))
 	}

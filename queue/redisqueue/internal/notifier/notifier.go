@@ -13,7 +13,6 @@ package notifier
 import (
 	"context"
 	"crypto/rand"
-	"math"
 	mathrand "math/rand/v2"
 	"slices"
 	"strings"
@@ -37,10 +36,10 @@ const (
 	// longestMessage is more than any script publishes.
 	longestMessage = 512
 
-	// near is how many waiters of a line look when something may have been missed.
+	// nearest is how many waiters of a line look when something may have been missed.
 	// They are the first in line of this client's, so that none behind them can own
 	// before one of them has left; and it tells the next.
-	near = 4
+	nearest = 4
 
 	// earlyMessages is how many messages are kept for a waiter whose entry is not
 	// known yet. There is one for each time that its request was executed.
@@ -87,20 +86,11 @@ type Notifier struct {
 	client Client
 	token  func(entry string) string // "" if it has none
 
-	mu           sync.Mutex         // guards what follows, and all waiters
-	waiters      map[string]*waiter // by token
-	behind       map[string]*waiter // the waiter directly behind an entry, which is its Front
-	watches      int                // how many have not been stopped
-	subscription *subscription      // nil when nobody has watched for a while
-	listening    bool               // the server has confirmed the subscription, and it has not broken since
-	upSince      time.Time          // when it was confirmed
-	run          string             // of the server that sees the subscription; empty if that is not known
-	introduced   bool               // the server was asked for it on this connection
-	seen         chan struct{}      // closed when that is found out, or cannot be; nil while it is not being found out
-	presences    map[*Presence]struct{}
-	idle         *time.Timer   // ends the subscription; runs when watches is 0
-	doubt        time.Duration // how long no wake-up is relied on after the next one that is missed; 0: firstDoubt
-	doubtUntil   time.Time
+	mu      sync.Mutex // guards what follows, and all waiters
+	waiters waiters
+	connection
+	doubt      time.Duration // how long no wake-up is relied on after the next one that is missed; 0: firstDoubt
+	doubtUntil time.Time
 }
 
 // waiter is where one ticket's wake-ups go. It is guarded by its notifier's mutex,
@@ -118,15 +108,14 @@ type waiter struct {
 
 // New returns a notifier of its own for a client. Use [Of].
 func New(client Client, token func(entry string) string) *Notifier {
-	return &Notifier{
+	n := &Notifier{
 		id:      strings.ToLower(rand.Text()),
 		client:  client,
 		token:   token,
-		waiters: make(map[string]*waiter),
-		behind:  make(map[string]*waiter),
-
-		presences: make(map[*Presence]struct{}),
+		waiters: waiters{byToken: make(map[string]*waiter), behind: make(map[string]*waiter)},
 	}
+	n.connection = connection{notifier: n, presences: make(map[*Presence]struct{})}
+	return n
 }
 
 // ID forms the channel. It is random, and is the first part of every token.
@@ -158,7 +147,7 @@ func (n *Notifier) openLocked(t Ticket) *waiter {
 		w.blind = true
 		wakeup.Put(w.wake, queue.WakeHint) // what is published now is missed
 	}
-	n.waiters[t.Token] = w
+	n.waiters.byToken[t.Token] = w
 	return w
 }
 
@@ -167,13 +156,13 @@ func (n *Notifier) openLocked(t Ticket) *waiter {
 func (n *Notifier) Bind(t Ticket) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	w := n.waiters[t.Token]
+	w := n.waiters.byToken[t.Token]
 	if w == nil {
 		return
 	}
 	w.Ticket = t
 	if t.Front != "" {
-		n.behind[t.Front] = w
+		n.waiters.behind[t.Front] = w
 	}
 	if slices.Contains(w.early, t.Entry) {
 		w.grant()
@@ -185,17 +174,8 @@ func (n *Notifier) Bind(t Ticket) {
 func (n *Notifier) Drop(token string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if w := n.waiters[token]; w != nil {
-		n.dropLocked(w)
-	}
-}
-
-func (n *Notifier) dropLocked(w *waiter) {
-	if n.waiters[w.Token] == w {
-		delete(n.waiters, w.Token)
-	}
-	if n.behind[w.Front] == w {
-		delete(n.behind, w.Front)
+	if w := n.waiters.byToken[token]; w != nil {
+		n.waiters.drop(w)
 	}
 }
 
@@ -203,7 +183,7 @@ func (n *Notifier) dropLocked(w *waiter) {
 func (n *Notifier) Watch(t Ticket) (wake <-chan queue.Wake, stop func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	w := n.waiters[t.Token]
+	w := n.waiters.byToken[t.Token]
 	if w == nil || w.Entry != t.Entry {
 		// It was watched before, or was not to be watched.
 		w = n.openLocked(t)
@@ -221,23 +201,9 @@ func (n *Notifier) unwatch(w *waiter) {
 	defer n.mu.Unlock()
 	w.watches--
 	if w.watches == 0 && !w.Owns {
-		n.dropLocked(w)
+		n.waiters.drop(w)
 	}
 	n.unwatchedLocked()
-}
-
-// unwatchedLocked ends the subscription after a while, when there is no watch and no
-// presence left.
-func (n *Notifier) unwatchedLocked() {
-	n.watches--
-	if n.watches > 0 {
-		return
-	}
-	if n.idle == nil {
-		n.idle = time.AfterFunc(idleTimeout, n.unsubscribe)
-	} else {
-		n.idle.Reset(idleTimeout)
-	}
 }
 
 // Deliver hands a message to the waiter that it is for.
@@ -248,12 +214,22 @@ func (n *Notifier) Deliver(message string) {
 	token := n.token(message)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	switch w := n.waiters[token]; {
+	switch w := n.waiters.byToken[token]; {
 	case w == nil:
 	case w.Entry == message:
 		w.grant()
 	case w.Entry == "" && len(w.early) < earlyMessages:
 		w.early = append(w.early, message)
+	}
+}
+
+// heard is called with every message of the subscription: it works.
+func (n *Notifier) heard(message string) {
+	n.Deliver(message)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if w := n.waiters.byToken[n.token(message)]; w != nil && w.granted {
+		n.doubt, n.doubtUntil = 0, time.Time{}
 	}
 }
 
@@ -271,7 +247,7 @@ func (w *waiter) grant() {
 func (n *Notifier) Reload(line string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, w := range n.nearLocked(func(w *waiter) bool { return w.Line == line }) {
+	for _, w := range n.waiters.near(func(w *waiter) bool { return w.Line == line }) {
 		w.blind = true
 		wakeup.Put(w.wake, queue.WakeHint)
 	}
@@ -281,7 +257,7 @@ func (n *Notifier) Reload(line string) {
 func (n *Notifier) Reliable(token string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	w := n.waiters[token]
+	w := n.waiters.byToken[token]
 	return w != nil && w.watches > 0 && n.listening && !time.Now().Before(n.doubtUntil)
 }
 
@@ -290,7 +266,7 @@ func (n *Notifier) Reliable(token string) bool {
 func (n *Notifier) Found(token string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	w := n.waiters[token]
+	w := n.waiters.byToken[token]
 	if w == nil {
 		return
 	}
@@ -302,42 +278,15 @@ func (n *Notifier) Found(token string) {
 	n.doubtUntil = time.Now().Add(n.doubt)
 }
 
-// nearLocked returns the first waiters of each line. Those that are not registered
-// yet have no number: they are the first.
-func (n *Notifier) nearLocked(which func(*waiter) bool) []*waiter {
-	var all []*waiter
-	for _, w := range n.waiters {
-		if !w.Owns && which(w) {
-			all = append(all, w)
-		}
-	}
-	slices.SortFunc(all, func(a, b *waiter) int {
-		if c := strings.Compare(a.Line, b.Line); c != 0 {
-			return c
-		}
-		return int(max(math.MinInt32, min(math.MaxInt32, a.Number-b.Number)))
-	})
-	place, line := 0, ""
-	return slices.DeleteFunc(all, func(w *waiter) bool {
-		if w.Line != line {
-			place, line = 0, w.Line
-		}
-		if w.Entry != "" {
-			place++
-		}
-		return place > near+w.Owners-1
-	})
-}
-
 // changedLocked is called when the subscription has come up or gone down: something
 // may have been missed. Those near the head look, at once if they are few, one after
 // the other if they are many.
 func (n *Notifier) changedLocked() {
-	for _, w := range n.waiters {
+	for _, w := range n.waiters.byToken {
 		w.blind = true
 	}
-	list := n.nearLocked(func(*waiter) bool { return true })
-	if len(list) <= 2*near {
+	list := n.waiters.near(func(*waiter) bool { return true })
+	if len(list) <= 2*nearest {
 		for _, w := range list {
 			wakeup.Put(w.wake, queue.WakeHint)
 		}
@@ -352,7 +301,7 @@ func (n *Notifier) changedLocked() {
 func (n *Notifier) hint(w *waiter) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.waiters[w.Token] == w {
+	if n.waiters.byToken[w.Token] == w {
 		wakeup.Put(w.wake, queue.WakeHint)
 	}
 }

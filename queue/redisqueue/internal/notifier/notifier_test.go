@@ -91,7 +91,7 @@ func TestMessageOfAnotherEntry(t *testing.T) {
 			if !early {
 				n.Deliver(message)
 			}
-			if got := woken(n.waiters[token].wake); got != want {
+			if got := woken(n.waiters.byToken[token].wake); got != want {
 				t.Errorf("early %v, its own %v: woken by %v; want %v", early, own, got, want)
 			}
 		}
@@ -121,7 +121,7 @@ func FuzzMessage(f *testing.F) {
 			if message == entry {
 				want = queue.WakeOwner
 			}
-			if got := woken(n.waiters[token].wake); got != want {
+			if got := woken(n.waiters.byToken[token].wake); got != want {
 				t.Errorf("%q made %v for %q; want %v", message, got, entry, want)
 			}
 		}
@@ -166,9 +166,9 @@ func TestOnlyThoseNearTheHeadLook(t *testing.T) {
 	}
 	looks := func(tickets []Ticket) (count int) {
 		for _, ticket := range tickets {
-			if w := n.waiters[ticket.Token].wake; woken(w) == queue.WakeHint {
+			if w := n.waiters.byToken[ticket.Token].wake; woken(w) == queue.WakeHint {
 				count++
-				if ticket.Line == "long" && ticket.Number > near {
+				if ticket.Line == "long" && ticket.Number > nearest {
 					t.Errorf("number %d looks", ticket.Number)
 				}
 			}
@@ -182,8 +182,8 @@ func TestOnlyThoseNearTheHeadLook(t *testing.T) {
 	} {
 		n.listening = true
 		change()
-		if a, b := looks(long), looks(short); a != near || b != 2 {
-			t.Errorf("%s: %d and %d look; want %d and 2", what, a, b, near)
+		if a, b := looks(long), looks(short); a != nearest || b != 2 {
+			t.Errorf("%s: %d and %d look; want %d and 2", what, a, b, nearest)
 		}
 	}
 }
@@ -200,7 +200,7 @@ func TestLooksAreSpread(t *testing.T) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		for _, ticket := range tickets {
-			if len(n.waiters[ticket.Token].wake) == 0 {
+			if len(n.waiters.byToken[ticket.Token].wake) == 0 {
 				count++
 			}
 		}

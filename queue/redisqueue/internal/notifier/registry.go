@@ -16,7 +16,7 @@ func Count() int { return registry.Len() }
 func (n *Notifier) Waiters() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return len(n.waiters)
+	return len(n.waiters.byToken)
 }
 
 // Uses reports whether this is the notifier of that client.

@@ -9,9 +9,6 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 	"github.com/redis/go-redis/v9"
-
-	"github.com/fifolock/fifolock/queue"
-	"github.com/fifolock/fifolock/queue/internal/wakeup"
 )
 
 const (
@@ -157,87 +154,4 @@ func (s *subscription) endIfClosed() {
 func isTimeout(err error) bool {
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout()
-}
-
-// subscribeLocked makes sure that there is a subscription, or that one is on
-// its way.
-func (n *Notifier) subscribeLocked() {
-	if n.idle != nil {
-		n.idle.Stop()
-	}
-	if n.subscription == nil {
-		if len(n.presences) > 0 {
-			n.seen = make(chan struct{})
-		}
-		n.subscription = newSubscription(n)
-		go n.subscription.run()
-	}
-}
-
-// unsubscribe ends the subscription, unless a watch has begun when the timer had
-// already fired. A ticket that is about to be watched may miss something until
-// there is another.
-func (n *Notifier) unsubscribe() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.watches == 0 && n.subscription != nil {
-		n.subscription.cancel()
-		n.subscription, n.listening, n.run, n.introduced = nil, false, "", false
-		n.knownLocked()
-		n.changedLocked()
-	}
-}
-
-// up is called when the server has confirmed the subscription.
-func (n *Notifier) up(s *subscription) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.subscription == s && !n.listening {
-		n.listening, n.upSince = true, time.Now()
-		n.introduceLocked()
-		n.changedLocked()
-	}
-}
-
-// down is called when the subscription has broken.
-func (n *Notifier) down(s *subscription) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.subscription == s && n.listening {
-		n.listening, n.run, n.introduced = false, "", false
-		for p := range n.presences {
-			p.brokenLocked()
-		}
-		n.changedLocked()
-	}
-	if n.subscription == s {
-		n.knownLocked()
-	}
-}
-
-// heard is called with every message of the subscription: it works.
-func (n *Notifier) heard(message string) {
-	n.Deliver(message)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if w := n.waiters[n.token(message)]; w != nil && w.granted {
-		n.doubt, n.doubtUntil = 0, time.Time{}
-	}
-}
-
-// ended is called when the subscription has ended for good: it was cancelled, or
-// its client is closed. Then every waiter looks, and finds that it is.
-func (n *Notifier) ended(s *subscription) {
-	n.down(s)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.subscription != s {
-		return
-	}
-	n.subscription = nil
-	for _, w := range n.waiters {
-		if !w.Owns {
-			wakeup.Put(w.wake, queue.WakeHint)
-		}
-	}
 }

@@ -58,7 +58,7 @@ func TestClosedClientWakesAll(t *testing.T) {
 	client := redis.NewClient(&redis.Options{Addr: redistest.Addr(t)})
 	n := New(client, tokenOf)
 	var wakes []<-chan queue.Wake
-	for i := range int64(3 * near) {
+	for i := range int64(3 * nearest) {
 		wake, stop := n.Watch(join(n, "line", i))
 		defer stop()
 		<-wake // it did not listen yet

@@ -1,0 +1,198 @@
+package notifier
+
+import (
+	"context"
+	"time"
+
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/internal/wakeup"
+)
+
+// connection is what a notifier knows of its subscription: whether there is one and
+// whether it works, for which watches and presences it is there, and which server sees
+// it. It is guarded by the notifier's mutex.
+type connection struct {
+	notifier *Notifier
+
+	subscription *subscription          // nil when nothing has needed it for a while
+	watches      int                    // how many have not been stopped, and one for each presence
+	presences    map[*Presence]struct{} // those that have tickets
+	idle         *time.Timer            // ends the subscription; runs when watches is 0
+
+	listening bool      // the server has confirmed the subscription, and it has not broken since
+	upSince   time.Time // when it was confirmed
+
+	run        string        // of the server that sees the subscription; empty if that is not known
+	introduced bool          // the server was asked for it on this connection
+	seen       chan struct{} // closed when that is found out, or cannot be; nil while it is not being found out
+}
+
+// subscribeLocked makes sure that there is a subscription, or that one is on
+// its way.
+func (c *connection) subscribeLocked() {
+	if c.idle != nil {
+		c.idle.Stop()
+	}
+	if c.subscription == nil {
+		if len(c.presences) > 0 {
+			c.seen = make(chan struct{})
+		}
+		c.subscription = newSubscription(c.notifier)
+		go c.subscription.run()
+	}
+}
+
+// unwatchedLocked ends the subscription after a while, when there is no watch and no
+// presence left.
+func (c *connection) unwatchedLocked() {
+	c.watches--
+	if c.watches > 0 {
+		return
+	}
+	if c.idle == nil {
+		c.idle = time.AfterFunc(idleTimeout, c.unsubscribe)
+	} else {
+		c.idle.Reset(idleTimeout)
+	}
+}
+
+// unsubscribe ends the subscription, unless a watch has begun when the timer had
+// already fired. A ticket that is about to be watched may miss something until
+// there is another.
+func (c *connection) unsubscribe() {
+	c.notifier.mu.Lock()
+	defer c.notifier.mu.Unlock()
+	if c.watches == 0 && c.subscription != nil {
+		c.subscription.cancel()
+		c.subscription, c.listening, c.run, c.introduced = nil, false, "", false
+		c.knownLocked()
+		c.notifier.changedLocked()
+	}
+}
+
+// up is called when the server has confirmed the subscription.
+func (c *connection) up(s *subscription) {
+	c.notifier.mu.Lock()
+	defer c.notifier.mu.Unlock()
+	if c.subscription == s && !c.listening {
+		c.listening, c.upSince = true, time.Now()
+		c.introduceLocked()
+		c.notifier.changedLocked()
+	}
+}
+
+// down is called when the subscription has broken.
+func (c *connection) down(s *subscription) {
+	c.notifier.mu.Lock()
+	defer c.notifier.mu.Unlock()
+	if c.subscription == s && c.listening {
+		c.listening, c.run, c.introduced = false, "", false
+		for p := range c.presences {
+			p.brokenLocked()
+		}
+		c.notifier.changedLocked()
+	}
+	if c.subscription == s {
+		c.knownLocked()
+	}
+}
+
+// ended is called when the subscription has ended for good: it was cancelled, or
+// its client is closed. Then every waiter looks, and finds that it is.
+func (c *connection) ended(s *subscription) {
+	c.down(s)
+	c.notifier.mu.Lock()
+	defer c.notifier.mu.Unlock()
+	if c.subscription != s {
+		return
+	}
+	c.subscription = nil
+	for _, w := range c.notifier.waiters.byToken {
+		if !w.Owns {
+			wakeup.Put(w.wake, queue.WakeHint)
+		}
+	}
+}
+
+// introduceLocked finds out whether the server sees the subscription, for those who
+// have a presence. c.seen is closed when it is known.
+func (c *connection) introduceLocked() {
+	if c.seen == nil {
+		c.seen = make(chan struct{})
+	}
+	for p := range c.presences { // any will do: they have one client
+		go c.introduce(c.subscription, p)
+		return
+	}
+	c.knownLocked()
+}
+
+func (c *connection) introduce(s *subscription, p *Presence) {
+	ctx, cancel := context.WithTimeout(s.ctx, p.grace)
+	defer cancel()
+	run, _ := p.server.Seen(ctx, c.notifier.channel()) // without it the leases decide
+	c.notifier.mu.Lock()
+	defer c.notifier.mu.Unlock()
+	if c.subscription != s || !c.listening {
+		return
+	}
+	c.run, c.introduced = run, true
+	c.knownLocked()
+	if run == "" {
+		return
+	}
+	for p := range c.presences {
+		p.armed = true
+		p.sendLocked(p.firstLocked()) // a sign that was sent before run was known has not said it
+		if !p.shown {
+			p.askLocked()
+		}
+	}
+}
+
+func (c *connection) knownLocked() {
+	if c.seen != nil {
+		close(c.seen)
+		c.seen = nil
+	}
+}
+
+// pingInterval is how often the connection is asked whether it is alive.
+func (c *connection) pingInterval() time.Duration {
+	c.notifier.mu.Lock()
+	defer c.notifier.mu.Unlock()
+	interval := silence
+	for p := range c.presences {
+		interval = min(interval, p.grace/2)
+	}
+	return interval
+}
+
+// ponged is called when the connection has answered a ping that was sent at the given
+// time.
+func (c *connection) ponged(s *subscription, sent time.Time) {
+	c.notifier.mu.Lock()
+	defer c.notifier.mu.Unlock()
+	if c.subscription != s {
+		return
+	}
+	for p := range c.presences {
+		p.pongedLocked(sent)
+	}
+}
+
+// silent is called when the connection has not answered a ping that was sent at the
+// given time. It reports whether to give the connection up: with a presence only if
+// the server has answered a script meanwhile, so that it is the connection that does not
+// work. To close it while nothing answers could reach a server that is merely slow, or
+// cut off in one direction, which would take that for the end of the process.
+func (c *connection) silent(sent time.Time) bool {
+	c.notifier.mu.Lock()
+	defer c.notifier.mu.Unlock()
+	giveUp := true
+	for p := range c.presences {
+		p.sendLocked(p.firstLocked())
+		giveUp = giveUp && p.sent.After(sent)
+	}
+	return giveUp
+}
