@@ -35,6 +35,8 @@
  *   BETWEEN    the next of the process is granted, whoever is in between
  *   CANCELLED  a waiter that is cancelled hands on like a holder
  *   EARLY      an owner looks although a release in front of it is under way
+ *
+ * Small: FAULTS=0
  */
 
 #define N      4 /* clients; init starts as many */

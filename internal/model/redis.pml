@@ -41,6 +41,7 @@
  *
  * Configuration: OWNERS=1
  * Configuration: OWNERS=2
+ * Small: FAULTS=1
  */
 
 #ifndef OWNERS
