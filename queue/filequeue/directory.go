@@ -198,10 +198,12 @@ func withDirectory(ctx context.Context, s *settings, create bool, f func(*direct
 func withDirectoryOnce(ctx context.Context, s *settings, create, patient bool, f func(*directory) error) error {
 	d := useDirectory(s.path)
 	defer d.done(ctx)
-	err := d.open(s, create, patient)
-	if err == nil {
-		err = f(d)
+	// The error of open may be errDirectoryGone too, if another process was faster to make
+	// it. Other calls of this process may have opened that one by now, and have tickets.
+	if err := d.open(s, create, patient); err != nil {
+		return err
 	}
+	err := f(d)
 	if errors.Is(err, errDirectoryGone) {
 		d.invalidate()
 	}
@@ -272,15 +274,15 @@ func (d *directory) openOrMake(s *settings, create bool) (*lockedfile.Dir, error
 		}
 		return err
 	})
-	switch {
-	case errors.Is(err, fs.ErrExist):
-		d.seq.close()
-		return nil, errDirectoryGone // another process was faster
-	case err != nil:
-		d.seq.close()
-		return nil, fmt.Errorf("creating the directory: %w", err)
+	if err == nil {
+		return dir, nil
 	}
-	return dir, nil
+	d.seq.close()
+	d.seq.made = false
+	if errors.Is(err, fs.ErrExist) {
+		return nil, errDirectoryGone // another process was faster
+	}
+	return nil, fmt.Errorf("creating the directory: %w", err)
 }
 
 // invalidate is called when the directory is not at its path any more: its tickets

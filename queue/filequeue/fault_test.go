@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -713,4 +714,44 @@ func openFiles(t *testing.T) string {
 		files.WriteString(target + "\n")
 	}
 	return files.String()
+}
+
+// Two processes, here two paths, make the directory at the same time, for some calls
+// each. A call of the slower one finds that it is there: it starts over, and takes
+// nothing from the calls of its process that have opened the directory meanwhile.
+func TestFileMadeByAnotherProcess(t *testing.T) {
+	above := t.TempDir()
+	if err := os.Mkdir(filepath.Join(above, "a"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("a", filepath.Join(above, "b")); err != nil {
+		t.Skip(err)
+	}
+	for range 1000 {
+		var all sync.WaitGroup
+		begin := make(chan struct{})
+		for _, way := range []string{"a", "b"} {
+			q := filequeue.New(filepath.Join(above, way, "queue"))
+			for range 4 {
+				all.Go(func() {
+					<-begin
+					ticket, err := q.Register(t.Context())
+					if err == nil {
+						err = q.Refresh(t.Context(), ticket)
+					}
+					if err == nil {
+						err = q.Release(t.Context(), ticket)
+					}
+					if err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+		close(begin)
+		all.Wait()
+		if t.Failed() {
+			return
+		}
+	}
 }
