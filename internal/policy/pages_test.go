@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"fmt"
+	"go/format"
 	"os"
 	"os/exec"
 	"path"
@@ -71,17 +73,18 @@ func work(context.Context) error { return nil }
 
 `
 
-// TestCodeCompiles vets every program and every set of functions. Fragments of
-// a function are left out: they need what is around them. So is what begins
-// with "// before": code that uses another lock, which benchmarks checks, where
-// there are others.
+// TestCodeCompiles vets every program and every set of functions, each as a package
+// of one module. Fragments of a function are left out: they need what is around them.
+// So is what begins with "// before": code that uses another lock, which benchmarks
+// checks, where there are others.
 func TestCodeCompiles(t *testing.T) {
-	var code strings.Builder
+	var all strings.Builder
 	for _, text := range pages(t) {
-		code.WriteString(text)
+		all.WriteString(text)
 	}
 	var programs, functions int
-	for _, block := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(code.String(), -1) {
+	module := userModule(t)
+	for _, block := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(all.String(), -1) {
 		code := block[1]
 		switch {
 		case strings.HasPrefix(code, "// before"):
@@ -94,19 +97,44 @@ func TestCodeCompiles(t *testing.T) {
 		default:
 			continue
 		}
-		file := filepath.Join(t.TempDir(), "main.go")
-		if err := os.WriteFile(file, []byte(code), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if out, err := exec.Command("go", "vet", file).CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s\n%s", err, out, code)
-		}
-		if out, err := exec.Command("gofmt", "-l", file).CombinedOutput(); err != nil || len(out) > 0 {
+		if formatted, err := format.Source([]byte(code)); err != nil || string(formatted) != code {
 			t.Errorf("not as gofmt has it: %v\n%s", err, code)
 		}
+		write(t, filepath.Join(module, fmt.Sprintf("page%d", programs+functions), "main.go"), code)
 	}
 	if programs != 3 || functions != 8 {
 		t.Errorf("found %d programs and %d sets of functions, want 3 and 8", programs, functions)
+	}
+	cmd := exec.Command("go", "vet", "./...")
+	cmd.Dir = module
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// userModule makes a module that may import what this one may, and this one, and
+// returns its directory.
+func userModule(t *testing.T) string {
+	t.Helper()
+	base, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const us = "github.com/fifolock/fifolock"
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "go.sum"), read(t, "go.sum"))
+	write(t, filepath.Join(dir, "go.mod"), strings.Replace(read(t, "go.mod"), "module "+us+"\n", "module user\n", 1)+
+		fmt.Sprintf("\nrequire %s v0.0.0\n\nreplace %[1]s => %q\n", us, base))
+	return dir
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

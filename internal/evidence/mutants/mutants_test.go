@@ -49,11 +49,12 @@ type goPackage struct {
 	GoFiles                 []string
 }
 
-// packages are those that a mutant may be in, by their directories from the root,
-// and what they import, compiled.
+// packages are those that a mutant may be in. What they have in common is read once.
 type packages struct {
-	ours     map[string]goPackage
-	compiled map[string]string // path of the export data, by import path
+	ours     map[string]goPackage // by their directories from the root
+	fset     *token.FileSet
+	parsed   map[string]*ast.File // by path
+	importer types.Importer
 }
 
 func loadPackages(t *testing.T) *packages {
@@ -68,7 +69,10 @@ func loadPackages(t *testing.T) *packages {
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
-	p := &packages{make(map[string]goPackage), make(map[string]string)}
+	compiled := make(map[string]string) // path of the export data, by import path
+	lookup := func(path string) (io.ReadCloser, error) { return os.Open(compiled[path]) }
+	fset := token.NewFileSet()
+	p := &packages{make(map[string]goPackage), fset, make(map[string]*ast.File), importer.ForCompiler(fset, "gc", lookup)}
 	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
 		var pkg goPackage
 		if err := d.Decode(&pkg); errors.Is(err, io.EOF) {
@@ -76,7 +80,7 @@ func loadPackages(t *testing.T) *packages {
 		} else if err != nil {
 			t.Fatalf("go list: %v", err)
 		}
-		p.compiled[pkg.ImportPath] = pkg.Export
+		compiled[pkg.ImportPath] = pkg.Export
 		if dir, err := filepath.Rel(base, pkg.Dir); err == nil && filepath.IsLocal(dir) {
 			p.ours[filepath.ToSlash(dir)] = pkg
 		}
@@ -90,23 +94,31 @@ func (p *packages) check(e *edit) error {
 	if !ok {
 		return fmt.Errorf("%s is no package that is tested", dir)
 	}
-	fset := token.NewFileSet()
 	var files []*ast.File
 	for _, name := range pkg.GoFiles {
-		var text any // nil: what is in the file
+		file, err := p.parse(filepath.Join(pkg.Dir, name))
 		if name == base {
-			text = e.text
+			file, err = parser.ParseFile(p.fset, name, e.text, parser.SkipObjectResolution)
 		}
-		file, err := parser.ParseFile(fset, filepath.Join(pkg.Dir, name), text, parser.SkipObjectResolution)
 		if err != nil {
 			return err
 		}
 		files = append(files, file)
 	}
-	lookup := func(path string) (io.ReadCloser, error) { return os.Open(p.compiled[path]) }
-	config := types.Config{Importer: importer.ForCompiler(fset, "gc", lookup)}
-	_, err := config.Check(pkg.ImportPath, fset, files, nil)
+	_, err := (&types.Config{Importer: p.importer}).Check(pkg.ImportPath, p.fset, files, nil)
 	return err
+}
+
+// parse returns the file as it is on disk.
+func (p *packages) parse(path string) (*ast.File, error) {
+	if file := p.parsed[path]; file != nil {
+		return file, nil
+	}
+	file, err := parser.ParseFile(p.fset, path, nil, parser.SkipObjectResolution)
+	if err == nil {
+		p.parsed[path] = file
+	}
+	return file, err
 }
 
 func TestPlace(t *testing.T) {

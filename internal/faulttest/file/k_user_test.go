@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,7 +28,8 @@ func mustDo(t *testing.T, w *harness.Process, words ...any) harness.Event {
 //
 //  1. A locks, B and C wait, all as the first user.
 //  2. A and B become the second user.
-//  3. B's call is cancelled. It returns, and B is out of the line.
+//  3. B's call is cancelled. It returns, and B is out of the line. If B had looked in
+//     between, and may not look any more, the call has ended already, and says so.
 //  4. A unlocks. Unlock returns nil, or that the second user may not remove the
 //     file; A lets go of it all the same.
 //  5. C owns, though A and B live.
@@ -58,7 +60,7 @@ func TestK33AnotherUserLetsGo(t *testing.T) {
 			mustDo(t, a, "user", c.second)
 			mustDo(t, b, "user", c.second)
 			waiting.Cancel()
-			if e := waiting.Cancelled(); e.Cause != harness.Canceled {
+			if e := waiting.Cancelled(); e.Cause != harness.Canceled && (c.removes || !strings.Contains(e.Error, "permission denied")) {
 				t.Errorf("Lock returned %q, want that of a ctx that was cancelled", e.Error)
 			}
 			switch e := a.Unlock(); {
