@@ -100,9 +100,7 @@ func Warm(t *testing.T, client redis.UniversalClient) {
 	if !ok || err != nil {
 		t.Fatalf("TryRegister = %t, %v", ok, err)
 	}
-	if err := q.Release(t.Context(), third); err != nil {
-		t.Fatal(err)
-	}
+	MustRelease(t, q, third)
 }
 
 // MustRegister takes a ticket.
@@ -113,6 +111,14 @@ func MustRegister(t *testing.T, q queue.TicketQueue) queue.Ticket {
 		t.Fatal(err)
 	}
 	return ticket
+}
+
+// MustRelease gives a ticket back.
+func MustRelease(t *testing.T, q queue.TicketQueue, ticket queue.Ticket) {
+	t.Helper()
+	if err := queue.Release(t.Context(), q, ticket); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // AwaitSubscriptions waits until so many connections of queues listen for

@@ -56,6 +56,20 @@ func TestLeaseRunsOutUnlessRefreshed(t *testing.T) {
 	})
 }
 
+func TestEvicted(t *testing.T) {
+	queuetest.RunEviction(t, func(t *testing.T) queuetest.Mortal {
+		q := memqueue.New(memqueue.WithLease(time.Hour))
+		return queuetest.Mortal{
+			TicketQueue: q,
+			Join: func() func() {
+				mortal := mustRegister(t, q)
+				return func() { q.LetDie(mortal) }
+			},
+			DeadAfter: func(queue.Ticket) { q.LetDie(mustRegister(t, q)) },
+		}
+	})
+}
+
 // The dead among the first n are evicted and told of, with those behind untouched.
 func TestEvictedAmongTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -127,7 +127,6 @@ func TestForeignEntriesStay(t *testing.T) {
 			mustRegister(t, q)
 			client.Do(t.Context(), "ZADD", key, score, "foreign")
 			mustRegister(t, q)
-			awaitDead(t, q, 2)
 			for client.Exists(t.Context(), "{"+name+"}:seq").Val() > 0 { // lasts as long as the line does by itself
 				time.Sleep(pause)
 			}

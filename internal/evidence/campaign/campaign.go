@@ -25,7 +25,7 @@ import (
 
 // packages have the tests that docs/faults.md names. Only those of the first
 // know what a budget for long tests is.
-var packages = []string{"./internal/faulttest/...", "./queue/...", "./lock", "./internal/model", "./internal/harness"}
+var packages = []string{"./internal/faulttest/...", "./queue/...", "./lock", "./internal/model", "./internal/harness", "./internal/policy", "./examples/..."}
 
 const document = "docs/reliability.md"
 

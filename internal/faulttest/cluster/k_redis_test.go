@@ -3,9 +3,17 @@
 package cluster
 
 import (
+	"bufio"
+	"context"
 	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/fifolock/fifolock/internal/faulttest"
 	"github.com/fifolock/fifolock/internal/redistest"
@@ -58,5 +66,74 @@ func TestK10UnlockBehindAMovedSlot(t *testing.T) {
 			t.Fatal(err)
 		}
 		faulttest.MustUnlock(t, m)
+	}
+}
+
+// wrapper is a client as a program makes one to add something of its own: it hides
+// what is not in the interface.
+type wrapper struct{ redis.UniversalClient }
+
+const (
+	nodesVariable = "FIFOLOCK_TEST_K12_NODES"
+	wrapperReady  = "one holds and one waits"
+)
+
+// A ClusterClient inside a wrapper, which hides ReloadState, and the primary dies:
+//
+//  1. A holds, B waits, through the wrapped client.
+//  2. The primary of the slot is killed; there is no replica.
+//  3. A is told of the loss when its lease has run out; B's call ends with its ctx.
+//
+// No goroutine of ours panics, which would end the process; so it is one of its own.
+// (How long the queue is not found again is documented at redisqueue.Queue.)
+func TestK12WrappedCluster(t *testing.T) {
+	if nodes := os.Getenv(nodesVariable); nodes != "" {
+		useWrappedCluster(t, strings.Split(nodes, ","))
+		return
+	}
+	t.Parallel()
+	c := redistest.StartCluster(t, false, nodeTimeout)
+	h := clusterQueue(c, faulttest.LongLease)
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestK12WrappedCluster$", "-test.v")
+	cmd.Env = append(os.Environ(), nodesVariable+"="+strings.Join(append(c.Addrs(), h.spec.Name), ","))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		t.Log(lines.Text())
+		if strings.Contains(lines.Text(), wrapperReady) {
+			c.Primaries[h.place].Kill()
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("a process with a wrapped ClusterClient ended with %v", err)
+	}
+}
+
+// useWrappedCluster is the process. The last of the words is the queue's name.
+func useWrappedCluster(t *testing.T, words []string) {
+	const lease, patience = 2 * time.Second, 4 * time.Second
+	nodes, name := words[:len(words)-1], words[len(words)-1]
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: nodes})
+	defer client.Close()
+	q := redisqueue.New(wrapper{client}, name, redisqueue.WithLease(lease))
+	a, b := lock.New(q), lock.New(q)
+	faulttest.MustLock(t, a)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	waiting := faulttest.Lock(ctx, t, b)
+	faulttest.AwaitLine(t, q, 2)
+	fmt.Println(wrapperReady)
+	<-a.Lost()
+	if err := waiting.Returned(); err == nil {
+		t.Error("Lock returned nil, and there is no server")
+	}
+	if err := a.Unlock(); !errors.Is(err, lock.ErrLost) {
+		t.Errorf("Unlock returned %v, want ErrLost", err)
 	}
 }

@@ -11,8 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/fifolock/fifolock/internal/faulttest"
 	"github.com/fifolock/fifolock/internal/harness"
+	"github.com/fifolock/fifolock/queue/filequeue"
 )
 
 // wayToTheLock are the system calls between which something may happen to the
@@ -344,4 +347,72 @@ func untilOver(w *harness.Process) func() bool {
 	over := func() int { return w.Count(harness.Released) + w.Count(harness.Cancelled) }
 	began := over()
 	return func() bool { return over() > began }
+}
+
+// K52. A copy of seq is written back within the same step of the file system's clock.
+//
+//  1. A holds, and has looked at seq last when it wrote its number.
+//  2. Another process joins, which changes seq; the copy of before is written over
+//     that at once.
+//  3. A's process joins again: two are ahead of it.
+func TestK52SeqRestoredWithinAStep(t *testing.T) {
+	needFineTimes(t)
+	const rounds = 1000
+	h := harness.New(t, faulttest.File(t))
+	q := filequeue.New(h.Spec.Dir)
+	other := h.Start()
+	for range rounds {
+		held := faulttest.MustRegister(t, q)
+		restore := copyOf(t, filepath.Join(h.Spec.Dir, "seq"))
+		between := other.Lock()
+		between.Registered()
+		restore()
+		last := faulttest.MustRegister(t, q)
+		if last.Ahead != 2 {
+			t.Fatalf("%d are ahead of ticket %d, want 2: %d, and the other process's", last.Ahead, last.Number, held.Number)
+		}
+		faulttest.MustRelease(t, q, held)
+		between.Granted()
+		other.MustUnlock()
+		faulttest.MustRelease(t, q, last)
+	}
+	h.Check()
+}
+
+// copyOf reads a file, and returns what writes that over it.
+func copyOf(t *testing.T, path string) (restore func()) {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.WriteAt(content, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// needFineTimes skips the test before Linux 6.13, whose times of change are those of
+// the last tick: what is restored within one is not promised there.
+func needFineTimes(t *testing.T) {
+	t.Helper()
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		t.Fatal(err)
+	}
+	release := unix.ByteSliceToString(name.Release[:])
+	var major, minor int
+	if _, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err != nil {
+		t.Fatalf("Linux %q: %v", release, err)
+	}
+	if major < 6 || major == 6 && minor < 13 {
+		t.Skipf("needs Linux 6.13, this is %s", release)
+	}
 }

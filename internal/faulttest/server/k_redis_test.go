@@ -3,7 +3,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/fifolock/fifolock/internal/faulttest"
@@ -207,39 +205,6 @@ func TestK11LivingOwner(t *testing.T) {
 			t.Errorf("%s has no end", key)
 		}
 	}
-}
-
-// Two processes go on from one snapshot of a machine: what their memory has of
-// randomness is the same. Only what is drawn for each ticket differs. Here the
-// memory is what New has drawn.
-func TestK14TwoProcessesOfOneSnapshot(t *testing.T) {
-	redistest.NeedReal(t)
-	name := redistest.Name(t)
-	var all []*lock.Mutex
-	var queues []*redisqueue.Queue
-	for range 2 {
-		uuid.SetRand(bytes.NewReader(bytes.Repeat([]byte("snapshot"), 100)))
-		q := redisqueue.New(redistest.Client(t), name)
-		queues, all = append(queues, q), append(all, lock.New(q))
-	}
-	uuid.SetRand(nil)
-	tickets := []queue.Ticket{faulttest.MustRegister(t, queues[0]), faulttest.MustRegister(t, queues[1])}
-	if tickets[0].Number == tickets[1].Number || tickets[0].Member == tickets[1].Member || tickets[1].Ahead != 1 {
-		t.Fatalf("both got %+v and %+v", tickets[0], tickets[1])
-	}
-	for i, ticket := range tickets {
-		if err := queues[i].Release(t.Context(), ticket); err != nil {
-			t.Error(err)
-		}
-	}
-	// Messages for either are not for the other.
-	faulttest.MustLock(t, all[0])
-	waiting := faulttest.Lock(t.Context(), t, all[1])
-	faulttest.AwaitLine(t, queues[0], 2)
-	waiting.StaysBlocked("the first owns")
-	faulttest.MustUnlock(t, all[0])
-	waiting.Granted()
-	faulttest.MustUnlock(t, all[1])
 }
 
 // A ticket keeps its own lease, whatever queue it is refreshed through, and whatever
