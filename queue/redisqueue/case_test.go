@@ -325,3 +325,23 @@ func TestAdvice(t *testing.T) {
 		t.Errorf("no scripts: %v", err)
 	}
 }
+
+// Taking back a registration that the server has not heard of removes nothing, not even
+// the foreign entry that has no name.
+func TestAbandonRemovesNothingForeign(t *testing.T) {
+	redistest.NeedReal(t)
+	direct, name := redistest.Client(t), redistest.Name(t)
+	warm(t, direct)
+	key := "{" + name + "}:queue"
+	direct.ZAdd(t.Context(), key, redis.Z{Score: 1, Member: ""})
+	proxy := redistest.NewProxy(t, redistest.Addr(t))
+	q := redisqueue.New(redistest.ClientOf(t, proxy.Addr, retries(-1)), name)
+	proxy.LoseRequests(redisqueue.RegisterHash, 1)
+	if ticket, err := q.Register(t.Context()); err == nil {
+		t.Errorf("got ticket %+v without an answer", ticket)
+	}
+	if n := direct.ZCard(t.Context(), key).Val(); n != 1 {
+		t.Errorf("%d entries; want the foreign one", n)
+	}
+	direct.Del(t.Context(), redistest.Keys(t, direct, name)...)
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/redisqueue/internal/guard"
 	"github.com/fifolock/fifolock/queue/redisqueue/internal/notifier"
 )
 
@@ -15,8 +16,12 @@ import (
 // through this queue.
 func (s *storage) watchPresence(n *notifier.Notifier, grace time.Duration) {
 	s.presence = n.NewPresence(grace, notifier.Server{
-		Seen: func(ctx context.Context, channel string) (string, error) {
-			return redis.NewScript(seenScript().source).Run(ctx, s.client, nil, channel).Text()
+		Seen: func(ctx context.Context, channel string) (run string, err error) {
+			err = guard.Call(func() (err error) {
+				run, err = redis.NewScript(seenScript().source).Run(ctx, s.client, nil, channel).Text()
+				return err
+			})
+			return run, err
 		},
 		Sign: func(ctx context.Context, member string) error {
 			v := newView(s, 0)

@@ -44,6 +44,11 @@ func (v *view) join(ctx context.Context, script func() *script) (t queue.Ticket,
 	// The waiter is there before anyone can write to it, so that no message is
 	// missed between registering and watching.
 	n.Open(token, v.name)
+	defer func() {
+		if !ok { // or a trace of the caller's has panicked
+			n.Drop(token)
+		}
+	}()
 	presence := v.present(ctx, token)
 	t, front, ok, lost, err := v.take(ctx, n, script, token, presence)
 	t = v.presented(token, t, presence)
@@ -54,8 +59,6 @@ func (v *view) join(ctx context.Context, script func() *script) (t queue.Ticket,
 			w.Front = front
 		}
 		n.Bind(w)
-	} else {
-		n.Drop(token)
 	}
 	switch {
 	case ok && lost > 0:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/fifolock/fifolock/queue/redisqueue/internal/guard"
 	"github.com/fifolock/fifolock/queue/redisqueue/internal/perclient"
 )
 
@@ -72,7 +73,7 @@ func (s *sender) do(ctx context.Context, cmd command) (any, error) {
 		generation := s.generation
 		s.mu.Unlock()
 		defer s.landed(generation)
-		_ = s.client.Process(ctx, cmd)
+		s.process(ctx, cmd)
 		return cmd.answer()
 	}
 	p := &parcel{ctx, cmd, make(chan struct{})}
@@ -163,20 +164,32 @@ func (s *sender) fly(batch []*parcel, generation int) {
 	}()
 	ctx := context.WithoutCancel(batch[0].ctx)
 	if len(batch) == 1 {
-		_ = s.client.Process(ctx, batch[0].cmd)
-		return
-	}
-	pipe := s.client.Pipeline()
-	for _, p := range batch {
-		_ = pipe.Process(ctx, p.cmd)
-	}
-	if _, err := pipe.Exec(ctx); err == nil {
-		return
-	} else if !isReply(err) {
+		s.process(ctx, batch[0].cmd)
+	} else if err := s.pipeline(ctx, batch); err != nil && !isReply(err) {
 		for _, p := range batch {
 			if p.cmd.Err() == nil && p.cmd.Val() == nil {
 				p.cmd.SetErr(err)
 			}
 		}
 	}
+}
+
+// process sends one command. Where the client panics, that is the command's error, alone
+// or with others.
+func (s *sender) process(ctx context.Context, cmd command) {
+	if err := guard.Call(func() error { return s.client.Process(ctx, cmd) }); cmd.Err() == nil && cmd.Val() == nil {
+		cmd.SetErr(err)
+	}
+}
+
+// pipeline sends the commands of a batch.
+func (s *sender) pipeline(ctx context.Context, batch []*parcel) error {
+	return guard.Call(func() error {
+		pipe := s.client.Pipeline()
+		for _, p := range batch {
+			_ = pipe.Process(ctx, p.cmd)
+		}
+		_, err := pipe.Exec(ctx)
+		return err
+	})
 }

@@ -26,7 +26,7 @@ if last then
   number, clock = given(), micros()
 end
 present()
-local gone = call('ZREM', KEYS[1], entry) == 0
+local gone = entry == '' or call('ZREM', KEYS[1], entry) == 0
 if other then
   call('ZREM', KEYS[1], other)
 end

@@ -150,7 +150,7 @@ func (c *chain) takeBack() {
 	}
 	w.Owns, w.granted, w.blind = false, false, true
 	select {
-	case <-w.wake: // the grant, if it was not read yet
+	case <-w.wake: // the grant, if it was not read yet: a hint does not displace it
 	default:
 	}
 	wakeup.Put(w.wake, queue.WakeHint)

@@ -3,12 +3,13 @@ package notifier
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/fifolock/fifolock/queue/redisqueue/internal/guard"
 )
 
 const (
@@ -59,7 +60,7 @@ func (s *subscription) run() {
 		if s.ctx.Err() != nil || errors.Is(err, redis.ErrClosed) {
 			return
 		}
-		s.reloadState(err)
+		_ = guard.Call(func() error { s.reloadState(err); return nil })
 		if time.Since(began) > stable {
 			wait.Reset()
 		}
@@ -81,14 +82,10 @@ func (s *subscription) reloadState(err error) {
 }
 
 // listen makes one connection and hands on what it says until it breaks. The
-// PubSub would reconnect by itself, but without a pause. A client that is a wrapper
-// of the caller's may panic: this goroutine is ours, and must not end the process.
-func (s *subscription) listen() (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v", v)
-		}
-	}()
+// PubSub would reconnect by itself, but without a pause.
+func (s *subscription) listen() error { return guard.Call(s.receive) }
+
+func (s *subscription) receive() error {
 	messages := s.notifier.client.Subscribe(s.ctx, s.notifier.channel())
 	// Receiving does not obey a ctx; closing ends it.
 	stop := context.AfterFunc(s.ctx, func() { _ = messages.Close() })
@@ -146,7 +143,8 @@ func (s *subscription) handle(message any) {
 func (s *subscription) endIfClosed() {
 	ctx, cancel := context.WithTimeout(s.ctx, closedTimeout)
 	defer cancel()
-	if errors.Is(s.notifier.client.Ping(ctx).Err(), redis.ErrClosed) {
+	err := guard.Call(func() error { return s.notifier.client.Ping(ctx).Err() })
+	if errors.Is(err, redis.ErrClosed) {
 		s.cancel()
 	}
 }
