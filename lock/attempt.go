@@ -173,8 +173,9 @@ func (a *attempt) replaced(err error) {
 // A ticket that is evicted while it waits is replaced by a new one.
 func (b *base) acquire(a *attempt) (*claim, error) {
 	var again *pollInterval
+	var lease time.Duration // of the ticket that was evicted
 	for {
-		c, err := b.register(a.ctx)
+		c, err := a.register(lease)
 		if err != nil {
 			return nil, err
 		}
@@ -186,11 +187,28 @@ func (b *base) acquire(a *attempt) (*claim, error) {
 			return nil, err
 		}
 		a.replaced(err)
+		lease = c.ticket.Lease
 		// A queue that evicts all at once must not be a busy loop.
 		if again == nil {
 			again = b.newPollInterval(c.ticket.Lease)
 		}
 		if err := sleep(a.ctx, again.pause()); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// register takes a ticket. As a waiter keeps its place through an outage for a lease, so
+// does the call when it has lost its place in it: then lease is above 0.
+func (a *attempt) register(lease time.Duration) (*claim, error) {
+	pause := newBackOff()
+	for began := time.Now(); ; {
+		c, err := a.base.register(a.ctx)
+		if err == nil || a.ctx.Err() != nil || errors.Is(err, queue.ErrClosed) || time.Since(began) >= lease {
+			return c, err
+		}
+		a.failure = err
+		if err := sleep(a.ctx, pause.NextBackOff()); err != nil {
 			return nil, err
 		}
 	}

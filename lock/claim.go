@@ -178,9 +178,17 @@ func (c *claim) confirmed() error {
 	case errors.Is(err, queue.ErrNotQueued):
 		return fmt.Errorf("%w: %w", ErrLost, err)
 	case err != nil && ctx.Err() != nil:
-		return fmt.Errorf("no answer within %v: the ticket may still be in line: %w", c.base.options.releaseTimeout, err)
+		return fmt.Errorf("no answer within %v: the ticket may still be in line%s: %w", c.base.options.releaseTimeout, untilItLapses(c.ticket), err)
 	}
 	return err
+}
+
+// untilItLapses says for how long a ticket stays that nothing keeps alive.
+func untilItLapses(t queue.Ticket) string {
+	if t.Lease == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", for its lease of %v at most", t.Lease)
 }
 
 // abandon gives up a claim that does not own, or of which the caller will not
@@ -226,7 +234,7 @@ func (c *claim) do(ctx context.Context, f func(context.Context) error) error {
 	go func() {
 		select {
 		case <-c.alive.lost:
-			cancel(c.base.fail("hold", ErrLost))
+			cancel(c.base.fail("hold", fmt.Errorf("%w: %w", ErrLost, c.alive.whyLost())))
 		case <-ctx.Done():
 		}
 	}()

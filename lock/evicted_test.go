@@ -2,6 +2,7 @@ package lock_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -139,5 +140,45 @@ func evicting(method string, t queue.Ticket) func(context.Context, string) error
 			queue.Evicted(ctx, []queue.Ticket{t})
 		}
 		return nil
+	}
+}
+
+// A waiter whose place was lost in an outage keeps on for a place until the outage has
+// lasted for a lease, as it would have kept the place.
+func TestEvictedWaiterRegistersThroughAnOutage(t *testing.T) {
+	for name, outage := range map[string]time.Duration{"shorter than a lease": lease / 2, "longer than a lease": 3 * lease} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := newFaulty(leased(lease))
+				head := mustJoin(t, q)
+				m := lock.New(q)
+				done := make(chan error, 1)
+				go func() { done <- m.Lock(t.Context()) }()
+				synctest.Wait()
+				members, err := q.Members(t.Context())
+				if err != nil || len(members) != 2 {
+					t.Fatalf("Members returned %v, %v", members, err)
+				}
+				q.failBefore(down("Register", "Position", "IsHead"))
+				for _, lost := range []queue.Ticket{members[1].Ticket, head} {
+					if err := q.Queue.Remove(t.Context(), lost); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(outage)
+				q.failBefore(func(context.Context, string) error { return nil })
+				err = <-done
+				if outage > lease {
+					if !errors.Is(err, errDown) {
+						t.Errorf("Lock returned %v after an outage of %v", err, outage)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatalf("Lock returned %v after an outage of %v", err, outage)
+				}
+				mustUnlock(t, m)
+			})
+		})
 	}
 }

@@ -61,7 +61,7 @@ type heartbeat struct {
 }
 
 // errGivenUp is why a ticket is given up that the queue does not believe to have kept.
-var errGivenUp = errors.New("the queue could not show in time that this process lives")
+var errGivenUp = errors.New("the queue gave the ticket up: it could not show in time that this process lives (crash detection)")
 
 // startHeartbeat keeps t alive, which was taken by a call that began at sent.
 func (b *base) startHeartbeat(t queue.Ticket, sent time.Time) *heartbeat {
@@ -230,10 +230,13 @@ func (h *heartbeat) declareLost(reason error) {
 	}
 }
 
-func (h *heartbeat) isLost() bool {
+func (h *heartbeat) isLost() bool { return h.whyLost() != nil }
+
+// whyLost is why the ticket was lost; nil while it is not.
+func (h *heartbeat) whyLost() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.reason != nil
+	return h.reason
 }
 
 // waiterLost is what became of the ticket of a waiter that was lost: a new one may

@@ -2,6 +2,7 @@ package lock
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -10,9 +11,10 @@ import (
 
 // LogTrace returns hooks that write to logger what happens to a Mutex or a
 // Semaphore. What needs attention is at level Warn, which every logger shows unless
-// it was told not to: a call that failed, a heartbeat that failed, a lock that was
-// lost, a release that was not confirmed, and a dead owner's ticket that was
-// evicted. Waiting, acquiring and releasing are at level Debug. Every record has
+// it was told not to: a call that failed, a place in line that was lost, a heartbeat
+// that failed, a lock that was lost, also if only its release has found that out, a
+// release that was not confirmed, and a dead owner's ticket that was evicted. Waiting,
+// acquiring, releasing and a wait that was cancelled are at level Debug. Every record has
 // the ticket's number, which is the fencing token, as "ticket"; 0 is a call that
 // never came into line. Give the logger the lock's name:
 //
@@ -41,14 +43,27 @@ func LogTrace(logger *slog.Logger) *Trace {
 			log(slog.LevelDebug, "acquired the lock", t, slog.Duration("waited", waited))
 		},
 		Failed: func(t queue.Ticket, waited time.Duration, err error) {
-			log(slog.LevelWarn, "did not get the lock", t, slog.Duration("waited", waited), slog.Any("error", err))
+			level, message := slog.LevelWarn, "did not get the lock"
+			switch {
+			case errors.Is(err, context.Canceled):
+				level, message = slog.LevelDebug, "the wait was cancelled"
+			case errors.Is(err, queue.ErrNotQueued) && t.Number != 0:
+				message = "lost its place in line"
+			}
+			log(level, message, t, slog.Duration("waited", waited), slog.Any("error", err))
 		},
 		HeartbeatFailed: func(t queue.Ticket, err error) { warn("a heartbeat failed", t, err) },
 		Lost:            func(t queue.Ticket, err error) { warn("lost the lock", t, err) },
 		Released: func(t queue.Ticket, held time.Duration) {
 			log(slog.LevelDebug, "released the lock", t, slog.Duration("held", held))
 		},
-		ReleaseFailed: func(t queue.Ticket, err error) { warn("the release was not confirmed", t, err) },
+		ReleaseFailed: func(t queue.Ticket, err error) {
+			if errors.Is(err, ErrLost) {
+				warn("lost the lock", t, err) // and found out only now
+				return
+			}
+			warn("the release was not confirmed", t, err)
+		},
 		Evicted: func(t queue.Ticket) {
 			log(slog.LevelWarn, "evicted a ticket whose owner is gone", t, slog.String("member", t.Member))
 		},

@@ -2,6 +2,7 @@ package lock_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"strings"
@@ -63,5 +64,61 @@ func TestLogTrace(t *testing.T) {
 				t.Errorf("the log has no %s:\n%s", want, out.String())
 			}
 		}
+	})
+}
+
+// A wait that was cancelled needs no attention. A ticket that was lost is not a call that
+// failed, and a loss that only the release has found is a loss.
+func TestLogTraceTellsApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		logger := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		q := leased(lease)
+		m := lock.New(q, lock.WithTrace(lock.LogTrace(logger)))
+		wantLast := func(want string) {
+			t.Helper()
+			synctest.Wait()
+			lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+			if last := lines[len(lines)-1]; !strings.Contains(last, want) {
+				t.Errorf("the last record is %s; want %s", last, want)
+			}
+		}
+
+		mustLock(t, m)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- m.Lock(ctx) }()
+		synctest.Wait()
+		cancel()
+		<-done
+		wantLast(`level=DEBUG msg="the wait was cancelled"`)
+
+		go func() { done <- m.Lock(t.Context()) }()
+		synctest.Wait()
+		members, err := q.Members(t.Context())
+		if err != nil || len(members) != 2 {
+			t.Fatalf("Members returned %v, %v", members, err)
+		}
+		if err := q.Remove(t.Context(), members[1].Ticket); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(lease)
+		if !strings.Contains(out.String(), `level=WARN msg="lost its place in line"`) {
+			t.Errorf("the log does not say that the place was lost:\n%s", out.String())
+		}
+
+		if err := q.Remove(t.Context(), members[0].Ticket); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Unlock(); !errors.Is(err, lock.ErrLost) {
+			t.Fatalf("Unlock returned %v", err)
+		}
+		if !strings.Contains(out.String(), `level=WARN msg="lost the lock"`) {
+			t.Errorf("the log does not say that the lock was lost:\n%s", out.String())
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		mustUnlock(t, m)
 	})
 }
