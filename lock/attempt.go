@@ -15,13 +15,12 @@ import (
 type base struct {
 	queue   queue.TicketQueue
 	name    string // of the queue, for errors
-	owners  int    // how many own at a time
 	options options
 	err     error // what was wrong with the arguments; nil if nothing was
 }
 
 func newBase(q queue.TicketQueue, opts []Option) *base {
-	b := &base{queue: q, name: nameOf(q), owners: 1}
+	b := &base{queue: q, name: nameOf(q)}
 	b.options, b.err = newOptions(opts)
 	if isNil(q) {
 		b.err = errNil

@@ -168,17 +168,15 @@ func (a *attempt) readHolders(ctx context.Context, c *claim) {
 	}, nil)
 	switch {
 	case err == nil:
-		a.holders = owners(list, a.base.owners, c.ticket)
+		a.holders = holders(list, c.ticket)
 	case ctx.Err() == nil && !errors.Is(err, errors.ErrUnsupported):
 		a.failure = err
 	}
 }
 
-// owners are those among the first n that are alive, without the ticket that is
-// about to leave. It is not nil.
-func owners(list []queue.Member, n int, leaving queue.Ticket) []queue.Member {
-	list = list[:min(n, len(list))]
+// holders are those that own, without the ticket that is about to leave. It is not nil.
+func holders(list []queue.Member, leaving queue.Ticket) []queue.Member {
 	return slices.DeleteFunc(append([]queue.Member{}, list...), func(m queue.Member) bool {
-		return m.Dead || m.Ticket.Number == leaving.Number
+		return !m.Owns() || m.Ticket.Number == leaving.Number
 	})
 }

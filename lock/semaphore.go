@@ -20,8 +20,10 @@ import (
 //
 // Semaphores with different n on one queue work side by side, each of which admits
 // by its own n: a ticket owns when fewer than n are before it. So the limit can be
-// changed while it is in use, process by process. A Mutex and a Semaphore on one
-// queue refuse each other with an error that names both, n = 1 included.
+// changed while it is in use, process by process: a call that waits keeps the n of its
+// value, and while they differ, a call with a larger n holds before an earlier one with
+// a smaller. A Mutex and a Semaphore on one queue refuse each other with an error that
+// names both, n = 1 included, as long as a ticket of the other is in line.
 type Semaphore struct {
 	base *base // nil in a Semaphore that was not made by NewSemaphore
 
@@ -35,7 +37,6 @@ type Semaphore struct {
 // that has no method Share.
 func NewSemaphore(q queue.TicketQueue, n int, opts ...Option) *Semaphore {
 	s := &Semaphore{base: newBase(q, opts)}
-	s.base.owners = n
 	if s.base.err == nil {
 		s.base.queue, s.base.err = share(q, n)
 	}
@@ -75,8 +76,8 @@ func (s *Semaphore) Acquire(ctx context.Context) (hold *Hold, err error) {
 }
 
 // TryAcquire returns a hold if fewer than n hold or wait, and reports whether it
-// did. It never stands in line before others and waits for nothing but the backend
-// to answer.
+// did: the hold is nil if it did not. It never stands in line before others and waits
+// for nothing but the backend to answer.
 func (s *Semaphore) TryAcquire(ctx context.Context) (hold *Hold, ok bool, err error) {
 	const op = "try to acquire"
 	if err := s.usable(op); err != nil {
@@ -145,7 +146,12 @@ func (h *Hold) Lost() <-chan struct{} { return h.claim.alive.lost }
 // ended before; [ErrNotLocked] when it was released before; and the backend's error
 // when it is not known whether the ticket was removed, which lapses then after one
 // lease.
+//
+// A hold that is nil, as TryAcquire returns one that has none, is not held.
 func (h *Hold) Release() error {
+	if h == nil || h.claim == nil {
+		return fmt.Errorf("release: %w", ErrNotLocked)
+	}
 	h.semaphore.pass()
 	err := h.claim.release()
 	if err != nil {

@@ -447,3 +447,43 @@ func TestSemaphoreSeveralDieAtOnce(t *testing.T) {
 		mustRelease(t, <-waiting[3].hold, <-waiting[4].hold)
 	})
 }
+
+// A hold that TryAcquire has not given is not held, and its deferred Release does no harm.
+func TestReleaseOfNoHold(t *testing.T) {
+	s := lock.NewSemaphore(memqueue.New(), 1)
+	hold := mustAcquire(t, s)
+	none, ok, err := s.TryAcquire(t.Context())
+	if ok || err != nil {
+		t.Fatalf("TryAcquire returned %v, %v", ok, err)
+	}
+	for _, h := range []*lock.Hold{none, new(lock.Hold)} {
+		if err := h.Release(); !errors.Is(err, lock.ErrNotLocked) {
+			t.Errorf("Release returned %v, want ErrNotLocked", err)
+		}
+	}
+	mustRelease(t, hold)
+}
+
+// With different n a later ticket may hold while an earlier one waits; the error of the
+// wait lists those that hold.
+func TestTheErrorListsThoseThatHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := memqueue.New()
+		two, four := lock.NewSemaphore(q, 2), lock.NewSemaphore(q, 4)
+		a, b := mustAcquire(t, two), mustAcquire(t, two)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		failed := make(chan error)
+		go func() {
+			_, err := two.Acquire(ctx)
+			failed <- err
+		}()
+		synctest.Wait()
+		c := mustAcquire(t, four)
+		err := <-failed
+		if n := strings.Count(err.Error(), "pid "); n != 3 || !strings.Contains(err.Error(), "with 1 ahead") {
+			t.Errorf("Acquire returned %v, want that it lists three", err)
+		}
+		mustRelease(t, a, b, c)
+	})
+}

@@ -213,7 +213,13 @@ type Sharer interface {
 	// join a line of the other kind is an error that names both. The view of
 	// Share(1) is of the kind shared, and admits as the queue itself does.
 	//
-	// The view implements the same optional interfaces as the queue, but Sharer.
+	// While they differ, the order is that of arrival only among the tickets of one n:
+	// one with a larger n owns before an earlier one with a smaller.
+	//
+	// The view implements the same optional interfaces as the queue, but Sharer. A
+	// wrapper of the queue must wrap the view too: one that embeds a queue of this
+	// module has its Share, whose view knows nothing of the wrapper. A view that hides
+	// TryRegister takes a ticket by [TryRegister] only if the line is empty.
 	// Share does no I/O; an n below 1 is reported by the first call on the view.
 	Share(n int) TicketQueue
 }
@@ -250,6 +256,11 @@ type Member struct {
 	// Ticket is the place in line; its Ahead is the place in this listing.
 	Ticket Ticket
 
+	// Owners is how many may own at a time by the terms of this ticket: the n of
+	// [Sharer]'s Share; 0 if it was taken without Share, and owns alone. The tickets
+	// of one line may have different ones.
+	Owners int
+
 	// Host and PID say where the owner runs, as far as it told: PID is a number
 	// of the owner's own pid namespace. Empty and 0 if unknown.
 	Host string
@@ -276,3 +287,7 @@ type Member struct {
 	// next one who looks.
 	Dead bool
 }
+
+// Owns reports whether the ticket was believed to own when it was listed: its owner was
+// alive, and fewer than Owners were before it.
+func (m Member) Owns() bool { return !m.Dead && m.Ticket.Ahead < max(1, m.Owners) }

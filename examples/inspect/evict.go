@@ -27,7 +27,7 @@ func (i *inspector) evict(ctx context.Context, in io.Reader) error {
 		return fmt.Errorf("there is no ticket %d in line", i.settings.evict)
 	}
 	m := l.Members[at]
-	fmt.Fprintf(i.out, "%s\nTake ticket %d of %s out of the line? yes or no: ", m.consequence(), m.Token, m.owner())
+	fmt.Fprintf(i.out, "%s\nTake ticket %d of %s out of the line? Type yes to do so: ", m.consequence(), m.Token, m.owner())
 	if !confirmed(ctx, in) {
 		return errors.New("nothing was evicted")
 	}
@@ -36,9 +36,9 @@ func (i *inspector) evict(ctx context.Context, in io.Reader) error {
 
 func (i *inspector) remove(ctx context.Context, m member) error {
 	q := i.queue
-	if i.owners > 1 {
+	if m.Max > 0 {
 		var err error
-		if q, err = queue.Share(q, i.owners); err != nil {
+		if q, err = queue.Share(q, m.Max); err != nil {
 			return err
 		}
 	}

@@ -17,7 +17,6 @@ import (
 type line struct {
 	Queue   string    `json:"queue"`
 	Time    time.Time `json:"time"`
-	Max     int       `json:"max"` // how many may hold it at a time
 	Members []member  `json:"members"`
 }
 
@@ -25,6 +24,7 @@ type member struct {
 	Place    int       `json:"place"` // 1 is the first
 	Token    int64     `json:"token"`
 	Owns     bool      `json:"owns"`
+	Max      int       `json:"max,omitzero"` // of a semaphore: it owns when fewer than so many are before it
 	Dead     bool      `json:"dead"`
 	Host     string    `json:"host,omitzero"`
 	PID      int       `json:"pid,omitzero"`
@@ -46,10 +46,10 @@ func (i *inspector) look(ctx context.Context) (line, error) {
 	if err != nil {
 		return line{}, err
 	}
-	l := line{Queue: i.place.File + i.place.Name, Time: time.Now(), Max: i.owners, Members: make([]member, len(found))}
+	l := line{Queue: i.place.File + i.place.Name, Time: time.Now(), Members: make([]member, len(found))}
 	for place, m := range found {
 		l.Members[place] = member{
-			Place: place + 1, Token: m.Ticket.Number, Owns: place < i.owners && !m.Dead, Dead: m.Dead,
+			Place: place + 1, Token: m.Ticket.Number, Owns: m.Owns(), Max: m.Owners, Dead: m.Dead,
 			Host: m.Host, PID: m.PID, Label: m.Label, Since: m.Since, LastSeen: m.LastSeen,
 			Lease: seconds(m.Ticket.Lease), Crash: seconds(m.CrashDetection), Gone: m.Gone, ticket: m.Ticket,
 		}
@@ -83,10 +83,11 @@ func (l line) writeTable(out io.Writer, most int) error {
 // summary says how the lock is doing.
 func (l line) summary() string {
 	owners, dead := 0, 0
-	for _, m := range l.Members[:min(l.Max, len(l.Members))] {
+	for _, m := range l.Members {
 		if m.Owns {
 			owners++
-		} else {
+		}
+		if m.Dead {
 			dead++
 		}
 	}
@@ -94,14 +95,17 @@ func (l line) summary() string {
 	switch {
 	case len(l.Members) == 0:
 		return "free, none in line"
-	case l.Max > 1 && dead == 0:
-		return fmt.Sprintf("held by %d of at most %d, and %d waiting", owners, l.Max, waiting)
-	case l.Max > 1:
-		return fmt.Sprintf("held by %d of at most %d, %d more look dead, and %d waiting", owners, l.Max, dead, waiting)
-	case dead > 0:
+	case owners == 0:
 		return fmt.Sprintf("the holder looks dead, and %d in line after it", waiting)
 	}
-	return fmt.Sprintf("held, and %d waiting", waiting)
+	text := "held"
+	if l.Members[0].Max > 0 {
+		text = fmt.Sprintf("a semaphore, held by %d", owners)
+	}
+	if dead > 0 {
+		text += fmt.Sprintf(", %d look dead", dead)
+	}
+	return fmt.Sprintf("%s, and %d waiting", text, waiting)
 }
 
 func (l line) remark(m member) string {
@@ -110,10 +114,12 @@ func (l line) remark(m member) string {
 		return "looks dead: evicted when the next one looks"
 	case !m.Gone.IsZero():
 		return "its process has ended, or has lost its connection: evicted if it stays so"
-	case m.Owns && l.Max > 1:
-		return fmt.Sprintf("holds %d of %d", m.Place, l.Max)
+	case m.Owns && m.Max > 0:
+		return fmt.Sprintf("holds one of %d", m.Max)
 	case m.Owns:
 		return "holds the lock"
+	case m.Max > 0:
+		return fmt.Sprintf("waits for one of %d", m.Max)
 	}
 	return ""
 }

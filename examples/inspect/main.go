@@ -4,7 +4,6 @@
 //
 //	go run ./examples/inspect -file ~/report.lock
 //	go run ./examples/inspect -redis localhost:6379 -name report
-//	go run ./examples/inspect -file ~/report.lock -max 3       # a semaphore: the first 3 hold
 //	go run ./examples/inspect -file ~/report.lock -watch 1s    # again every second, until Ctrl-C
 //	go run ./examples/inspect -file ~/report.lock -json        # one JSON object a line
 //	go run ./examples/inspect -file ~/report.lock -watch 1s -for 1m
@@ -51,7 +50,6 @@ func main() { cli.Main("inspect", inspect) }
 // settings are what the arguments say.
 type settings struct {
 	place           cli.Place
-	owners          int
 	watch, lifetime time.Duration
 	json            bool
 	evict           int64
@@ -61,7 +59,6 @@ func parse(args []string) (settings, error) {
 	var s settings
 	flags := cli.NewFlags("inspect", "-file DIR | -redis ADDRESS -name NAME [flags]")
 	flags.Place(&s.place, true)
-	flags.Int(&s.owners, "max", 1, 1, 1_000_000, "how `many` may hold it at a time, if it is a semaphore")
 	flags.Duration(&s.watch, "watch", 0, "look again after this `time`, until interrupted")
 	flags.Duration(&s.lifetime, "for", 0, "with -watch: end after this `time`")
 	flags.BoolVar(&s.json, "json", false, "print JSON, one object a line")

@@ -108,7 +108,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestOwners: with -max n the first n hold.
+// TestOwners: of a semaphore, those hold who do so by their own n.
 func TestOwners(t *testing.T) {
 	for name, p := range places(t) {
 		t.Run(name, func(t *testing.T) {
@@ -116,15 +116,21 @@ func TestOwners(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			wider, err := queue.Share(p.q, 4)
+			if err != nil {
+				t.Fatal(err)
+			}
 			for range 3 {
 				register(t, shared)
 			}
-			wantLines(t, append(p.flags, "-max", "2"),
-				[]string{"held by 2 of at most 2, and 1 waiting"},
+			register(t, wider)
+			wantLines(t, p.flags,
+				[]string{"a semaphore, held by 3, and 1 waiting"},
 				[]string{"PLACE"},
-				[]string{"holds 1 of 2"},
-				[]string{"holds 2 of 2"},
-				[]string{"3 "})
+				[]string{"1 ", "holds one of 2"},
+				[]string{"2 ", "holds one of 2"},
+				[]string{"3 ", "waits for one of 2"},
+				[]string{"4 ", "holds one of 4"})
 		})
 	}
 }
@@ -142,7 +148,7 @@ func TestJSON(t *testing.T) {
 	if !strings.Contains(output, `"lease_seconds":30,"crash_detection_seconds":1}`) {
 		t.Errorf("the times are not there: %s", output)
 	}
-	if l.Queue != name || l.Max != 1 || len(l.Members) != 2 {
+	if l.Queue != name || len(l.Members) != 2 {
 		t.Fatalf("the line of %q has %d members, want 2 of %q:\n%s", l.Queue, len(l.Members), name, output)
 	}
 	for i, want := range []queue.Ticket{first, second} {
@@ -360,7 +366,6 @@ func TestRefused(t *testing.T) {
 		programtest.Refusal{Words: "above 0", Args: []string{"-file", "x", "-watch", "-1s"}},
 		programtest.Refusal{Words: "above 0", Args: []string{"-file", "x", "-watch", "1s", "-for", "-1s"}},
 		programtest.Refusal{Words: "-for is for -watch", Args: []string{"-file", "x", "-for", "1s"}},
-		programtest.Refusal{Words: "-max", Args: []string{"-file", "x", "-max", "0"}},
 		programtest.Refusal{Words: "above 0", Args: []string{"-file", "x", "-evict", "0"}},
 		programtest.Refusal{Words: "leave out -watch", Args: []string{"-file", "x", "-evict", "7", "-watch", "1s"}},
 		programtest.Refusal{Words: "-lease", Args: []string{"-file", "x", "-lease", "1s"}},

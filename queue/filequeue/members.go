@@ -57,7 +57,7 @@ func (d *directory) member(l *seqLock, name string) (queue.Member, bool) {
 	}
 	defer f.Close()
 	said := readContent(f.File)
-	m.Ticket.Lease, m.Label = said.stale, said.label
+	m.Ticket.Lease, m.Owners, m.Label = said.stale, said.owners, said.label
 	if said.stale > 0 {
 		if info, err := f.Stat(); err == nil {
 			m.LastSeen = info.ModTime()

@@ -140,4 +140,14 @@ func (s *settings) directoryMode() fs.FileMode {
 }
 
 // content is what the files of tickets say.
-func (s *settings) content() content { return content{stale: s.stale, label: s.label} }
+func (s *settings) content() content {
+	return content{stale: s.stale, owners: s.owners(), label: s.label}
+}
+
+// owners is how many own at a time by the terms of a view; 0 if it is none.
+func (s *settings) owners() int {
+	if s.kind == exclusive {
+		return 0
+	}
+	return s.slots
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -171,16 +172,19 @@ func (t *ticket) listenTo(d *directory, entries []*entry) (begun, all bool) {
 	return begun, all
 }
 
-// content is what the file of a ticket says: the stale timeout on the first line, if
-// there is anything to say, then the label.
+// content is what the file of a ticket says, if there is anything to say: the stale
+// timeout on the first line, then how many own, then the label. The last two are for
+// people.
 type content struct {
-	stale time.Duration // 0: the ticket lives as long as its owner
-	label string
+	stale  time.Duration // 0: the ticket lives as long as its owner
+	owners int           // 0: it excludes all others
+	label  string
 }
 
 const (
+	ownersWord     = "owners "
 	labelWord      = "label "
-	longestContent = 64 + len(labelWord) + label.Longest
+	longestContent = 64 + len(ownersWord) + 20 + len(labelWord) + label.Longest
 )
 
 func (c content) bytes() []byte {
@@ -188,6 +192,9 @@ func (c content) bytes() []byte {
 		return nil // as nearly all
 	}
 	text := c.stale.String() + "\n"
+	if c.owners > 0 {
+		text += ownersWord + strconv.Itoa(c.owners) + "\n"
+	}
 	if c.label != "" {
 		text += labelWord + c.label + "\n"
 	}
@@ -203,11 +210,24 @@ func parseContent(b []byte) (c content) {
 	if d, err := time.ParseDuration(first); err == nil && d >= leastStaleTimeout {
 		c.stale = d
 	}
-	second, _, ok := strings.Cut(rest, "\n")
-	if text, found := strings.CutPrefix(second, labelWord); ok && found && label.Check(text) == nil {
-		c.label = text
+	for line := range strings.Lines(rest) {
+		line, whole := strings.CutSuffix(line, "\n")
+		if !whole {
+			break
+		}
+		if text, found := strings.CutPrefix(line, ownersWord); found {
+			c.owners, _ = parseOwners(text)
+		}
+		if text, found := strings.CutPrefix(line, labelWord); found && label.Check(text) == nil {
+			c.label = text
+		}
 	}
 	return c
+}
+
+func parseOwners(text string) (int, error) {
+	n, err := strconv.ParseUint(text, 10, 31)
+	return int(n), err
 }
 
 // readContent returns what the file of a ticket says.

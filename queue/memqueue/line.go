@@ -48,6 +48,14 @@ func (e *entry) dead() bool {
 	return e.ticket.Lease > 0 && time.Since(e.seen) >= e.ticket.Lease
 }
 
+// owners is the n of the view that e was taken through; 0 if it was none.
+func (e *entry) owners() int {
+	if e.kind == exclusive {
+		return 0
+	}
+	return e.n
+}
+
 // accepts returns an error if a ticket of that kind cannot join.
 func (l *line) accepts(k kind) error {
 	if len(l.entries) == 0 || l.entries[0].kind == k {
@@ -181,7 +189,7 @@ func (l *line) members() []queue.Member {
 		t := e.ticket
 		t.Ahead = i
 		members[i] = queue.Member{
-			Ticket: t, Host: host, PID: os.Getpid(),
+			Ticket: t, Owners: e.owners(), Host: host, PID: os.Getpid(),
 			Since: e.since, LastSeen: e.seen, Label: e.label, Dead: e.dead(),
 		}
 	}

@@ -59,7 +59,11 @@ var ofThree = []property{
 	{"TryRegister joins if fewer than three are in line", func(l *tester) {
 		for i := range 5 {
 			t, ok, err := queue.TryRegister(l.Context(), l.q)
-			if l.ok("TryRegister", err); ok != (i < 3) {
+			room := 3
+			if _, tries := l.q.(queue.TryRegisterer); !tries {
+				room = 1 // it is found out by looking whether the line is empty
+			}
+			if l.ok("TryRegister", err); ok != (i < room) {
 				l.Errorf("TryRegister with %d in line returned %v", i, ok)
 			}
 			if ok {
@@ -137,6 +141,37 @@ var views = []property{
 			}
 		}
 	}},
+	{"Members says by which n each ticket owns", func(l *tester) {
+		if _, ok := l.q.(queue.Lister); !ok {
+			return
+		}
+		wantOwners := func(want []int, owns []bool) {
+			l.Helper()
+			members, err := queue.Members(l.Context(), l.q)
+			if l.ok("Members", err); len(members) != len(want) {
+				l.Fatalf("Members returned %d, want %d", len(members), len(want))
+			}
+			for i, m := range members {
+				if m.Owners != want[i] || m.Owns() != owns[i] {
+					l.Errorf("member %d has Owners %d and Owns %v, want %d and %v", i, m.Owners, m.Owns(), want[i], owns[i])
+				}
+			}
+		}
+		a, b := l.register(), l.register()
+		wantOwners([]int{0, 0}, []bool{true, false})
+		l.remove(a)
+		l.remove(b)
+		var tickets []queue.Ticket
+		for _, n := range []int{1, 1, 3, 3} { // the third owns, and the second waits
+			t, err := l.share(n).Register(l.Context())
+			l.ok("Register by a view", err)
+			tickets = append(tickets, t)
+		}
+		wantOwners([]int{1, 1, 3, 3}, []bool{true, false, true, false})
+		for _, t := range tickets {
+			l.ok("Release", queue.Release(l.Context(), l.share(3), t))
+		}
+	}},
 	{"an n below 1 is an error of the first call", func(l *tester) {
 		for _, n := range []int{0, -1} {
 			if _, err := l.share(n).Register(l.Context()); err == nil {
@@ -154,8 +189,10 @@ var views = []property{
 			a := l.register()
 			_, err := shared.Register(l.Context())
 			l.wantBothKinds("Register by a view", err)
-			_, _, err = queue.TryRegister(l.Context(), shared)
-			l.wantBothKinds("TryRegister by a view with room", err)
+			_, ok, err := queue.TryRegister(l.Context(), shared)
+			if _, tries := shared.(queue.TryRegisterer); tries || ok || err != nil {
+				l.wantBothKinds("TryRegister by a view with room", err)
+			}
 			l.remove(a)
 			b, err := shared.Register(l.Context())
 			l.ok("Register by a view", err)
