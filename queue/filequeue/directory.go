@@ -22,9 +22,9 @@ var (
 	// The call starts over.
 	errDirectoryGone = errors.New("the directory was removed or replaced")
 
-	// errRemoving: another process has the exclusive flock on the directory. It is one
-	// that removes it, which takes a moment, or one of those that keep away from the
-	// shared one, which may take long and is not waited for.
+	// errRemoving: there is an exclusive flock on the directory. It is of a process that
+	// removes it, which takes a moment, or of a program that keeps away from the shared
+	// one, which may take long and is not waited for.
 	errRemoving = errors.New("the directory is being removed")
 )
 
@@ -160,9 +160,9 @@ const (
 	// directory was not there.
 	mostVanished = 50
 
-	// longestRemoving is how long a call waits while another process has the exclusive
-	// flock on the directory.
-	longestRemoving = 2 * time.Second
+	// longestRemoving is how long a call waits while there is an exclusive flock on the
+	// directory. For safety it need not wait at all.
+	longestRemoving = 40 * time.Millisecond
 )
 
 // withDirectory calls f with the directory of the settings, and again with a fresh
@@ -279,8 +279,8 @@ func (d *directory) openOrMake(s *settings, create bool) (*lockedfile.Dir, error
 	}
 	d.seq.close()
 	d.seq.made = false
-	if errors.Is(err, fs.ErrExist) {
-		return nil, errDirectoryGone // another process was faster
+	if errors.Is(err, fs.ErrExist) || errors.Is(err, lockedfile.ErrBusy) {
+		return nil, errDirectoryGone // another process was faster, or is at it
 	}
 	return nil, fmt.Errorf("creating the directory: %w", err)
 }

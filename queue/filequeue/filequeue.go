@@ -7,6 +7,7 @@
 //	    00001767225600000001.4711.0b6e…    a ticket: {number:020d}.{pid}.{uuid}
 //	    00001767225600000042.4712.9f31…
 //	    new.5c1f…                          a file that is being made
+//	/var/lock/.new.e83b…/                  the directory while it is made, or removed
 //
 // The lowest number is the head. A ticket's owner holds an exclusive flock on
 // the ticket's file for as long as the ticket lives, and the kernel drops it
@@ -60,9 +61,12 @@ import (
 //   - That a ticket ends with its process if another one has its descriptor: a
 //     child that was forked and has not executed anything, or one that was
 //     given it in ExtraFiles. Children of package os/exec do not inherit it.
-//   - That nothing is left after a kill between two system calls: a process that is
-//     killed between removing seq and the directory leaves the directory, empty, and one
-//     that is killed while it makes the directory a hidden one beside it.
+//   - That nothing is left of a process that was killed until another one has used the
+//     queue. What was made or removed at that moment is in a hidden directory beside the
+//     queue's, which the next one takes over or removes. On a file system, or a system,
+//     that cannot rename without replacing (FUSE, macOS) one that is killed while it makes
+//     the directory leaves that, empty; and so may one that is killed while what another
+//     user has left there keeps it from the hidden name.
 //   - Protection from programs that remove a ticket's file, which takes the place
 //     away, or that remove or move the directory, which takes all of them; so does a
 //     chroot of the process. Refresh then says so. What is done to seq alone takes

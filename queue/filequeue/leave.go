@@ -2,6 +2,7 @@ package filequeue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -122,7 +123,9 @@ func (d *directory) release(ctx context.Context, s *settings, t queue.Ticket) er
 // closed, which is so where what is open cannot be.
 //
 // Other processes have a shared flock on the directory from before they do anything to
-// join until they are through here: as long as there is one, it is left to the last.
+// join until they are through here: as long as there is one, it is left to the last. One
+// that has come without, because at that moment this one had the exclusive flock, or another
+// program, has the seq lock, and so is waited for.
 func cleanUp(d *directory) (remove bool, evicted []queue.Ticket) {
 	dir := d.dir.Load()
 	if !dir.Exclude() || d.seq.file == nil && !dir.Exists(seqName) {
@@ -130,11 +133,15 @@ func cleanUp(d *directory) (remove bool, evicted []queue.Ticket) {
 	}
 	s := &settings{path: d.path, slots: 1, mode: d.mode}
 	l, err := d.lockSeq(context.Background(), s, notAtAll)
-	if err != nil && d.seq.made {
-		l, err = d.lockSeq(context.Background(), s, notAtAll) // what was open was not at its path any more
+	if errors.Is(err, errBusy) {
+		dir.Leave() // the one that has it could not clean up either
+		if l, err = d.lockSeq(context.Background(), s, longestLook); err == nil && !dir.Exclude() {
+			l.unlock()
+			return false, nil
+		}
 	}
 	if err != nil {
-		return false, nil // its holder is stopped, and has no shared flock
+		return false, nil // its holder is stopped
 	}
 	defer l.unlock()
 	if l.list() == nil && l.evictOwners(s.slots) == nil && len(d.line.entries)+len(d.line.unremovable) == 0 {
@@ -164,9 +171,24 @@ func (l *seqLock) removeAll() (removeLater bool) {
 		l.seq.close()
 		return dir.Remove(seqName) == nil
 	}
-	if dir.RemoveSelf(seqName, l.seq.close) != nil && l.seq.file == nil {
+	if l.removeDirectory() != nil && l.seq.file == nil && dir.IsCurrent() {
 		// It stays, with a seq that says that the queue has made it.
 		_ = l.seq.create(dir, l.s, seqContent{made: true})
 	}
 	return false
+}
+
+// removeDirectory removes the directory with seq. For a moment it waits for a process that
+// makes the same directory, and will find that it is there.
+func (l *seqLock) removeDirectory() error {
+	ctx, cancel := context.WithTimeout(context.Background(), longestLook)
+	defer cancel()
+	var p poll
+	for {
+		err := l.dir.Load().RemoveSelf(seqName, ctx.Err() == nil, l.seq.close)
+		if !errors.Is(err, lockedfile.ErrBusy) {
+			return err
+		}
+		_ = p.wait(ctx) // at its end: without waiting
+	}
 }

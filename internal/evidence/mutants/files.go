@@ -193,6 +193,20 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		new:  "return errors.Is(err, nil) || false && errors.Is(err, syscall.EBADF)",
 	},
 
+	// Making and removing.
+	{
+		name: "file: a directory is made under another name each time",
+		in:   lockedFile + "hiddenPath",
+		old:  "id := uuid.NewSHA1(uuid.Nil, []byte(filepath.Base(path)))",
+		new:  "id := uuid.New()",
+	},
+	{
+		name: "file: seq is removed while the directory is at its path",
+		in:   lockedFile + "Dir.hide",
+		old:  "case !d.isAt(hidden):",
+		new:  "case move(hidden, d.path) == nil: return d.path, nil\ncase !d.isAt(hidden):",
+	},
+
 	// Being told.
 	{
 		name: "file: the next one in the process is not told",
@@ -300,7 +314,7 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: parents are everybody's",
-		in:   lockedFile + "makeAt",
+		in:   lockedFile + "mkdir",
 		old:  "parent, perr := Make(above, mode, \"\", nil)",
 		new:  "parent, perr := Make(above, 0o777, \"\", nil)",
 	},

@@ -696,3 +696,93 @@ func TestK42FUSE(t *testing.T) {
 	h.Check()
 	wantAbsent(t, h.Spec.Dir)
 }
+
+// X06. A process dies after any system call that makes, moves or removes something. What
+// it has left is gone, also beside the directory, when the next one has come and gone:
+//
+//  1. A locks and unlocks, and is killed after its n-th such call.
+//  2. B locks and unlocks.
+func TestX06NothingIsLeftBeside(t *testing.T) {
+	for name, spec := range map[string]func() harness.Spec{
+		"private": func() harness.Spec { return faulttest.File(t) },
+		"shared": func() harness.Spec {
+			spec := faulttest.File(t)
+			spec.Mode = 0o660
+			return spec
+		},
+		"shared by two users": func() harness.Spec {
+			spec := openToAll(t, faulttest.File(t))
+			spec.Mode = 0o666
+			return spec
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := 1
+			for x06Beside(t, spec(), n) {
+				n++
+			}
+			t.Logf("killed at %d system calls", n-1)
+			if n < 8 {
+				t.Error("A was killed at fewer than 7 system calls")
+			}
+		})
+	}
+}
+
+// x06Beside reports false if A has not made n system calls.
+func x06Beside(t *testing.T, spec harness.Spec, n int) bool {
+	t.Helper()
+	h := harness.New(t, spec)
+	var first, second []harness.Change
+	if spec.Mode == 0o666 {
+		first, second = append(first, harness.As(1, 1)), append(second, harness.As(2, 2))
+	}
+	worker, b := h.Start(first...), h.Start(second...)
+	a := step(t, worker, "mkdirat,openat,flock,fchmod,fchmodat,linkat,renameat,renameat2,unlinkat,rmdir,pwrite64")
+	over := func() bool { return worker.Count(harness.Done) > 0 }
+	worker.Run(1, 1)
+	for range n - 1 {
+		if a.awaitStop(over) {
+			a.resume()
+		}
+	}
+	if !a.awaitStop(over) {
+		return false
+	}
+	worker.Kill()
+	b.LockFor(patience).Granted()
+	b.MustUnlock()
+	if left := names(t, filepath.Dir(spec.Dir)); len(left) > 0 {
+		t.Errorf("killed at call %d: there is left %q", n, left)
+	}
+	h.Check()
+	return true
+}
+
+// K48. An exclusive flock of a cleaner on the directory is not waited for: a call looks
+// for some 40 ms whether it is that of a process of the queue.
+func TestK48ForeignFlockIsNotWaitedFor(t *testing.T) {
+	runtime.SetBlockProfileRate(1)
+	defer runtime.SetBlockProfileRate(0)
+	spec := faulttest.File(t)
+	mustMkdir(t, spec.Dir)
+	mustChmod(t, spec.Dir, 0o700)
+	cleaner, err := os.Open(spec.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cleaner.Close()
+	if err := unix.Flock(int(cleaner.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		t.Fatal(err)
+	}
+	m := lock.New(filequeue.New(spec.Dir))
+	const rounds, looks = 5, 30
+	before := pauses(t)
+	for range rounds {
+		faulttest.MustLock(t, m)
+		faulttest.MustUnlock(t, m)
+	}
+	if n := pauses(t) - before; n > rounds*looks {
+		t.Errorf("%d pauses in %d times", n, rounds)
+	}
+}

@@ -54,7 +54,10 @@ func (d *Dir) Share() bool { return shareFlock(d.file) }
 
 // Exclude takes an exclusive flock on the directory instead, and reports whether it
 // could: if not, it drops the shared one. Of all that call it, the last one can.
-func (d *Dir) Exclude() bool { return excludeFlock(d.file) }
+func (d *Dir) Exclude() bool { return excludeFlock(d.file) == nil }
+
+// Leave drops the flock on the directory.
+func (d *Dir) Leave() { dropDirectoryFlock(d.file) }
 
 // Path is the path of a file in the directory.
 func (d *Dir) Path(name string) string { return d.path + string(filepath.Separator) + name }
@@ -122,77 +125,48 @@ func (d *Dir) Names(accept func(string) bool) ([]string, error) {
 	return names, nil
 }
 
-// RemoveSelf removes the directory with its last file, if nothing else is in it but what
-// processes have left that were killed while they made a file; the last file is removed
-// first, and removed is called then, to close it. Otherwise the error is fs.ErrExist, and
-// the last file stays. The caller has Exclude.
-func (d *Dir) RemoveSelf(last string, removed func()) error {
+// isAt reports whether the directory is at the path, and no link to it.
+func (d *Dir) isAt(path string) bool {
+	there, err := os.Lstat(path)
+	return err == nil && os.SameFile(there, d.info)
+}
+
+// leavings are the files that processes have left which were killed while they made or
+// removed the directory, or a file in it. The error is fs.ErrExist if there is anything
+// but them and the last file.
+func (d *Dir) leavings(last string) ([]string, error) {
 	others := false
-	left, err := d.Names(func(name string) bool {
+	names, err := d.Names(func(name string) bool {
 		others = others || name != last && !isTemporary(name)
 		return isTemporary(name)
 	})
-	if err != nil {
-		return err
+	if err == nil && others {
+		err = fs.ErrExist
 	}
-	there, err := os.Lstat(d.path)
-	if err != nil {
-		return err
-	}
-	if others || !os.SameFile(there, d.info) { // a link leads to it, or it was moved
-		return fs.ErrExist
-	}
-	for _, name := range append(left, last) {
+	return names, err
+}
+
+// removeFiles removes the files; one that is gone is no error.
+func (d *Dir) removeFiles(names []string) error {
+	for _, name := range names {
 		if err := d.root.Remove(name); err != nil && !IsGone(err) {
 			return err
 		}
 	}
-	removed()
-	return removeDirectory(d.path)
+	return nil
 }
 
 // RemoveEmpty removes the directory at the path, if it is empty, after Close.
 func (d *Dir) RemoveEmpty() error { return removeDirectory(d.path) }
 
-// Make makes a directory with the given rights, whatever the umask, and what is
-// missing above it with the same. prepare, unless it is nil, puts its first file into
-// it, which it shall have when it appears at its path. The error is fs.ErrExist if there
-// is something at the path.
-func Make(path string, mode fs.FileMode, first string, prepare func(*Dir) error) (*Dir, error) {
-	name, err := newTemporaryName()
-	if err != nil {
-		return nil, err
-	}
-	if !movesWithoutReplacing {
-		return makeAt(path, mode, prepare)
-	}
-	made := filepath.Join(filepath.Dir(path), "."+name)
-	d, err := makeAt(made, mode, prepare)
-	if err != nil {
-		return nil, err
-	}
-	err = moveWithoutReplacing(nil, made, path)
-	if err == nil {
-		d.path = path
-		return d, nil
-	}
-	_ = d.root.Remove(first)
-	d.Close()
-	_ = removeDirectory(made)
-	if errors.Is(err, errors.ErrUnsupported) {
-		return makeAt(path, mode, prepare)
-	}
-	return nil, err
-}
-
-// makeAt makes a directory at the path, and what is missing above it.
-func makeAt(path string, mode fs.FileMode, prepare func(*Dir) error) (*Dir, error) {
+// mkdir makes a directory, and what is missing above it.
+func mkdir(path string, mode fs.FileMode) error {
 	err := os.Mkdir(path, mode)
 	if errors.Is(err, fs.ErrNotExist) {
 		if above := filepath.Dir(path); above != path {
 			parent, perr := Make(above, mode, "", nil)
 			if perr != nil && !errors.Is(perr, fs.ErrExist) {
-				return nil, perr
+				return perr
 			}
 			if perr == nil {
 				parent.Close()
@@ -201,9 +175,17 @@ func makeAt(path string, mode fs.FileMode, prepare func(*Dir) error) (*Dir, erro
 		err = os.Mkdir(path, mode)
 	}
 	if err != nil {
-		return nil, quoted(err)
+		return quoted(err)
 	}
 	_ = chmodMade(path, mode) // an error: it is tried again when it is open
+	return nil
+}
+
+// makeAt makes a directory at the path, and what is missing above it.
+func makeAt(path string, mode fs.FileMode, prepare func(*Dir) error) (*Dir, error) {
+	if err := mkdir(path, mode); err != nil {
+		return nil, err
+	}
 	d, err := Open(path)
 	if err == nil {
 		if err = d.finish(mode, prepare); err != nil {
@@ -219,15 +201,12 @@ func makeAt(path string, mode fs.FileMode, prepare func(*Dir) error) (*Dir, erro
 
 // finish gives a directory that was just made its mode and its first files.
 func (d *Dir) finish(mode fs.FileMode, prepare func(*Dir) error) error {
-	there, err := os.Lstat(d.path)
-	if err != nil {
-		return err
-	}
-	if !os.SameFile(there, d.info) { // a link, in the place of the directory
+	if !d.isAt(d.path) { // a link, in the place of the directory
 		return &NotOursError{Name: "the directory", What: "not what was just made"}
 	}
 	if d.info.Mode().Perm() != mode {
-		if err := chmodDirectory(d.info, mode, d.file.Chmod); err != nil {
+		var err error
+		if err = chmodDirectory(d.info, mode, d.file.Chmod); err != nil {
 			return err
 		}
 		if d.info, err = d.file.Stat(); err != nil {

@@ -44,4 +44,6 @@ func (l *fileLock) drop() {
 
 func shareFlock(*os.File) bool { return true }
 
-func excludeFlock(*os.File) bool { return true }
+func excludeFlock(*os.File) error { return nil }
+
+func dropDirectoryFlock(*os.File) {}

@@ -47,9 +47,11 @@ func shareFlock(f *os.File) bool {
 	return !errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 
-func excludeFlock(f *os.File) bool {
+func excludeFlock(f *os.File) error {
 	// Dropped before it is tried: two that try at the same time must not both fail
 	// because of the other one's shared flock.
-	_ = unix.Flock(int(f.Fd()), unix.LOCK_UN)
-	return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil
+	dropDirectoryFlock(f)
+	return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 }
+
+func dropDirectoryFlock(f *os.File) { _ = unix.Flock(int(f.Fd()), unix.LOCK_UN) }

@@ -11,7 +11,7 @@
 //     name, and moved into place without replacing anything. A process that is killed
 //     meanwhile leaves that other name, which has no meaning, and never a file that
 //     is half made. Only where the system cannot move without replacing is it made in
-//     place.
+//     place. A file that was left goes with the directory; for a directory see hidden.go.
 //   - An error leaves nothing behind.
 package lockedfile
 

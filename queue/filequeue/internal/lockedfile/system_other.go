@@ -41,6 +41,8 @@ func removeDirectory(path string) error {
 	return os.Remove(path)
 }
 
+func (d *Dir) isOwn() bool { return true }
+
 func chmodMade(string, fs.FileMode) error { return nil }
 
 func chmodDirectory(fs.FileInfo, fs.FileMode, func(fs.FileMode) error) error { return nil }

@@ -54,6 +54,12 @@ func removeDirectory(path string) (err error) {
 	return err
 }
 
+// isOwn reports whether the directory belongs to the user of this process.
+func (d *Dir) isOwn() bool {
+	st, ok := d.info.Sys().(*syscall.Stat_t)
+	return !ok || int(st.Uid) == os.Geteuid()
+}
+
 // chmodMade gives a directory that was just made its rights before it is opened: the umask
 // may have taken from the owner what that needs. No link is followed.
 func chmodMade(path string, mode fs.FileMode) error {
