@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -644,6 +645,26 @@ func TestFileMode(t *testing.T) {
 			f.release(ticket)
 		}
 	}
+}
+
+// A process that forgets to share its ticket would, once it is dead, hold up users who
+// cannot see that it is. So it is refused where the others share theirs.
+func TestFileModeForgotten(t *testing.T) {
+	f := newFileFixture(t, filequeue.WithFileMode(0o660))
+	f.mkdir()
+	f.must("Chmod", os.Chmod(f.dir, 0o770|fs.ModeSetgid))
+	ticket := f.register()
+	forgetful := filequeue.New(f.dir)
+	if _, err := forgetful.Register(t.Context()); err == nil || !strings.Contains(err.Error(), "give WithFileMode(0660)") {
+		t.Errorf("Register without the mode returned %v, want that it is to be given", err)
+	}
+	if _, ok, err := forgetful.TryRegister(t.Context()); ok {
+		t.Errorf("TryRegister without the mode returned %v, %v", ok, err)
+	}
+	if names := f.names(); !slices.Equal(names, []string{ticket.Member, "seq"}) {
+		t.Errorf("the directory has %q, want the one ticket and seq", names)
+	}
+	f.must("Release by a process that has forgotten it", forgetful.Release(t.Context(), ticket))
 }
 
 // A directory below one with the setgid bit gets that bit, and its files their

@@ -53,6 +53,9 @@ func (d *directory) tryRegister(ctx context.Context, s *settings, onlyFree bool)
 		return queue.Ticket{}, false, err
 	}
 	defer l.unlock()
+	if err := l.checkShared(); err != nil {
+		return queue.Ticket{}, false, err
+	}
 	if onlyFree {
 		free, err := l.isFree()
 		if err != nil || !free {
@@ -61,6 +64,16 @@ func (d *directory) tryRegister(ctx context.Context, s *settings, onlyFree bool)
 	}
 	t, err = l.join()
 	return t, err == nil, err
+}
+
+// checkShared refuses a process that would join others of another user without sharing
+// its ticket with them: if it died, none of them could tell.
+func (l *seqLock) checkShared() error {
+	const group = 0o060
+	if l.s.mode != 0 || l.rights&group != group || l.dir.Load().Info().Mode().Perm()&0o020 == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s is shared with other users (%v): give WithFileMode(%#o) in this program, too", seqName, l.rights, uint32(l.rights))
 }
 
 // isTaken reports whether it is certain, without the seq lock, that a ticket would not

@@ -60,12 +60,13 @@ type seqLock struct {
 	s *settings
 	evictor
 
-	size    int64      // of seq
-	content seqContent // what seq says
-	valid   bool       // whether it says anything at all
-	changed time.Time  // the change time of seq
-	now     time.Time  // the time of the file system, when this lock has last written seq
-	same    bool       // seq is as this process has left it, when the line was known
+	size    int64       // of seq
+	content seqContent  // what seq says
+	valid   bool        // whether it says anything at all
+	changed time.Time   // the change time of seq
+	rights  fs.FileMode // those of seq
+	now     time.Time   // the time of the file system, when this lock has last written seq
+	same    bool        // seq is as this process has left it, when the line was known
 }
 
 // How long to wait for the seq lock.
@@ -180,6 +181,8 @@ func (d *directory) openSeq(s *settings) error {
 		return nil
 	case errors.Is(err, lockedfile.ErrBusy):
 		return errBusy
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("opening %s: %w: it belongs to another user: all programs that share the queue must give WithFileMode", seqName, err)
 	case !lockedfile.IsGone(err):
 		return fmt.Errorf("opening %s: %w", seqName, err)
 	case !dir.IsCurrent():
@@ -201,7 +204,7 @@ func (d *directory) openSeq(s *settings) error {
 // links) is replaced: the content behind the other name is never touched.
 func (l *seqLock) read(info fs.FileInfo) error {
 	q := &l.seq
-	l.size, l.changed = info.Size(), lockedfile.ChangeTime(info)
+	l.size, l.changed, l.rights = info.Size(), lockedfile.ChangeTime(info), info.Mode().Perm()
 	if l.size > lockedfile.ContentOffset+longestSeq {
 		return &lockedfile.NotOursError{Name: seqName, What: fmt.Sprintf("a file of %d bytes", l.size)}
 	}

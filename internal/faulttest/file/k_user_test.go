@@ -12,6 +12,8 @@ import (
 
 	"github.com/fifolock/fifolock/internal/faulttest"
 	"github.com/fifolock/fifolock/internal/harness"
+	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
 )
 
 // mustDo has a worker do something of this package's own, which must not fail.
@@ -316,5 +318,25 @@ func staysWell(t *testing.T, w *harness.Process, d time.Duration) {
 		if w.Count(harness.Cancelled) > 0 {
 			t.Fatalf("worker %d: %s", w.Number, w.AwaitKind(0, harness.Cancelled).Error)
 		}
+	}
+}
+
+// K67. The first user has forgotten WithFileMode: the others are told of it.
+func TestK67TheFirstHasForgottenTheMode(t *testing.T) {
+	spec := twoUsers(t)
+	mustMkdir(t, spec.Dir)
+	first := filequeue.New(spec.Dir)
+	ticket, err := first.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustChmod(t, spec.Dir, 0o777)
+	h := harness.New(t, spec)
+	call := h.Start(harness.As(2, 2)).LockFor(patience)
+	if e := call.Cancelled(); !strings.Contains(e.Error, "must give WithFileMode") {
+		t.Errorf("Lock ended with %q, want that all must give the mode", e.Error)
+	}
+	if err := queue.Release(t.Context(), first, ticket); err != nil {
+		t.Error(err)
 	}
 }
