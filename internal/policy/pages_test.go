@@ -102,8 +102,8 @@ func TestCodeCompiles(t *testing.T) {
 		}
 		write(t, filepath.Join(module, fmt.Sprintf("page%d", programs+functions), "main.go"), code)
 	}
-	if programs != 3 || functions != 8 {
-		t.Errorf("found %d programs and %d sets of functions, want 3 and 8", programs, functions)
+	if programs != 3 || functions != 9 {
+		t.Errorf("found %d programs and %d sets of functions, want 3 and 9", programs, functions)
 	}
 	cmd := exec.Command("go", "vet", "./...")
 	cmd.Dir = module

@@ -46,8 +46,8 @@ func WithLease(d time.Duration) Option {
 // it until its lease ends by its own clock. The number of the ticket tells them apart.
 //
 // Processes with and without the option may stand in one line. It needs the rights to
-// PUBSUB NUMSUB and INFO; without them the queue works by the lease, and
-// [queue.Member]'s CrashDetection is 0. After a restart or a failover of the server it
+// HGET, HSET and HDEL, without which each call fails, and to PUBSUB NUMSUB and INFO,
+// without which the queue works by the lease, and [queue.Member]'s CrashDetection is 0. After a restart or a failover of the server it
 // works again as soon as the ticket was refreshed there. A Cluster and a Ring are refused:
 // their nodes do not tell each other of subscriptions.
 func WithCrashDetection(d time.Duration) Option {

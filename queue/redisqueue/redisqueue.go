@@ -88,7 +88,9 @@ const (
 //	~{name}:*
 //
 // and for wake-ups +publish +subscribe +ping &fifolock:*. Without them the
-// queue works by polling.
+// queue works by polling. Crash detection needs +pubsub|numsub +info +hget +hset +hdel
+// as well, and the client of a Cluster +cluster|slots +command. The ACL LOG of the
+// server names what is missing; docs/redis.md has it as one line.
 //
 // # Wake-ups
 //
