@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue"
 	"github.com/fifolock/fifolock/queue/memqueue"
@@ -39,6 +40,7 @@ func TestFile(t *testing.T) {
 }
 
 func TestFileWithStaleTimeout(t *testing.T) {
+	testenv.Long(t)
 	if runtime.GOOS == "windows" {
 		t.Skip("on Windows there is no eviction by age")
 	}
@@ -49,6 +51,7 @@ func TestFileWithStaleTimeout(t *testing.T) {
 }
 
 func TestFileWithSixMethods(t *testing.T) {
+	testenv.Long(t)
 	runSuite(t, func(t *testing.T) func() queue.TicketQueue {
 		dir := filepath.Join(t.TempDir(), "queue")
 		return func() queue.TicketQueue { return queuetest.Bare(filequeue.New(dir)) }
@@ -64,6 +67,7 @@ func TestRedis(t *testing.T) {
 
 // TestRedisClients has a client for each value, as different processes have.
 func TestRedisClients(t *testing.T) {
+	testenv.Long(t)
 	runSuite(t, func(t *testing.T) func() queue.TicketQueue {
 		name := redistest.Name(t)
 		return func() queue.TicketQueue { return redisqueue.New(redistest.Client(t), name) }
@@ -71,6 +75,7 @@ func TestRedisClients(t *testing.T) {
 }
 
 func TestRedisWithSixMethods(t *testing.T) {
+	testenv.Long(t)
 	runSuite(t, func(t *testing.T) func() queue.TicketQueue {
 		client, name := redistest.Client(t), redistest.Name(t)
 		return func() queue.TicketQueue {
@@ -81,6 +86,7 @@ func TestRedisWithSixMethods(t *testing.T) {
 }
 
 func TestMiniredis(t *testing.T) {
+	testenv.Long(t)
 	runSuite(t, func(t *testing.T) func() queue.TicketQueue {
 		client, name := redistest.ClientOf(t, redistest.Miniredis(t)), redistest.Name(t)
 		return func() queue.TicketQueue { return redisqueue.New(client, name) }

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/memqueue"
@@ -198,6 +199,7 @@ func TestALostHoldLeavesNoTicket(t *testing.T) {
 // Many that are cancelled at once do not wait for a queue that is slow to let them
 // go.
 func TestK22ManyAreCancelledAtOnce(t *testing.T) {
+	testenv.Long(t)
 	const waiters = 5000
 	synctest.Test(t, func(t *testing.T) {
 		q := newFaulty(leased(lease))

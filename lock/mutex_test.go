@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/memqueue"
@@ -288,9 +289,7 @@ func TestLocker(t *testing.T) {
 
 // TestVetComplainsOfACopy runs go vet over a program that copies a Mutex.
 func TestVetComplainsOfACopy(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs the go command: run without -short")
-	}
+	testenv.Long(t)
 	dir, err := os.MkdirTemp(".", "copied_mutex_")
 	if err != nil {
 		t.Fatal(err)

@@ -4,9 +4,12 @@ package harness
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
+	"strconv"
 	"syscall"
 	"testing"
 
@@ -21,10 +24,17 @@ const (
 
 // Main is the main function of a test binary that uses this package: it runs
 // the tests, or it is a worker. commands are what workers can do beside what
-// they can do anyway; they are called with what is said after their names.
+// they can do anyway; they are called with what is said after their names. With
+// -short there are no tests with workers.
 func Main(m *testing.M, commands map[string]Command) int {
 	if os.Getenv(roleVariable) != workerRole {
+		flag.Parse()
+		if testing.Short() {
+			fmt.Println("-short: no test with processes of its own was run")
+			return 0
+		}
 		takeIgnored()
+		waitTogether()
 		return redistest.Main(m)
 	}
 	var c config
@@ -37,6 +47,17 @@ func Main(m *testing.M, commands map[string]Command) int {
 		return 1
 	}
 	return 0
+}
+
+// waitTogether lets more tests run side by side than there are processors, unless the
+// flag says how many: they wait, for processes and for leases, most of their time.
+func waitTogether() {
+	const together = 4
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given && runtime.GOMAXPROCS(0) < together {
+		_ = flag.Set("test.parallel", strconv.Itoa(together))
+	}
 }
 
 // ending are the signals that end a process unless it ignores them.

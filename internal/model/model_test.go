@@ -106,6 +106,7 @@ func configurations(t *testing.T, model string) [][]string {
 
 func models(t *testing.T) []string {
 	t.Helper()
+	testenv.Long(t)
 	testenv.Need(t, "spin", "gcc")
 	all, err := filepath.Glob("*.pml")
 	if err != nil || len(all) == 0 {

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/fifolock/fifolock/internal/testenv"
 )
 
 // readmeLines is how long the README may be: it is to be read in two minutes.
@@ -78,6 +80,7 @@ func work(context.Context) error { return nil }
 // So is what begins with "// before": code that uses another lock, which benchmarks
 // checks, where there are others.
 func TestCodeCompiles(t *testing.T) {
+	testenv.Long(t)
 	var all strings.Builder
 	for _, text := range pages(t) {
 		all.WriteString(text)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 )
 
 // block returns the code between two marks of a page.
@@ -37,6 +38,7 @@ func withlock(t *testing.T) string {
 
 // TestUnit has systemd check the unit, and runs its command.
 func TestUnit(t *testing.T) {
+	testenv.Long(t)
 	unit, dir := block(t, "docs/operations.md", "unit"), t.TempDir()
 	for from, to := range map[string]string{
 		"/usr/local/bin/withlock":    withlock(t),
@@ -72,6 +74,7 @@ func TestUnit(t *testing.T) {
 
 // TestCronJob runs the command of the CronJob's container, against a real server.
 func TestCronJob(t *testing.T) {
+	testenv.Long(t)
 	job := block(t, "docs/operations.md", "cronjob")
 	match := regexp.MustCompile(`(?m)^ +command: (\[.*\])$`).FindStringSubmatch(job)
 	if match == nil {

@@ -37,6 +37,14 @@ func Need(tb testing.TB, programs ...string) {
 	}
 }
 
+// Long skips a test with -short, which is for what a developer runs again and again.
+func Long(tb testing.TB) {
+	tb.Helper()
+	if testing.Short() {
+		tb.Skip("long: run without -short")
+	}
+}
+
 // RedisAddr returns the address of the server that the tests were told to use,
 // or "".
 func RedisAddr() string {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue"
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
@@ -26,6 +27,7 @@ func TestFileConformance(t *testing.T) {
 }
 
 func TestFileConformanceWithStaleTimeout(t *testing.T) {
+	testenv.Long(t)
 	filequeue.SkipOnWindows(t, "there is no eviction by age")
 	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
 		return filequeue.New(filepath.Join(t.TempDir(), "queue"), filequeue.WithStaleTimeout(time.Hour))
@@ -83,6 +85,7 @@ func TestFileStaleTimeoutIsTheTickets(t *testing.T) {
 }
 
 func TestFileNumbersAscendThroughCleanup(t *testing.T) {
+	testenv.Long(t)
 	f := newFileFixture(t)
 	last := int64(0)
 	for range 1000 {

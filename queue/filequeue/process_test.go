@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue"
 )
@@ -262,6 +263,7 @@ func TestFileProcesses(t *testing.T) {
 }
 
 func TestFileProcessesKilled(t *testing.T) {
+	testenv.Long(t)
 	f := newFileFixture(t)
 	const processes, kills, rounds = 6, 12, 30
 	aside := t.TempDir()
@@ -335,6 +337,7 @@ func churnWorker(q *filequeue.Queue) error {
 
 // Cleaning up and registering meet at every point of their ways.
 func TestFileCleanupRacesRegister(t *testing.T) {
+	testenv.Long(t)
 	f := newFileFixture(t)
 	const processes, rounds = 6, 300
 	env := []string{"FIFOLOCK_ASIDE=" + t.TempDir(), fmt.Sprint("FIFOLOCK_ROUNDS=", rounds)}
@@ -350,6 +353,7 @@ func TestFileCleanupRacesRegister(t *testing.T) {
 }
 
 func TestFileCleanupRacesRegisterInProcess(t *testing.T) {
+	testenv.Long(t)
 	f := newFileFixture(t)
 	t.Setenv("FIFOLOCK_ROUNDS", "300")
 	t.Setenv("FIFOLOCK_ASIDE", t.TempDir())

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue"
 	"github.com/fifolock/fifolock/queue/queuetest"
@@ -15,6 +16,7 @@ import (
 
 // The view in which the first one owns is a queue as the queue itself is.
 func TestFileConformanceShared(t *testing.T) {
+	testenv.Long(t)
 	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
 		return filequeue.New(t.TempDir() + "/queue").Share(1)
 	})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue"
 	"github.com/fifolock/fifolock/queue/memqueue"
@@ -40,6 +41,7 @@ func TestRunOnSixMethods(t *testing.T) {
 // TestRunLeases: an owner's place is its own for as long as it says, on files and on
 // Redis, whatever a wrapper hides.
 func TestRunLeases(t *testing.T) {
+	testenv.Long(t)
 	const lease = 500 * time.Millisecond
 	t.Run("files", func(t *testing.T) {
 		if runtime.GOOS == "windows" {

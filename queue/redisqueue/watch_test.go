@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
@@ -403,9 +404,7 @@ func TestWatchEndsWithClient(t *testing.T) {
 // The subscription ends when nobody has watched for a while. (That its goroutine
 // does is what TestMain sees.)
 func TestWatchEndsWhenIdle(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes five seconds")
-	}
+	testenv.Long(t)
 	t.Parallel() // it waits for most of the time
 	client, name := redistest.Client(t), redistest.Name(t)
 	q := redisqueue.New(client, name)

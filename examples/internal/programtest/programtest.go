@@ -4,6 +4,8 @@ package programtest
 
 import (
 	"bytes"
+	"flag"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -16,10 +18,15 @@ import (
 const variable = "FIFOLOCK_TEST_PROGRAM"
 
 // Main is what TestMain calls: with the program's main function, and what runs the
-// tests.
+// tests. With -short no program is run.
 func Main(m *testing.M, main func(), test func(*testing.M) int) {
 	if os.Getenv(variable) != "" {
 		main()
+		os.Exit(0)
+	}
+	flag.Parse()
+	if testing.Short() {
+		fmt.Println("-short: no program was run")
 		os.Exit(0)
 	}
 	os.Exit(test(m))

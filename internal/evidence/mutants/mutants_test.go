@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/fifolock/fifolock/internal/testenv"
 )
 
 const root = "../../.."
@@ -23,6 +25,7 @@ const root = "../../.."
 // An edit that does not apply any more, or that does not compile, would be found
 // only by the next long run.
 func TestEveryMutantApplies(t *testing.T) {
+	testenv.Long(t)
 	packages := loadPackages(t)
 	names := make(map[string]bool)
 	for _, m := range all() {

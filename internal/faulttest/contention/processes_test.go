@@ -10,13 +10,21 @@ import (
 	"github.com/fifolock/fifolock/internal/harness"
 )
 
-// processes and sections are those of the main test: 4000 sections.
+// processes contend in the main tests, and each of them goes through so many sections.
 const (
-	processes = 8
-	sections  = 500
+	processes    = 8
+	sections     = 100
+	manySections = 500
 )
 
-func TestX01ManyProcesses(t *testing.T) {
+func TestX01ManyProcesses(t *testing.T) { manyProcesses(t, sections) }
+
+func TestX01ManyProcessesTorture(t *testing.T) {
+	harness.Torture(t)
+	manyProcesses(t, manySections)
+}
+
+func manyProcesses(t *testing.T, sections int) {
 	faulttest.OnBoth(t, faulttest.LongLease, func(t *testing.T, spec harness.Spec) {
 		h := harness.New(t, spec)
 		h.Section = 200 * time.Microsecond
@@ -62,6 +70,11 @@ func TestX02GrantsInOrderOfArrival(t *testing.T) {
 func TestX24KilledAllTheTime(t *testing.T) {
 	t.Run("file", func(t *testing.T) { killAllTheTime(t, faulttest.File(t), processes*sections/2) })
 	t.Run("redis", func(t *testing.T) { killAllTheTime(t, faulttest.Redis(t, 200*time.Millisecond), 50) })
+}
+
+func TestX24KilledAllTheTimeTorture(t *testing.T) {
+	harness.Torture(t)
+	killAllTheTime(t, faulttest.File(t), processes*manySections/2)
 }
 
 func killAllTheTime(t *testing.T, spec harness.Spec, sections int) {

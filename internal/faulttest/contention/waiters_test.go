@@ -17,9 +17,16 @@ import (
 
 // One process has many goroutines in line, others a few: all are served in the
 // order of arrival, and the goroutines cost no threads.
-func TestX18ManyGoroutines(t *testing.T) {
+func TestX18ManyGoroutines(t *testing.T) { manyGoroutines(t, 200) }
+
+func TestX18ManyGoroutinesTorture(t *testing.T) {
+	harness.Torture(t)
+	manyGoroutines(t, 1000)
+}
+
+func manyGoroutines(t *testing.T, goroutines int) {
 	faulttest.OnBoth(t, faulttest.LongLease, func(t *testing.T, spec harness.Spec) {
-		const goroutines, others, sections = 1000, 3, 5
+		const others, sections = 3, 5
 		h := harness.New(t, spec)
 		big := h.Start()
 		small := h.StartAll(others)

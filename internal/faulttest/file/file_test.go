@@ -129,6 +129,7 @@ func TestF38SystemCallsFail(t *testing.T) {
 		{"getdents64", "EIO"}, {"newfstatat", "EIO"}, {"fstat", "EIO"}, {"close", "EIO"},
 	} {
 		t.Run(c.call+" "+c.errno, func(t *testing.T) {
+			t.Parallel()
 			h := harness.New(t, faulttest.File(t))
 			h.Section = 100 * time.Microsecond
 			h.Tolerant = true // the call that meets the error may return it

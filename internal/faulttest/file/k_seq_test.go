@@ -96,6 +96,7 @@ var vandals = map[string]vandal{
 func TestK31SeqVanishesAtEverySystemCall(t *testing.T) {
 	for name, vandal := range vandals {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			meetEverywhere(t, name, func(dir string) (before, after func()) {
 				after = nothing
 				return func() { after = vandal(t, filepath.Join(dir, "seq")) }, func() { after() }
@@ -114,6 +115,7 @@ func TestK31SeqVanishesAtEverySystemCall(t *testing.T) {
 func TestK55SeqVanishesBehindTheHolder(t *testing.T) {
 	for _, name := range []string{"removed", "emptied", "replaced by a copy"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			meetEverywhere(t, name, func(dir string) (before, after func()) {
 				return nothing, func() { vandals[name](t, filepath.Join(dir, "seq")) }
 			})

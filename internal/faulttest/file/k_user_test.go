@@ -236,6 +236,7 @@ func TestK56BeforeTheMode(t *testing.T) {
 			name = "killed"
 		}
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			n := 1
 			for k56(t, n, dies) {
 				n++
