@@ -9,7 +9,7 @@
  * flocks of a killed process at once; a ticket is a file that its owner creates, and
  * then holds a flock on; whatever happens to an inode changes its change time. What it
  * leaves out: names, errors, wake-ups (a wait is a condition that becomes true), the
- * door, stale timeouts.
+ * door (it only orders the calls that try for the flock on seq), stale timeouts.
  *
  * joined, left and listed are the steps of line.go. Looking for the dead in front of
  * the own ticket needs no flock of seq: all of them had theirs before it was there.

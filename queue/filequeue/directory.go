@@ -77,7 +77,6 @@ func useDirectory(path string) *directory {
 			d = &directory{
 				path:    path,
 				closed:  make(chan struct{}),
-				seq:     seq{sem: make(chan struct{}, 1)},
 				line:    newLine(),
 				tickets: make(map[string]*ticket),
 			}
@@ -169,7 +168,7 @@ const (
 // one as long as it is removed or replaced meanwhile. create says that it shall be
 // made if it is not there; otherwise the error is errNoDirectory.
 func withDirectory(ctx context.Context, s *settings, create bool, f func(*directory) error) error {
-	var p poll
+	p := poll{nap: true}
 	vanished := 0
 	var removing time.Time // since when; zero if it is not
 	for {

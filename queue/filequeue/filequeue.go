@@ -17,8 +17,8 @@
 //
 // The seq lock is an exclusive flock on seq. To take a number and stand in line, and to
 // clean up, it is held; see join.go for what it gives when other programs remove and
-// replace seq. It is held for some 30 µs, and waited for by polling: a blocking flock
-// cannot be cancelled. To leave the line, to look whether it is one's turn, to evict the
+// replace seq. It is held for some 30 µs, and waited for by polling, since a blocking flock
+// cannot be cancelled, in the order of the calls; see door.go. To leave the line, to look whether it is one's turn, to evict the
 // dead, and the hand-off do without it.
 //
 // The next in line is told directly if it is of the process that releases;
@@ -78,6 +78,10 @@ import (
 //     clock then, as they do when a queue was cleaned up. If the clock was set
 //     back as well, they may start lower. A directory whose seq has lost its content
 //     stays, empty.
+//   - The order of calls that have no ticket yet, of processes that lock without a pause:
+//     on Linux they get their tickets in the order in which they came to the directory
+//     while it is in use, but for processes that get no time meanwhile. On other systems
+//     it is luck which process is next to get one.
 //   - Room for more tickets than the process may open files.
 //   - Speed in a directory with very many other files: it is listed when another
 //     process has joined.

@@ -34,7 +34,7 @@ func (d *directory) register(ctx context.Context, s *settings, onlyFree bool) (t
 	if onlyFree && d.isTaken(s.slots) {
 		return queue.Ticket{}, false, nil
 	}
-	var p poll
+	p := poll{nap: true}
 	for {
 		t, ok, err = d.tryRegister(ctx, s, onlyFree)
 		if !errors.Is(err, errBusy) {

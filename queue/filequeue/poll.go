@@ -4,12 +4,17 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
 // The seq lock is held for some 30 µs at a time, so the first polls are close.
 const (
 	leastPoll = 20 * time.Microsecond
 	mostPoll  = 5 * time.Millisecond
+
+	// longestNap is below what a timer takes.
+	longestNap = time.Millisecond
 )
 
 // poll waits between two looks at something of which nothing tells: ever
@@ -18,6 +23,7 @@ const (
 type poll struct {
 	next        time.Duration
 	least, most time.Duration // 0: leastPoll, mostPoll
+	nap         bool          // short waits keep a thread, and are as short as they say
 }
 
 func (p *poll) wait(ctx context.Context) error {
@@ -25,7 +31,11 @@ func (p *poll) wait(ctx context.Context) error {
 		p.least, p.most = leastPoll, mostPoll
 	}
 	p.next = min(max(2*p.next, p.least), p.most)
-	timer := time.NewTimer(p.next/2 + rand.N(p.next))
+	d := p.next/2 + rand.N(p.next)
+	if p.nap && d < longestNap && ctx.Err() == nil && lockedfile.Nap(d) {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

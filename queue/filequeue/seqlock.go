@@ -15,12 +15,11 @@ import (
 // that the queue needs.
 var errBusy = errors.New("the queue is busy")
 
-// seq is the file seq of a directory. Its fields are guarded by sem, which is the half
-// of the seq lock that this process has to itself: the goroutine that has put its
-// element in may lock the file. So at most one goroutine of the process polls for it,
-// and all the others wait where their ctx can end it, in the order in which they came.
+// seq is the file seq of a directory. Its fields are guarded by the door, which is the
+// half of the seq lock that this process has to itself: the call that has come in may
+// lock the file. So at most one call of the process polls for it.
 type seq struct {
-	sem chan struct{}
+	door door
 
 	file   *lockedfile.File // open while the directory is in use; may be nil
 	locked bool             // since it was created, until its first use
@@ -83,42 +82,45 @@ func (d *directory) lockSeq(ctx context.Context, s *settings, wait time.Duration
 		ctx, cancel = context.WithTimeoutCause(ctx, wait, errBusy)
 		defer cancel()
 	}
-	if err := d.seq.enter(ctx, wait); err != nil {
+	if err := d.seq.door.enter(ctx, wait); err != nil {
 		return nil, err
 	}
-	var p poll
-	for {
-		l, err := d.tryLockSeq(s)
-		if err == nil {
-			l.evictor = evictor{d: l.directory, ctx: caller, now: l.time}
-			return l, nil
-		}
-		if errors.Is(err, errBusy) && wait != notAtAll {
-			if err = p.wait(ctx); err == nil {
-				continue
-			}
-			err = waitError(ctx)
-		}
-		<-d.seq.sem
+	l, err := d.awaitSeq(ctx, s, wait)
+	if err != nil {
+		d.seq.door.leave(d.dir.Load(), func() {})
 		return nil, err
 	}
+	l.evictor = evictor{d: l.directory, ctx: caller, now: l.time}
+	return l, nil
 }
 
-// enter passes the semaphore.
-func (q *seq) enter(ctx context.Context, wait time.Duration) error {
-	select {
-	case q.sem <- struct{}{}:
-		return nil
-	default:
-	}
-	if wait == notAtAll {
-		return errBusy
-	}
-	select {
-	case q.sem <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return waitError(ctx)
+// awaitSeq is for the call that has come in at the door.
+func (d *directory) awaitSeq(ctx context.Context, s *settings, wait time.Duration) (*seqLock, error) {
+	dir := d.dir.Load()
+	p := poll{nap: true}
+	for {
+		first, nearer := true, false
+		if wait != notAtAll {
+			first, nearer = d.seq.door.isFirst(dir)
+		}
+		err := errBusy
+		if first || d.seq.locked {
+			var l *seqLock
+			if l, err = d.tryLockSeq(s); err == nil {
+				d.seq.door.move(dir, 0)
+				return l, nil
+			}
+		}
+		if !errors.Is(err, errBusy) || wait == notAtAll {
+			return nil, err
+		}
+		d.seq.door.stand(dir)
+		if nearer {
+			p = poll{nap: true}
+		}
+		if err := p.wait(ctx); err != nil {
+			return nil, waitError(ctx)
+		}
 	}
 }
 
@@ -264,9 +266,10 @@ func (l *seqLock) time() (time.Time, error) {
 }
 
 func (l *seqLock) unlock() {
-	if l.seq.file != nil {
-		l.seq.file.Unlock()
-	}
-	<-l.seq.sem
+	l.seq.door.leave(l.dir.Load(), func() {
+		if l.seq.file != nil {
+			l.seq.file.Unlock()
+		}
+	})
 	queue.Evicted(l.evictor.ctx, l.evicted)
 }

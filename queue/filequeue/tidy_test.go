@@ -22,7 +22,9 @@ func TestFileCallThatGivesUpJoiningCleansUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := useDirectory(dir)
-	d.seq.sem <- struct{}{} // no call can join now
+	if err := d.seq.door.enter(t.Context(), noLimit); err != nil { // no call can join now
+		t.Fatal(err)
+	}
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -46,7 +48,7 @@ func TestFileCallThatGivesUpJoiningCleansUp(t *testing.T) {
 	if err := <-joined; !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	<-d.seq.sem
+	d.seq.door.leave(d.dir.Load(), func() {})
 	d.done(t.Context())
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the directory is left: %v", err)

@@ -6,6 +6,8 @@ const (
 	fileCases  = "-run ^Test(F|K)[0-9] ./internal/faulttest/file"
 )
 
+var ofDoor = tests{"./queue/filequeue -run FileDoor", "-run K50(In|Stopped) ./internal/faulttest/contention"}
+
 var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted ./lock", fileCases}, []Mutant{
 	// The number, and the ticket.
 	{
@@ -117,6 +119,49 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		in:   lockedFile + "Lock.lock",
 		old:  "locked, err := l.flock.TryLock()",
 		new:  "locked, err := l.flock.TryLock(); l.flock.Unlock(); l.flock.Stat()",
+	},
+
+	// The door.
+	{
+		name:  "file: a call passes those that stand at the door",
+		in:    ofFile + "door.isFirst",
+		old:   "front, ok := dir.FirstPlace(from, max(o.called, o.place))",
+		new:   "front, ok := dir.FirstPlace(from, from)",
+		tests: ofDoor,
+	},
+	{
+		name:  "file: a process has no place between two of its calls",
+		in:    ofFile + "door.leave",
+		old:   "o.move(dir, next.called)",
+		new:   "o.move(dir, 0)",
+		tests: ofDoor,
+	},
+	{
+		name:  "file: a call stands at the door where it came in, not where it came",
+		in:    ofFile + "door.leave",
+		old:   "next := o.waiting.Remove(e).(*visit)",
+		new:   "next := o.waiting.Remove(e).(*visit); next.called = time.Now().UnixNano()",
+		tests: ofDoor,
+	},
+	{
+		name:  "file: a process that is stopped at the door holds up the others",
+		in:    ofFile + "longestStill",
+		old:   "100 * time.Millisecond",
+		new:   "100 * time.Hour",
+		tests: ofDoor,
+	},
+	{
+		name:  "file: a process that goes on at the door is passed all the same",
+		in:    ofFile + "door.stand",
+		old:   "o.move(dir, o.place+1)",
+		new:   "o.move(dir, o.place)",
+		tests: ofDoor,
+	},
+	{
+		name: "file: a call that was slower to make the directory takes the tickets of others",
+		in:   ofFile + "withDirectoryOnce",
+		old:  "err := d.open(s, create, patient); err != nil {",
+		new:  "err := d.open(s, create, patient); err != nil { if errors.Is(err, errDirectoryGone) { d.invalidate() }",
 	},
 
 	// Who is alive.

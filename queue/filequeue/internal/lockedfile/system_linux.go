@@ -54,3 +54,20 @@ func IsFine(changed time.Time) bool {
 	}
 	return changed.Nanosecond()%int(time.Millisecond) != 0 && changed.After(time.Unix(int64(ticks.Sec), int64(ticks.Nsec)))
 }
+
+// naps bounds the threads that nap.
+var naps = make(chan struct{}, 4)
+
+// Nap sleeps, and reports whether it did: it is for less than a timer of Go takes, which
+// is a millisecond in a process that does nothing else, and keeps a thread.
+func Nap(d time.Duration) bool {
+	select {
+	case naps <- struct{}{}:
+	default:
+		return false
+	}
+	t := unix.NsecToTimespec(int64(d))
+	_ = unix.Nanosleep(&t, nil) // an error: a signal has ended it
+	<-naps
+	return true
+}

@@ -18,3 +18,6 @@ func ChangeTime(info fs.FileInfo) time.Time { return info.ModTime() }
 
 // IsFine reports that change times prove nothing here.
 func IsFine(time.Time) bool { return false }
+
+// Nap does not sleep.
+func Nap(time.Duration) bool { return false }

@@ -1,0 +1,151 @@
+package filequeue
+
+import (
+	"container/list"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
+)
+
+// door lets the calls go for the seq lock in the order in which they came: those of this
+// process one at a time, and each when no call of another process waits that came before.
+//
+// A call that does not get the lock at once takes a place: a lock on one byte of the
+// directory, the one whose number is the time of the call. A call goes for the lock if no
+// other process has a place before its own time, which takes one system call when there
+// is none. A process has one place, that of its first call: the others wait for that one,
+// and its place is theirs in turn, before the seq lock is free.
+//
+// The clock is the machine's, the same for all processes, also in containers. A step of
+// it disturbs the order of those that wait at that moment.
+//
+// It is for fairness alone. Where the system has no such places, and if a process cannot
+// take one, the seq lock is polled, and it is luck which process gets it. A process that
+// stands still at the door is passed: one that waits moves its place by a nanosecond as
+// it looks, so that it is seen to be alive; one that goes on has its place again with
+// that.
+type door struct {
+	mu      sync.Mutex
+	taken   bool      // a call has come in and has not left
+	waiting list.List // of *visit, in order: the calls that wait for it
+
+	// These are of the call that is in.
+	called int64 // when it came
+	place  int64 // that this process has; 0: none
+
+	front  int64     // the first place before its own when it last looked
+	since  time.Time // the front has been the same
+	passed []int64   // places of processes that stand still
+}
+
+// visit is a call that waits for another one of this process.
+type visit struct {
+	called int64
+	turn   chan struct{} // closed when it is in
+}
+
+const (
+	// longestStill is how long the front may be the same.
+	longestStill = 100 * time.Millisecond
+
+	// longestStep is more than what those move that wait.
+	longestStep = int64(time.Microsecond)
+)
+
+// enter comes in, when those have left that came before.
+func (o *door) enter(ctx context.Context, wait time.Duration) error {
+	v := &visit{called: time.Now().UnixNano(), turn: make(chan struct{})}
+	o.mu.Lock()
+	if !o.taken {
+		o.taken, o.called = true, v.called
+		o.mu.Unlock()
+		return nil
+	}
+	if wait == notAtAll {
+		o.mu.Unlock()
+		return errBusy
+	}
+	e := o.waiting.PushBack(v)
+	o.mu.Unlock()
+	select {
+	case <-v.turn:
+		return nil
+	case <-ctx.Done():
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	select {
+	case <-v.turn: // at this moment
+		return nil
+	default:
+		o.waiting.Remove(e)
+		return waitError(ctx)
+	}
+}
+
+// leave lets the next call in. unlock unlocks seq, if it is locked.
+func (o *door) leave(dir *lockedfile.Dir, unlock func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	e := o.waiting.Front()
+	if e == nil {
+		o.move(dir, 0)
+		unlock()
+		o.taken = false
+		return
+	}
+	next := o.waiting.Remove(e).(*visit)
+	o.move(dir, next.called)
+	unlock()
+	o.called = next.called
+	close(next.turn)
+}
+
+// move takes the place at, instead of the one that there was. 0 is none.
+func (o *door) move(dir *lockedfile.Dir, at int64) {
+	if at != 0 {
+		dir.TakePlace(at)
+	}
+	if o.place != 0 && o.place != at {
+		dir.LeavePlace(o.place)
+	}
+	o.place = at
+}
+
+// stand takes the place of the call that is in, or shows that it is alive.
+func (o *door) stand(dir *lockedfile.Dir) {
+	if o.place == 0 {
+		o.move(dir, o.called)
+	} else {
+		o.move(dir, o.place+1)
+	}
+}
+
+// isFirst reports whether the call that is in is the next to go for the seq lock, and
+// whether it has come nearer to that.
+func (o *door) isFirst(dir *lockedfile.Dir) (first, nearer bool) {
+	for from := int64(0); ; {
+		front, ok := dir.FirstPlace(from, max(o.called, o.place))
+		switch {
+		case !ok:
+			return true, o.front != 0
+		case slices.Contains(o.passed, front):
+		case front != o.front:
+			nearer = front < o.front || front-o.front > longestStep
+			o.front, o.since = front, time.Now()
+			return false, nearer
+		case time.Since(o.since) < longestStill:
+			return false, false
+		default:
+			o.passed = slices.DeleteFunc(o.passed, func(at int64) bool {
+				_, ok := dir.FirstPlace(at, at+1)
+				return !ok
+			})
+			o.passed = append(o.passed, front)
+		}
+		from = front + 1
+	}
+}

@@ -1,0 +1,107 @@
+package filequeue
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
+)
+
+// doorOf is the door of a process of its own.
+func doorOf(t *testing.T, path string) (*door, *lockedfile.Dir) {
+	t.Helper()
+	dir, err := lockedfile.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(dir.Close)
+	return new(door), dir
+}
+
+func mustEnter(t *testing.T, o *door) {
+	t.Helper()
+	if err := o.enter(t.Context(), noLimit); err != nil {
+		t.Error(err)
+	}
+}
+
+// enterSoon calls enter, and returns when the call waits as the n'th.
+func enterSoon(t *testing.T, o *door, n int) (entered <-chan struct{}) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		mustEnter(t, o)
+	}()
+	for o.waits() < n {
+		time.Sleep(time.Millisecond)
+	}
+	return done
+}
+
+func (o *door) waits() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.waiting.Len()
+}
+
+func wantFirst(t *testing.T, o *door, dir *lockedfile.Dir, want bool) {
+	t.Helper()
+	if first, _ := o.isFirst(dir); first != want {
+		t.Errorf("a call is the first: %v, want %v", first, want)
+	}
+}
+
+func noSeq() {}
+
+// Calls of three processes, in this order: A, B, A again, C. A process stands for the
+// first of its calls, from before the one in front of it leaves.
+func TestFileDoorIsInOrderOfTheCalls(t *testing.T) {
+	path := t.TempDir()
+	a, dirA := doorOf(t, path)
+	b, dirB := doorOf(t, path)
+	c, dirC := doorOf(t, path)
+	mustEnter(t, a)
+	a.stand(dirA)
+	mustEnter(t, b)
+	b.stand(dirB)
+	again := enterSoon(t, a, 1)
+	mustEnter(t, c)
+	wantFirst(t, a, dirA, true)
+	wantFirst(t, b, dirB, false)
+	a.leave(dirA, func() { wantFirst(t, c, dirC, false) })
+	<-again
+	wantFirst(t, b, dirB, true)
+	wantFirst(t, a, dirA, false)
+	b.leave(dirB, func() { wantFirst(t, c, dirC, false) })
+	wantFirst(t, a, dirA, true)
+	wantFirst(t, c, dirC, false)
+	a.leave(dirA, noSeq)
+	wantFirst(t, c, dirC, true)
+	c.leave(dirC, noSeq)
+}
+
+// A call ends at the moment in which it comes in: it comes in or it does not, and the
+// next one can.
+func TestFileDoorCallEndsAsItComesIn(t *testing.T) {
+	o, dir := doorOf(t, t.TempDir())
+	for range 1000 {
+		mustEnter(t, o)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- o.enter(ctx, noLimit) }()
+		for o.waits() == 0 {
+			time.Sleep(time.Microsecond)
+		}
+		go cancel()
+		o.leave(dir, noSeq)
+		if err := <-ended; err == nil {
+			o.leave(dir, noSeq)
+		}
+		if err := o.enter(t.Context(), notAtAll); err != nil {
+			t.Fatal(err)
+		}
+		o.leave(dir, noSeq)
+	}
+}
