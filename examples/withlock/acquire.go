@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
@@ -66,6 +68,9 @@ func acquire(s settings, signals <-chan os.Signal) (held, int, error) {
 		options = append(options, lock.WithMaxWait(s.wait))
 	}
 	h, code, err := await(newLocker(q, s.max, options), s.try, signals)
+	if err == error(lock.ErrBusy) {
+		err = busy(q)
+	}
 	p.end()
 	if err != nil {
 		closeQueue()
@@ -104,6 +109,23 @@ func acquireOrTry(ctx context.Context, l locker, try bool) (hold, error) {
 		err = lock.ErrBusy
 	}
 	return h, err
+}
+
+// busy is the error of a try: which lock it is, and what holds it.
+func busy(q queue.TicketQueue) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	members, _ := queue.Members(ctx, q) // without them it is busy all the same
+	var holders []string
+	for _, m := range members {
+		if m.Owns() {
+			holders = append(holders, strings.TrimSpace(fmt.Sprintf("%s (%s, pid %d)", m.Label, m.Host, m.PID)))
+		}
+	}
+	if len(holders) == 0 {
+		return fmt.Errorf("%v: %w", q, lock.ErrBusy)
+	}
+	return fmt.Errorf("%v: %w; held by %s", q, lock.ErrBusy, strings.Join(holders, ", "))
 }
 
 // caught is the end of a wait by a signal.

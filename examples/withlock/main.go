@@ -16,10 +16,14 @@
 // Where to put the directory of -file: it is the queue's own, is made by the first
 // process in line and removed by the last. The directory above it must be one that
 // the user may write to, on a local file system, where nothing is removed by age.
-// The home directory is that for all users, so that these lines can be copied. A
-// service has systemd make one (RuntimeDirectory=report, and -file /run/report/lock).
-// Not /var/lock, which belongs to root on most systems; and not /tmp, which all users
-// write to and a cleaner looks through. Several users share a queue with -mode 0660.
+// The home directory is one, so that these lines can be copied: a lock among the
+// programs of one user. A service has systemd make one (RuntimeDirectory=report, and
+// -file /run/report/lock). Not /var/lock, which belongs to root on most systems; and not /tmp, which all users
+// write to and a cleaner looks through. Several users share a queue with -mode 0660 in
+// all programs, below a directory with a common group (docs/files.md).
+//
+// A password belongs in the environment, not on a command line that all users can see:
+// without -file and -redis the address is that of FIFOLOCK_REDIS, a redis:// URL say.
 //
 // While it waits it shows its place in line on stderr: the holder is the 1st.
 //
@@ -39,7 +43,7 @@
 // command has started in turn gets none of these signals: it is the command's to
 // end, and runs on without the lock otherwise.
 //
-// Exit codes:
+// Exit codes (go run says 1 for all of them; install it, or build it):
 //
 //	64   the arguments make no sense
 //	69   the queue cannot be used: the server is away, the directory is refused

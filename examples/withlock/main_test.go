@@ -171,7 +171,7 @@ func TestLine(t *testing.T) {
 	third := start(t, flags, "hold")
 	third.Stderr.Want(t, "3rd in line, ")
 
-	start(t, append(flags, "-try"), "hold").WantExit(exitBusy, lock.ErrBusy.Error())
+	start(t, append(flags, "-try"), "hold").WantExit(exitBusy, lock.ErrBusy.Error()+"; held by ")
 	start(t, append(flags, "-wait", "100ms"), "hold").WantExit(exitBusy, "held by "+filepath.Base(os.Args[0])+" (")
 
 	first.Stdin.Close()
@@ -211,7 +211,7 @@ func TestMax(t *testing.T) {
 			first, second := start(t, flags, "hold"), start(t, flags, "hold")
 			first.wantHolding()
 			second.wantHolding()
-			start(t, append(flags, "-try"), "hold").WantExit(exitBusy, lock.ErrBusy.Error())
+			start(t, append(flags, "-try"), "hold").WantExit(exitBusy, lock.ErrBusy.Error()+"; held by ")
 			third := start(t, flags, "hold")
 			third.Stderr.Want(t, "in line, ")
 			second.Stdin.Close()
@@ -361,7 +361,7 @@ func TestErrors(t *testing.T) {
 		args  []string
 	}{
 		{exitUsage, "either -file or -redis", []string{"--", "true"}},
-		{exitUsage, "either -file or -redis", []string{"-file", directory, "-redis", "x:1", "-name", "x", "--", "true"}},
+		{exitUsage, "not with both", []string{"-file", directory, "-redis", "x:1", "-name", "x", "--", "true"}},
 		{exitUsage, "which lock", []string{"-redis", "x:1", "--", "true"}},
 		{exitUsage, "invalid port", []string{"-redis", "redis://x:y:z", "-name", "x", "--", os.Args[0]}},
 		{exitUsage, "named by the directory", []string{"-file", directory, "-name", "x", "--", "true"}},

@@ -65,8 +65,8 @@ func TestRefused(t *testing.T) {
 		args   []string
 	}{
 		{"either -file or -redis", true, nil},
-		{"either -file or -redis", true, []string{"-file", "x", "-redis", "x:1"}},
-		{"either -file or -redis", false, []string{"-file", "x", "-redis", "x:1"}},
+		{"not with both", true, []string{"-file", "x", "-redis", "x:1"}},
+		{"not with both", false, []string{"-file", "x", "-redis", "x:1"}},
 		{"which lock", true, []string{"-redis", "x:1"}},
 		{"named by the directory", true, []string{"-file", "x", "-name", "x"}},
 		{"-name is for -redis", false, []string{"-name", "x"}},
@@ -233,6 +233,22 @@ func TestHelp(t *testing.T) {
 	for _, want := range []string{"usage: program [flags]", "-file directory", "-redis address", "-name name", "-lease", "(default 30s)"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("-help does not say %q:\n%s", want, &out)
+		}
+	}
+}
+
+// A program that needs a place may be given it where no other user sees it.
+func TestPlaceFromTheEnvironment(t *testing.T) {
+	t.Setenv(redisVariable, "redis://user:secret@localhost:1/2")
+	for _, needed := range []bool{true, false} {
+		var p Place
+		f := NewFlags("program", "[flags]")
+		f.Place(&p, needed)
+		if err := f.Parse([]string{"-name", "report"}); needed && err != nil {
+			t.Fatal(err)
+		}
+		if want := needed; (p.Redis != "") != want {
+			t.Errorf("needed %v: the address is %q", needed, p.Redis)
 		}
 	}
 }

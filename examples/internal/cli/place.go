@@ -80,14 +80,23 @@ func (f *Flags) Crash(p *Place) {
 	})
 }
 
+// redisVariable is the environment variable with the address for programs that need one
+// and were given none: a password on the command line is seen by all users.
+const redisVariable = "FIFOLOCK_REDIS"
+
 func (f *Flags) checkPlace(p *Place, needed bool) error {
 	for _, name := range []string{"file", "redis", "name"} {
 		if f.Given(name) && f.Lookup(name).Value.String() == "" {
 			return fmt.Errorf("-%s is empty", name)
 		}
 	}
+	if needed && p.File == "" && p.Redis == "" {
+		p.Redis = os.Getenv(redisVariable)
+	}
 	switch {
-	case p.File != "" && p.Redis != "", needed && p.File == "" && p.Redis == "":
+	case p.File != "" && p.Redis != "":
+		return errors.New("say where the lock is with -file or with -redis, not with both")
+	case needed && p.File == "" && p.Redis == "":
 		return errors.New("say where the lock is, with either -file or -redis")
 	case p.Redis == "" && p.Name != "":
 		return errors.New("-name is for -redis; a lock in a directory is named by the directory")
