@@ -60,6 +60,21 @@ func armed(t *testing.T, q queue.TicketQueue, n int) {
 	}
 }
 
+// holderAndWaiter starts a process that holds and one that waits, whose ends the server
+// notices.
+func holderAndWaiter(t *testing.T, s harness.Spec) (h *harness.Harness, a, b *harness.Process, call *harness.Call) {
+	t.Helper()
+	h = harness.New(t, s)
+	a, b = h.Start(), h.Start()
+	a.Lock().Granted()
+	call = b.Lock()
+	call.Registered()
+	q, closeQueue := s.Open()
+	t.Cleanup(closeQueue)
+	armed(t, q, 2)
+	return h, a, b, call
+}
+
 // seenAnew waits until so many leases say that this run of the server has seen their
 // owners.
 func seenAnew(t *testing.T, server *redistest.Server, name string, n int) {
@@ -86,6 +101,7 @@ func seenAnew(t *testing.T, server *redistest.Server, name string, n int) {
 //  2. A and B are killed.
 //  3. C owns. Nothing is left behind when it has unlocked.
 func TestKilledProcessLeavesTheLine(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	s := spec(server.Addr, "killed")
 	h := harness.New(t, s)
@@ -114,16 +130,10 @@ func TestKilledProcessLeavesTheLine(t *testing.T) {
 
 // A holder whose connections are all killed, again and again, lives and keeps the lock.
 func TestKilledConnectionsAreNoDeath(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	s := spec(server.Addr, "connections")
-	h := harness.New(t, s)
-	a, b := h.Start(), h.Start()
-	a.Lock().Granted()
-	call := b.Lock()
-	call.Registered()
-	q, closeQueue := s.Open()
-	defer closeQueue()
-	armed(t, q, 2)
+	h, a, b, call := holderAndWaiter(t, s)
 	admin := server.Client()
 	for began := time.Now(); time.Since(began) < 6*grace; time.Sleep(grace / 20) {
 		for _, kind := range []string{"pubsub", "normal"} {
@@ -142,16 +152,10 @@ func TestKilledConnectionsAreNoDeath(t *testing.T) {
 
 // A server that is stopped for many grace times has closed nothing: no one is lost.
 func TestStoppedServerIsNoDeath(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	s := spec(server.Addr, "stopped")
-	h := harness.New(t, s)
-	a, b := h.Start(), h.Start()
-	a.Lock().Granted()
-	call := b.Lock()
-	call.Registered()
-	q, closeQueue := s.Open()
-	defer closeQueue()
-	armed(t, q, 2)
+	h, a, b, call := holderAndWaiter(t, s)
 	server.Pause()
 	call.StaysBlocked(6 * grace)
 	server.Resume()
@@ -167,17 +171,11 @@ func TestStoppedServerIsNoDeath(t *testing.T) {
 // over, has not seen the owners: no one is lost, and the death of a process is noticed
 // again after that.
 func TestRestartedServerIsNoDeath(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t, "--appendonly", "yes", "--appendfsync", "always")
 	s := spec(server.Addr, "restarted")
 	s.Crash = longGrace
-	h := harness.New(t, s)
-	a, b := h.Start(), h.Start()
-	a.Lock().Granted()
-	call := b.Lock()
-	call.Registered()
-	q, closeQueue := s.Open()
-	defer closeQueue()
-	armed(t, q, 2)
+	h, a, b, call := holderAndWaiter(t, s)
 	server.Kill()
 	server.Start()
 	seenAnew(t, server, s.Name, 2) // it is the owners' reconnecting that tells the new server
@@ -195,6 +193,7 @@ func TestRestartedServerIsNoDeath(t *testing.T) {
 //  2. The gate breaks A's connections, and all new ones.
 //  3. A's Lost closes, by A's own clock; then B owns.
 func TestCutOffOwnerIsToldFirst(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	g := newGate(t, server.Addr)
 	a, b, q := twoMutexes(t, server, g)
@@ -225,6 +224,7 @@ func TestCutOffOwnerIsToldFirst(t *testing.T) {
 // hold the lock until the first one's lease ends by its own clock. The tokens tell them
 // apart.
 func TestTwoHoldIfOnlyTheServerHearsOfTheEnd(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	g := newGate(t, server.Addr)
 	a, b, q := twoMutexes(t, server, g)
@@ -283,6 +283,7 @@ func TestWithoutTheRights(t *testing.T) {
 		"channels":        {"resetchannels"},
 	} {
 		t.Run(what, func(t *testing.T) {
+			t.Parallel()
 			server := redistest.StartServer(t)
 			user := append([]any{"ACL", "SETUSER", "limited", "on", ">secret", "~*", "&*", "+@all"}, rights...)
 			if err := server.Client().Do(t.Context(), user...).Err(); err != nil {
@@ -314,6 +315,7 @@ func TestWithoutTheRights(t *testing.T) {
 // Processes with and without the option stand in one line. One without it goes by its
 // lease.
 func TestMixedLine(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	h := harness.New(t, spec(server.Addr, "mixed"))
 	plain := harness.With(harness.Redis(server.Addr, "mixed", 3*time.Second))
@@ -338,17 +340,11 @@ func TestMixedLine(t *testing.T) {
 // A primary that is demoted, and its replica that takes its place, have not seen the
 // owners before: no one is lost.
 func TestFailoverIsNoDeath(t *testing.T) {
+	t.Parallel()
 	sentinel := redistest.StartSentinel(t)
 	s := harness.Sentinel(sentinel.Addrs, redistest.SentinelName, "failover", longLease)
 	s.Crash = longGrace
-	h := harness.New(t, s)
-	a, b := h.Start(), h.Start()
-	a.Lock().Granted()
-	call := b.Lock()
-	call.Registered()
-	q, closeQueue := s.Open()
-	defer closeQueue()
-	armed(t, q, 2)
+	h, a, b, call := holderAndWaiter(t, s)
 	redistest.AwaitReplica(t, sentinel.Primary, sentinel.Replica)
 	sentinel.Primary.Kill()
 	sentinel.AwaitFailover()

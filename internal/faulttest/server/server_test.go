@@ -25,6 +25,7 @@ import (
 // The server crashes and has forgotten everything when it is back: the holder
 // loses the lock, the others line up again, and tokens ascend.
 func TestR01RestartWithoutData(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	l := faulttest.NewLine(t, harness.Redis(server.Addr, "restart", 2*time.Second), 4)
 	server.Kill()
@@ -38,6 +39,7 @@ func TestR01RestartWithoutData(t *testing.T) {
 // The server comes back with data from before: the holder's ticket is not among
 // them, and one that was released is.
 func TestR02RestartWithOldData(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	h := harness.New(t, harness.Redis(server.Addr, "restart", 2*time.Second))
 	workers := h.StartAll(3)
@@ -62,6 +64,7 @@ func TestR02RestartWithOldData(t *testing.T) {
 // With its data the server comes back as if nothing had happened. (With
 // everysec it does not have all: what comes while it syncs is written later.)
 func TestR02RestartWithData(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t, "--appendonly", "yes", "--appendfsync", "always")
 	l := faulttest.NewLine(t, harness.Redis(server.Addr, "restart", faulttest.LongLease), 4)
 	server.Kill()
@@ -77,6 +80,7 @@ func TestR02RestartWithData(t *testing.T) {
 
 // All keys vanish, in all the ways in which they can.
 func TestR03Flush(t *testing.T) {
+	t.Parallel()
 	for _, command := range []string{"FLUSHALL", "FLUSHDB ASYNC", "SWAPDB 0 1"} {
 		t.Run(command, func(t *testing.T) {
 			server := redistest.StartServer(t)
@@ -92,6 +96,7 @@ func TestR03Flush(t *testing.T) {
 
 // Single keys vanish.
 func TestR04KeysVanish(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		key  string // what its end matches
 		lost bool   // the holder loses the lock
@@ -139,6 +144,7 @@ func TestR04KeysVanish(t *testing.T) {
 }
 
 func TestR05ScriptFlush(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	client := server.Client()
 	v := faulttest.Disturb(t, harness.Redis(server.Addr, "scripts", faulttest.LongLease), 150, 2*time.Millisecond, func(ctx context.Context) error {
@@ -151,6 +157,7 @@ func TestR05ScriptFlush(t *testing.T) {
 
 // A script of somebody else's keeps the server busy.
 func TestR06BusyScript(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t, "--lua-time-limit", "100")
 	client := server.Client(func(o *redis.Options) { o.ReadTimeout = time.Minute })
 	l := faulttest.NewLine(t, harness.Redis(server.Addr, "busy", faulttest.LongLease), 2)
@@ -210,6 +217,7 @@ func TestR18OutOfMemory(t *testing.T) {
 // A server that throws keys away when its memory is short throws tickets away.
 // The lock may be lost then, but not without its owner's knowledge.
 func TestR19EvictionPolicies(t *testing.T) {
+	t.Parallel()
 	for _, policy := range []string{"allkeys-lru", "R20 volatile-ttl"} {
 		t.Run(policy, func(t *testing.T) {
 			server := redistest.StartServer(t, "--maxmemory-policy", strings.TrimPrefix(policy, "R20 "))
@@ -236,6 +244,7 @@ func TestR19EvictionPolicies(t *testing.T) {
 
 // A client of a replica gets an error that says so, and soon.
 func TestR21Replica(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	client := server.Client()
 	m := lock.New(redisqueue.New(client, "replica"))
@@ -276,6 +285,7 @@ func TestR22DemotedAndBack(t *testing.T) {
 // The holder's user is deleted: it loses the lock by its own clock, and others
 // get an error that says why.
 func TestR31UserDeleted(t *testing.T) {
+	t.Parallel()
 	const lease = time.Second
 	server := redistest.StartServer(t)
 	admin := server.Client()
@@ -302,6 +312,7 @@ func TestR31UserDeleted(t *testing.T) {
 // Two queues of one name in two databases of a server share the channels of the
 // wake-ups, and nothing else.
 func TestR41SameNameInTwoDatabases(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	var all []*harness.Harness
 	for db := range 2 {
@@ -354,6 +365,7 @@ func TestR43WritesRefused(t *testing.T) {
 
 // A snapshot fails, and the server refuses to write until one succeeds.
 func TestR43Misconfigured(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t, "--save", "3600", "1", "--dbfilename", "occupied")
 	client := server.Client()
 	m := lock.New(redisqueue.New(client, "misconfigured"))
