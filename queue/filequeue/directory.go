@@ -257,9 +257,6 @@ func (d *directory) openOrMake(s *settings, create bool) (*lockedfile.Dir, error
 	case !create:
 		return nil, fmt.Errorf("opening the directory: %w", err)
 	}
-	if link, lerr := os.Lstat(d.path); lerr == nil && link.Mode()&fs.ModeSymlink != 0 {
-		return nil, fmt.Errorf("opening the directory: a symbolic link to nothing: %q", d.path)
-	}
 	dir, err = lockedfile.Make(d.path, s.directoryMode(), seqName, func(dir *lockedfile.Dir) error {
 		// When it appears, seq is in it, says that the queue has made it, and is
 		// locked by this process: there is no moment in which another one could
@@ -278,6 +275,9 @@ func (d *directory) openOrMake(s *settings, create bool) (*lockedfile.Dir, error
 	}
 	d.seq.close()
 	d.seq.made = false
+	if link, lerr := os.Lstat(d.path); lerr == nil && link.Mode()&fs.ModeSymlink != 0 {
+		return nil, fmt.Errorf("opening the directory: a symbolic link to nothing: %q", d.path)
+	}
 	if errors.Is(err, fs.ErrExist) || errors.Is(err, lockedfile.ErrBusy) {
 		return nil, errDirectoryGone // another process was faster, or is at it
 	}
@@ -354,10 +354,15 @@ func (d *directory) list() error {
 	if err != nil {
 		return err
 	}
+	d.take(names)
+	return nil
+}
+
+// take is for the names of a listing, made with the seq lock held.
+func (d *directory) take(names []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.tell(d.line.listed(names))
-	return nil
 }
 
 // names lists the tickets that are in the directory, in order.

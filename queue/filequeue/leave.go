@@ -144,15 +144,33 @@ func cleanUp(d *directory) (remove bool, evicted []queue.Ticket) {
 		return false, nil // its holder is stopped
 	}
 	defer l.unlock()
-	if l.list() == nil && l.evictOwners(s.slots) == nil && len(d.line.entries)+len(d.line.unremovable) == 0 {
-		remove = l.removeAll()
+	if contents, empty := l.empty(); empty {
+		remove = l.removeAll(contents)
 	}
 	evicted, l.evicted = l.evicted, nil
 	return remove, evicted
 }
 
+// empty removes the dead owners, and reports whether no ticket is left: then a listing that
+// was made after that has found nothing more than it returns.
+func (l *seqLock) empty() (lockedfile.Contents, bool) {
+	for {
+		c, err := l.dir.Load().List(seqName, isTicketName)
+		if err != nil {
+			return c, false
+		}
+		l.take(c.Names)
+		if len(c.Names) == 0 {
+			return c, true
+		}
+		if err := l.evictOwners(1); err != nil || len(l.line.entries)+len(l.line.unremovable) > 0 {
+			return c, false
+		}
+	}
+}
+
 // removeAll removes every artifact of an empty line, as cleanUp says.
-func (l *seqLock) removeAll() (removeLater bool) {
+func (l *seqLock) removeAll(c lockedfile.Contents) (removeLater bool) {
 	d, dir := l.directory, l.dir.Load()
 	// A seq that is ahead of the clock, because the clock was set back, is
 	// what keeps the numbers from going back with it.
@@ -171,7 +189,7 @@ func (l *seqLock) removeAll() (removeLater bool) {
 		l.seq.close()
 		return dir.Remove(seqName) == nil
 	}
-	if l.removeDirectory() != nil && l.seq.file == nil && dir.IsCurrent() {
+	if l.removeDirectory(c) != nil && l.seq.file == nil && dir.IsCurrent() {
 		// It stays, with a seq that says that the queue has made it.
 		_ = l.seq.create(dir, l.s, seqContent{made: true})
 	}
@@ -180,12 +198,12 @@ func (l *seqLock) removeAll() (removeLater bool) {
 
 // removeDirectory removes the directory with seq. For a moment it waits for a process that
 // makes the same directory, and will find that it is there.
-func (l *seqLock) removeDirectory() error {
+func (l *seqLock) removeDirectory(c lockedfile.Contents) error {
 	ctx, cancel := context.WithTimeout(context.Background(), longestLook)
 	defer cancel()
 	var p poll
 	for {
-		err := l.dir.Load().RemoveSelf(seqName, ctx.Err() == nil, l.seq.close)
+		err := l.dir.Load().RemoveSelf(seqName, c, ctx.Err() == nil, l.seq.close)
 		if !errors.Is(err, lockedfile.ErrBusy) {
 			return err
 		}

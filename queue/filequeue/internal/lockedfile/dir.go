@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -29,7 +28,7 @@ func Open(path string) (*Dir, error) {
 		return nil, quoted(err)
 	}
 	d := &Dir{path: path, root: root}
-	if d.file, err = root.Open("."); err == nil {
+	if d.file, err = root.OpenFile(".", os.O_RDONLY|openFlags, 0); err == nil {
 		d.info, err = d.file.Stat()
 	}
 	if err != nil {
@@ -104,46 +103,53 @@ func (d *Dir) Stat() (fs.FileInfo, error) { return d.file.Stat() }
 // Remove removes a file.
 func (d *Dir) Remove(name string) error { return d.root.Remove(name) }
 
-// Names lists the regular files whose names the function accepts, in order.
-func (d *Dir) Names(accept func(string) bool) ([]string, error) {
+// Contents is what a directory has.
+type Contents struct {
+	Names    []string // regular files that were asked for, in order
+	leavings []string // of processes that were killed while they made or removed something
+	others   bool     // there is something else
+}
+
+// List lists the directory. The function says which names are asked for; last is the
+// file that goes with the directory.
+func (d *Dir) List(last string, accept func(string) bool) (c Contents, err error) {
 	d.listing.Lock()
 	defer d.listing.Unlock()
 	if _, err := d.file.Seek(0, 0); err != nil {
-		return nil, err
+		return c, err
 	}
-	entries, err := d.file.ReadDir(-1)
+	names, err := d.file.Readdirnames(-1)
 	if err != nil {
-		return nil, err
+		return c, err
 	}
-	var names []string
-	for _, e := range entries {
-		if accept(e.Name()) && e.Type().IsRegular() {
-			names = append(names, e.Name())
+	for _, name := range names {
+		switch {
+		case accept(name):
+			if info, err := d.root.Lstat(name); err == nil && info.Mode().IsRegular() {
+				c.Names = append(c.Names, name)
+			} else if !IsGone(err) {
+				c.others = true
+			}
+		case isTemporary(name):
+			c.leavings = append(c.leavings, name)
+		case name != last:
+			c.others = true
 		}
 	}
-	slices.SortFunc(names, strings.Compare)
-	return names, nil
+	slices.Sort(c.Names)
+	return c, nil
+}
+
+// Names lists the regular files whose names the function accepts, in order.
+func (d *Dir) Names(accept func(string) bool) ([]string, error) {
+	c, err := d.List("", accept)
+	return c.Names, err
 }
 
 // isAt reports whether the directory is at the path, and no link to it.
 func (d *Dir) isAt(path string) bool {
 	there, err := os.Lstat(path)
 	return err == nil && os.SameFile(there, d.info)
-}
-
-// leavings are the files that processes have left which were killed while they made or
-// removed the directory, or a file in it. The error is fs.ErrExist if there is anything
-// but them and the last file.
-func (d *Dir) leavings(last string) ([]string, error) {
-	others := false
-	names, err := d.Names(func(name string) bool {
-		others = others || name != last && !isTemporary(name)
-		return isTemporary(name)
-	})
-	if err == nil && others {
-		err = fs.ErrExist
-	}
-	return names, err
 }
 
 // removeFiles removes the files; one that is gone is no error.
@@ -177,7 +183,6 @@ func mkdir(path string, mode fs.FileMode) error {
 	if err != nil {
 		return quoted(err)
 	}
-	_ = chmodMade(path, mode) // an error: it is tried again when it is open
 	return nil
 }
 
@@ -186,9 +191,14 @@ func makeAt(path string, mode fs.FileMode, prepare func(*Dir) error) (*Dir, erro
 	if err := mkdir(path, mode); err != nil {
 		return nil, err
 	}
-	d, err := Open(path)
+	d, err := openMade(path, mode)
 	if err == nil {
-		if err = d.finish(mode, prepare); err != nil {
+		if !d.isAt(path) { // a link, in the place of the directory
+			err = &NotOursError{Name: "the directory", What: "not what was just made"}
+		} else {
+			err = d.finish(mode, prepare)
+		}
+		if err != nil {
 			d.Close()
 		}
 	}
@@ -199,11 +209,18 @@ func makeAt(path string, mode fs.FileMode, prepare func(*Dir) error) (*Dir, erro
 	return d, nil
 }
 
+// openMade opens a directory that was just made. The umask may have taken from its owner
+// what that needs.
+func openMade(path string, mode fs.FileMode) (*Dir, error) {
+	d, err := Open(path)
+	if errors.Is(err, fs.ErrPermission) && chmodMade(path, mode) == nil {
+		d, err = Open(path)
+	}
+	return d, err
+}
+
 // finish gives a directory that was just made its mode and its first files.
 func (d *Dir) finish(mode fs.FileMode, prepare func(*Dir) error) error {
-	if !d.isAt(d.path) { // a link, in the place of the directory
-		return &NotOursError{Name: "the directory", What: "not what was just made"}
-	}
 	if d.info.Mode().Perm() != mode {
 		var err error
 		if err = chmodDirectory(d.info, mode, d.file.Chmod); err != nil {

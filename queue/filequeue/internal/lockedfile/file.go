@@ -96,15 +96,12 @@ func (f *File) Verify(d *Dir) (fs.FileInfo, error) {
 // beginning. replace says that a file with the name shall be replaced, which the
 // caller has locked; otherwise the error is fs.ErrExist if there is one.
 func (d *Dir) CreateLocked(name string, mode fs.FileMode, content []byte, replace bool) (*File, error) {
-	f, made, err := d.create(mode, content)
+	f, made, info, err := d.create(mode, content)
 	if err != nil {
 		return nil, err
 	}
-	file := &File{File: f, name: name, lock: newFileLock(d, f, made, false)}
-	locked := false
-	if file.info, err = f.Stat(); err == nil {
-		locked, err = file.TryLock()
-	}
+	file := &File{File: f, name: name, info: info, lock: newFileLock(d, f, made, false)}
+	locked, err := file.TryLock()
 	if err == nil && !locked {
 		err = ErrBusy
 	}
@@ -130,15 +127,12 @@ func (d *Dir) CreateLocked(name string, mode fs.FileMode, content []byte, replac
 func (d *Dir) createInPlace(f *os.File, made, name string, mode fs.FileMode, content []byte) (*File, error) {
 	f.Close()
 	_ = d.root.Remove(made)
-	f, err := d.createAt(name, mode, content)
+	f, info, err := d.createAt(name, mode, content)
 	if err != nil {
 		return nil, err
 	}
-	file := &File{File: f, name: name, lock: newFileLock(d, f, name, false)}
-	locked := false
-	if file.info, err = f.Stat(); err == nil {
-		locked, err = file.TryLock()
-	}
+	file := &File{File: f, name: name, info: info, lock: newFileLock(d, f, name, false)}
+	locked, err := file.TryLock()
 	if err == nil && !locked {
 		err = ErrBusy // another process was faster: the file stays
 	} else if err != nil {
@@ -152,42 +146,44 @@ func (d *Dir) createInPlace(f *os.File, made, name string, mode fs.FileMode, con
 }
 
 // create creates a file under another name.
-func (d *Dir) create(mode fs.FileMode, content []byte) (f *os.File, made string, err error) {
+func (d *Dir) create(mode fs.FileMode, content []byte) (f *os.File, made string, info fs.FileInfo, err error) {
 	if made, err = newTemporaryName(); err != nil {
-		return nil, "", err
+		return nil, "", nil, err
 	}
-	f, err = d.createAt(made, mode, content)
-	return f, made, err
+	f, info, err = d.createAt(made, mode, content)
+	return f, made, info, err
 }
 
-func (d *Dir) createAt(name string, mode fs.FileMode, content []byte) (*os.File, error) {
+// createAt creates a file. What it says of it is from before it was filled.
+func (d *Dir) createAt(name string, mode fs.FileMode, content []byte) (*os.File, fs.FileInfo, error) {
 	f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|openFlags, mode)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := fill(f, mode, content); err != nil {
+	info, err := fill(f, mode, content)
+	if err != nil {
 		f.Close()
 		_ = d.root.Remove(name)
-		return nil, err
+		return nil, nil, err
 	}
-	return f, nil
+	return f, info, nil
 }
 
 // fill gives a file that was just created its mode, which the umask may have taken
 // away, and its content.
-func fill(f *os.File, mode fs.FileMode, content []byte) error {
+func fill(f *os.File, mode fs.FileMode, content []byte) (fs.FileInfo, error) {
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if hasModes && info.Mode().Perm() != mode {
 		if err := f.Chmod(mode); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if len(content) == 0 {
-		return nil
+		return info, nil
 	}
 	_, err = f.WriteAt(content, ContentOffset)
-	return err
+	return info, err
 }

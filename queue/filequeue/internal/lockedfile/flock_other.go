@@ -46,4 +46,6 @@ func shareFlock(*os.File) bool { return true }
 
 func excludeFlock(*os.File) error { return nil }
 
+func tryExclusive(*os.File) error { return nil }
+
 func dropDirectoryFlock(*os.File) {}

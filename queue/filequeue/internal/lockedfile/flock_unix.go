@@ -48,10 +48,16 @@ func shareFlock(f *os.File) bool {
 }
 
 func excludeFlock(f *os.File) error {
-	// Dropped before it is tried: two that try at the same time must not both fail
-	// because of the other one's shared flock.
-	dropDirectoryFlock(f)
-	return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	err := tryExclusive(f)
+	if isPassing(err) {
+		// Two that try at the same time must not both fail because of the other one's
+		// shared flock. On Linux to try has dropped it already.
+		dropDirectoryFlock(f)
+		err = tryExclusive(f)
+	}
+	return err
 }
+
+func tryExclusive(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
 
 func dropDirectoryFlock(f *os.File) { _ = unix.Flock(int(f.Fd()), unix.LOCK_UN) }

@@ -87,7 +87,7 @@ func makeHidden(path string, mode fs.FileMode, first string, prepare func(*Dir) 
 	if err != nil && !left {
 		return nil, err
 	}
-	d, err := openHidden(hidden, first, left)
+	d, err := openHidden(hidden, mode, first, left)
 	switch {
 	case errors.Is(err, ErrBusy):
 		return nil, err
@@ -117,17 +117,19 @@ func makeHidden(path string, mode fs.FileMode, first string, prepare func(*Dir) 
 // openHidden opens and locks what is at the hidden path, and empties it if it is left from
 // a process that is gone. The error is ErrBusy while another process is at it, and if it is
 // not there any more, and fs.ErrExist if there is more in it.
-func openHidden(hidden, first string, left bool) (*Dir, error) {
-	info, err := os.Lstat(hidden)
-	switch {
-	case IsGone(err):
-		return nil, ErrBusy
-	case err != nil:
-		return nil, err
-	case !info.IsDir():
-		return nil, errOccupied
+func openHidden(hidden string, mode fs.FileMode, first string, left bool) (*Dir, error) {
+	if left {
+		info, err := os.Lstat(hidden)
+		switch {
+		case IsGone(err):
+			return nil, ErrBusy
+		case err != nil:
+			return nil, err
+		case !info.IsDir():
+			return nil, errOccupied
+		}
 	}
-	d, err := Open(hidden)
+	d, err := openMade(hidden, mode)
 	switch {
 	case IsGone(err):
 		return nil, ErrBusy
@@ -136,16 +138,13 @@ func openHidden(hidden, first string, left bool) (*Dir, error) {
 	case err != nil:
 		return nil, err
 	}
-	if err = excludeFlock(d.file); isPassing(err) || err == nil && !d.isAt(hidden) {
+	if err = tryExclusive(d.file); isPassing(err) || !d.isAt(hidden) {
 		err = ErrBusy
 	} else if !left {
 		return d, nil // where there is no flock, that of its first file will tell
 	}
 	if err == nil {
-		var names []string
-		if names, err = d.leavings(first); err == nil {
-			err = d.removeFiles(append(names, first))
-		}
+		err = d.empty(first)
 	}
 	if err != nil {
 		d.Close()
@@ -154,24 +153,33 @@ func openHidden(hidden, first string, left bool) (*Dir, error) {
 	return d, nil
 }
 
-// RemoveSelf removes the directory with its last file, if nothing else is in it but what
-// processes have left that were killed while they made a file; the last file is removed
-// first, and removed is called then, to close it. Otherwise the error is fs.ErrExist, and
-// the last file stays, if it can be; with wait it is ErrBusy, and nothing has happened, while
-// another process makes the same directory. The caller has Exclude.
-func (d *Dir) RemoveSelf(last string, wait bool, removed func()) error {
-	left, err := d.leavings(last)
+// empty removes the last file of the directory, and what processes have left that were
+// killed. The error is fs.ErrExist if there is more.
+func (d *Dir) empty(last string) error {
+	c, err := d.List(last, func(string) bool { return false })
 	if err != nil {
 		return err
 	}
-	if !d.isAt(d.path) { // a link leads to it, or it was moved
+	if c.others {
+		return fs.ErrExist
+	}
+	return d.removeFiles(append(c.leavings, last))
+}
+
+// RemoveSelf removes the directory with its last file, if a listing that was made just now
+// has found nothing else in it but what processes have left that were killed; the last file
+// is removed first, and removed is called then, to close it. Otherwise the error is
+// fs.ErrExist, and the last file stays, if it can be; with wait it is ErrBusy, and nothing
+// has happened, while another process makes the same directory. The caller has Exclude.
+func (d *Dir) RemoveSelf(last string, c Contents, wait bool, removed func()) error {
+	if c.others || !d.isAt(d.path) { // a link leads to it, or it was moved
 		return fs.ErrExist
 	}
 	at, err := d.hide(last)
 	if errors.Is(err, ErrBusy) && wait || errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err = d.removeFiles(append(left, last)); err == nil {
+	if err = d.removeFiles(append(c.leavings, last)); err == nil {
 		removed()
 		err = removeDirectory(at)
 	}
@@ -187,7 +195,7 @@ func (d *Dir) hide(last string) (at string, err error) {
 	err = move(d.path, hidden)
 	if errors.Is(err, fs.ErrExist) {
 		var left *Dir
-		if left, err = openHidden(hidden, last, true); err == nil {
+		if left, err = openHidden(hidden, d.info.Mode().Perm(), last, true); err == nil {
 			left.discard(last)
 			err = move(d.path, hidden)
 		}

@@ -48,9 +48,9 @@ func (d *Dir) createStaged(name string, mode fs.FileMode, content []byte, keep b
 	var f *os.File
 	var err error
 	if movesWhileOpen {
-		f, made, err = d.create(mode, content)
+		f, made, _, err = d.create(mode, content)
 	} else {
-		f, err = d.createAt(name, mode, content)
+		f, _, err = d.createAt(name, mode, content)
 	}
 	if err != nil {
 		return nil, err
