@@ -442,8 +442,9 @@ func TestExpiry(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
 	long := redisqueue.New(client, name, redisqueue.WithLease(time.Hour))
 	short := redisqueue.New(client, name, redisqueue.WithLease(20*time.Millisecond))
+	shorter := redisqueue.New(client, name, redisqueue.WithLease(time.Minute))
 	holder := mustRegister(t, long)
-	mustRegister(t, short)
+	waiter := mustRegister(t, shorter)
 	keys := []string{"{" + name + "}:queue", "{" + name + "}:seq"}
 	check := func(when string) {
 		t.Helper()
@@ -454,6 +455,10 @@ func TestExpiry(t *testing.T) {
 		}
 	}
 	check("after a shorter lease came")
+	if err := shorter.Refresh(t.Context(), waiter); err != nil {
+		t.Fatal(err)
+	}
+	check("after a shorter lease was renewed")
 	for _, key := range keys {
 		client.Persist(t.Context(), key)
 	}
@@ -559,6 +564,41 @@ func TestLargeNumbers(t *testing.T) {
 	mustRelease(t, q, last)
 	mustBeHead(t, q, very)
 	mustRelease(t, q, very)
+}
+
+// The number of a ticket that joins others is above the clock, the last number given, and
+// the last in line. A token has one ticket there, too.
+func TestNumberBehindOthers(t *testing.T) {
+	for owners := range 3 { // 0: exclusive
+		t.Run(fmt.Sprintf("owners=%d", owners), func(t *testing.T) {
+			client, name := redistest.Client(t), redistest.Name(t)
+			var q queue.TicketQueue = redisqueue.New(client, name)
+			if owners > 0 {
+				q = redisqueue.New(client, name).Share(owners)
+			}
+			mustRegister(t, q)
+			now := client.Time(t.Context()).Val().UnixMicro()
+			if next := mustRegister(t, q); next.Number < now {
+				t.Errorf("number %d at %d", next.Number, now)
+			}
+			seq := "{" + name + "}:seq"
+			for i, value := range []string{"4000000000000000", "5"} {
+				client.Set(t.Context(), seq, value, 0)
+				next := mustRegister(t, q)
+				number, ahead := int64(4000000000000001+i), 3+i-max(1, owners)
+				if next.Number != number || next.Ahead != ahead {
+					t.Errorf("with seq %s: got %+v; want number %d behind %d", value, next, number, ahead)
+				}
+				if given := client.Get(t.Context(), seq).Val(); given != fmt.Sprint(next.Number) {
+					t.Errorf("seq is %s after %d", given, next.Number)
+				}
+			}
+			if left := client.PTTL(t.Context(), seq).Val(); left < 24*time.Hour {
+				t.Errorf("a seq that is ahead of the clock has %v to go", left)
+			}
+			client.Del(t.Context(), redistest.Keys(t, client, name)...)
+		})
+	}
 }
 
 // Entries that are no tickets are ignored and kept, whatever their place.

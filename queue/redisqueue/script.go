@@ -17,11 +17,11 @@ var sources embed.FS
 // One Lua script for each operation, behind the files that it builds on. A program
 // without a queue in Redis does not build them.
 var (
-	registerScript     = newScript("register_fast", "presence", "lib", "join", "register")
+	registerScript     = newScript("register_fast", "register_behind", "presence", "lib", "join", "register")
 	tryRegisterScript  = newScript("register_fast", "presence", "lib", "join", "try_register")
 	positionScript     = newScript("presence", "lib", "position")
 	refreshScript      = newScript("presence", "lib", "refresh")
-	releaseScript      = newScript("release_fast", "presence", "lib", "release")
+	releaseScript      = newScript("release_fast", "release_next", "presence", "lib", "release")
 	cleanupStaleScript = newScript("presence", "lib", "cleanup_stale")
 	isEmptyScript      = newScript("presence", "lib", "is_empty")
 	maybeCleanupScript = newScript("presence", "lib", "maybe_cleanup")
