@@ -21,6 +21,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue"
 )
@@ -741,6 +742,7 @@ func openFiles(t *testing.T) string {
 // each. A call of the slower one finds that it is there: it starts over, and takes
 // nothing from the calls of its process that have opened the directory meanwhile.
 func TestFileMadeByAnotherProcess(t *testing.T) {
+	testenv.Long(t)
 	above := t.TempDir()
 	if err := os.Mkdir(filepath.Join(above, "a"), 0o700); err != nil {
 		t.Fatal(err)
