@@ -341,9 +341,9 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: cleaning up though a ticket could not be removed",
-		in:   ofFile + "cleanUp",
-		old:  "len(d.line.entries)+len(d.line.unremovable) == 0",
-		new:  "len(d.line.entries) == 0",
+		in:   ofFile + "seqLock.empty",
+		old:  "if len(c.Names) == 0 {",
+		new:  "if len(c.Names) == len(l.line.unremovable) {",
 	},
 	{
 		name: "file: a directory that was there before is removed",
