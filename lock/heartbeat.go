@@ -285,6 +285,12 @@ func (h *heartbeat) own() bool {
 		h.lose(h.ranOut())
 		return false
 	}
+	select {
+	case <-h.ticket.Lost: // which follow has not seen yet
+		h.lose(errGivenUp)
+		return false
+	default:
+	}
 	h.owner = true
 	return true
 }

@@ -383,6 +383,36 @@ func TestLateAnswerOfALeaseThatRanOutIsNotAHold(t *testing.T) {
 	})
 }
 
+// givingUp is a queue that has given up the first ticket when Register returns.
+type givingUp struct {
+	*memqueue.Queue
+	tickets int
+}
+
+func (q *givingUp) Register(ctx context.Context) (queue.Ticket, error) {
+	t, err := q.Queue.Register(ctx)
+	q.tickets++
+	if q.tickets == 1 {
+		lost := make(chan struct{})
+		close(lost)
+		t.Lost = lost
+	}
+	return t, err
+}
+
+// A ticket that the queue has given up does not become a hold, however short a time ago.
+func TestTicketThatWasGivenUpIsNotAHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &givingUp{Queue: leased(lease)}
+		m := lock.New(q)
+		mustLock(t, m)
+		if q.tickets != 2 {
+			t.Errorf("holds with ticket %d of those taken", q.tickets)
+		}
+		mustUnlock(t, m)
+	})
+}
+
 func TestLocalGoroutineWaitsForTheUnlockOfTheLoser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := leased(lease)

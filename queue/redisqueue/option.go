@@ -36,20 +36,23 @@ func WithLease(d time.Duration) Option {
 // connection shows itself by a script before d is over; if it cannot, its tickets are lost
 // after nine tenths of d ([queue.Ticket]'s Lost is closed), so before the server gives
 // their place away. So d must be longer than a server is away that is restarted or fails
-// over, if owners are to keep their tickets through that. If nothing at all answers (a partition, or a server that is stopped),
-// the server has closed nothing, evicts nothing, and the lease decides as it does without
-// this option. A machine that loses its power closes no connection either: the lease
-// decides.
+// over, if owners are to keep their tickets through that. If nothing at all answers (a
+// partition, or a server that is stopped), the server has closed nothing, evicts nothing,
+// and the lease decides as it does without this option. A machine that loses its power
+// closes no connection either: the lease decides.
 //
 // What is left: a server, or a proxy in between, that closes the connection of an owner
-// which cannot hear of it and cannot reach the server either. Then another may own beside
-// it until its lease ends by its own clock. The number of the ticket tells them apart.
+// which cannot hear of it and cannot reach the server either, or to which a proxy goes on
+// to answer PING. Then another may own beside it until its lease ends by its own clock. The
+// same holds for a process that stands still while its connection is closed, until it goes
+// on. The number of the ticket tells them apart.
 //
 // Processes with and without the option may stand in one line. It needs the rights to
 // HGET, HSET and HDEL, without which each call fails, and to PUBSUB NUMSUB and INFO,
-// without which the queue works by the lease, and [queue.Member]'s CrashDetection is 0. After a restart or a failover of the server it
-// works again as soon as the ticket was refreshed there. A Cluster and a Ring are refused:
-// their nodes do not tell each other of subscriptions.
+// without which the queue works by the lease, and [queue.Member]'s CrashDetection is 0.
+// After a restart or a failover of the server it works again as soon as the ticket was
+// refreshed there. A Cluster and a Ring are refused: their nodes do not tell each other of
+// subscriptions.
 func WithCrashDetection(d time.Duration) Option {
 	return func(o *options) { o.grace, o.graceSet = d, true }
 }

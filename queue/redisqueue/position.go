@@ -57,6 +57,6 @@ func (v *view) place(ctx context.Context, t queue.Ticket) (queue.Place, error) {
 func (s *storage) dropGone(n *notifier.Notifier, token string, err error) {
 	if errors.Is(err, queue.ErrNotQueued) {
 		n.Drop(token)
-		s.absent(token)
+		s.absent(token, true)
 	}
 }

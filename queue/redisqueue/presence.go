@@ -29,7 +29,7 @@ func (s *storage) watchPresence(n *notifier.Notifier, grace time.Duration) {
 			if err != nil {
 				return err
 			}
-			r := v.request(refreshScript, n.ID(), s.ticketKeys(e.token), member, s.presenceToKeep())
+			r := v.request(refreshScript, n.ID(), s.ticketKeys(e.token), member, s.presenceToKeep(e.token))
 			answer, _, err := s.send(ctx, s.brief(), r) // the pool may be full of connections that have broken
 			if err != nil {
 				return err
@@ -54,13 +54,14 @@ func (s *storage) presenceText() string {
 	return fmt.Sprintf("%s/%d", run, grace.Milliseconds())
 }
 
-// presenceToKeep is what a refresh makes a lease say of the presence; - leaves it as it
-// is.
-func (s *storage) presenceToKeep() string {
-	if text := s.presenceText(); text != "" {
-		return text
+// presenceToKeep is what a refresh makes a ticket's lease say of the presence; - leaves it
+// as it is: a ticket that was taken through another queue, maybe of another process, is
+// shown by that, or not at all.
+func (s *storage) presenceToKeep(token string) string {
+	if s.presence == nil || !s.presence.Has(token) {
+		return "-"
 	}
-	return "-"
+	return s.presenceText()
 }
 
 // leaseText is what the lease of a ticket says behind the entry that is taken with the
@@ -95,9 +96,14 @@ func (s *storage) presented(token string, t queue.Ticket, presence string) queue
 	return t
 }
 
-// absent is called when a ticket has left the line.
-func (s *storage) absent(token string) {
-	if s.presence != nil {
+// absent is called when a ticket has left the line; gone says that it was found to have
+// left it before.
+func (s *storage) absent(token string, gone bool) {
+	switch {
+	case s.presence == nil:
+	case gone:
+		s.presence.Gone(token)
+	default:
 		s.presence.Leave(token)
 	}
 }

@@ -48,11 +48,13 @@ const (
 //	                      taken, by the server's clock
 //	{name}:seq            the last number given
 //	{name}:lease:{token}  exists as long as the owner of the ticket is alive:
-//	                      {entry} {lease in ms} {owners} {pid} {host} {label}
+//	                      {entry} {lease in ms} {owners} {presence} {pid} {host} {label}
+//	{name}:absent         a hash; since when a process is absent (see
+//	                      [WithCrashDetection])
 //
 // The token is the notifier's id (see Wake-ups), a dot, and a random text. owners is
 // 0 for a ticket of the queue itself (exclusive), n for one of a view of [Queue.Share]
-// (shared). The first in line says of which kind the line is; a ticket of the other
+// (shared). presence is - without crash detection. The first in line says of which kind the line is; a ticket of the other
 // kind is refused until the line is empty.
 //
 // Anything else in the ZSET is ignored and kept: once it has been met, the ZSET has
@@ -91,7 +93,7 @@ const (
 //
 // and for wake-ups +publish +subscribe +ping &fifolock:*. Without them the
 // queue works by polling. Crash detection needs +pubsub|numsub +info +hget +hset +hdel
-// as well, and the client of a Cluster +cluster|slots +command. The ACL LOG of the
+// +hlen as well, and the client of a Cluster +cluster|slots +command. The ACL LOG of the
 // server names what is missing; docs/redis.md has it as one line.
 //
 // # Wake-ups
@@ -267,7 +269,7 @@ func check(client redis.UniversalClient, name string, o *options) error {
 // isSharded reports whether the client has more than one server to ask.
 func isSharded(client redis.UniversalClient) bool {
 	switch client.(type) {
-	case *redis.ClusterClient, sharded:
+	case interface{ ReloadState(context.Context) }, sharded: // a ClusterClient, a Ring, or a wrapper
 		return true
 	}
 	return false

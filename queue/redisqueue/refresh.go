@@ -20,7 +20,7 @@ func (v *view) refresh(ctx context.Context, t queue.Ticket) error {
 		return err
 	}
 	sent := time.Now()
-	_, err = v.repeat(ctx, n, v.request(refreshScript, n.ID(), v.ticketKeys(token), t.Member, v.presenceToKeep()))
+	_, err = v.repeat(ctx, n, v.request(refreshScript, n.ID(), v.ticketKeys(token), t.Member, v.presenceToKeep(token)))
 	v.dropGone(n, token, err)
 	if err == nil {
 		n.Renewed(token, believed(sent, v.leaseOf(t)))

@@ -42,7 +42,7 @@ func (v *view) leave(ctx context.Context, t queue.Ticket, cleanup int) error {
 	answer, lost, err := v.send(ctx, persistent(lease), r)
 	deliver(n, answer)
 	removed, named = err == nil && answer.status == statusOK, answer.text(0)
-	v.absent(token)
+	v.absent(token, answer.status == statusGone)
 	if lost > 0 {
 		n.Reload(v.name) // a lost reply may have carried a message for one of ours
 	}

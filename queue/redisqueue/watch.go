@@ -31,5 +31,5 @@ func (v *view) Watch(ctx context.Context, t queue.Ticket) (wake <-chan queue.Wak
 
 // waiter is what the notifier must know of a ticket.
 func (v *view) waiter(token string, t queue.Ticket) notifier.Ticket {
-	return notifier.Ticket{Token: token, Entry: t.Member, Line: v.name, Number: t.Number, Owners: max(1, v.owners)}
+	return notifier.Ticket{Token: token, Entry: t.Member, Line: v.name, Number: t.Number, Owners: max(1, v.owners), Presence: v.presence}
 }

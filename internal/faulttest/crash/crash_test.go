@@ -356,6 +356,45 @@ func TestFailoverIsNoDeath(t *testing.T) {
 	h.CheckNothingIsLeft()
 }
 
+// The server closes the connection for wake-ups alone, and its owner does not hear of it:
+// the owner shows itself by a script, and keeps the lock.
+//
+//  1. A holds, 30 ms away from the server; another looks all the time.
+//  2. The server's side of A's subscription is closed, just after a ping was answered.
+//  3. A is never lost, and has a subscription again.
+func TestOnlyTheSubscriptionEndsUnheard(t *testing.T) {
+	server := redistest.StartServer(t)
+	g := newGate(t, server.Addr)
+	a, b, q := twoMutexes(t, server, g)
+	armed(t, q, 1)
+	owns := lockInBackground(t, b)
+	armed(t, q, 2)
+	g.slow(30 * time.Millisecond)
+	for range 3 {
+		g.swallowSubscription()
+		for began := time.Now(); time.Since(began) < 2*grace; {
+			if err := q.CleanupStale(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		armed(t, q, 2)
+	}
+	select {
+	case <-a.Lost():
+		t.Error("a holder that can reach the server has lost the lock")
+	case <-owns:
+		t.Error("two hold the lock")
+	default:
+	}
+	if err := a.Unlock(); err != nil {
+		t.Error(err)
+	}
+	<-owns
+	if err := b.Unlock(); err != nil {
+		t.Error(err)
+	}
+}
+
 // What cannot work is refused, with the reason.
 func TestRefused(t *testing.T) {
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
@@ -369,6 +408,8 @@ func TestRefused(t *testing.T) {
 		"nothing":           redisqueue.New(client, "x", redisqueue.WithCrashDetection(0)),
 		"half of the lease": redisqueue.New(client, "x", redisqueue.WithLease(2*time.Second), redisqueue.WithCrashDetection(time.Second)),
 		"a Cluster":         redisqueue.New(cluster, "x", redisqueue.WithCrashDetection(time.Second)),
+		"a wrapped Cluster": redisqueue.New(struct{ *redis.ClusterClient }{cluster}, "x", redisqueue.WithCrashDetection(time.Second)),
+		"a wrapped Ring":    redisqueue.New(struct{ *redis.Ring }{ring}, "x", redisqueue.WithCrashDetection(time.Second)),
 		"a Ring":            redisqueue.New(ring, "x", redisqueue.WithCrashDetection(time.Second)),
 	} {
 		if _, err := q.Register(t.Context()); err == nil {

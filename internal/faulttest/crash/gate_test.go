@@ -3,10 +3,12 @@
 package crash
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // gate is a network in front of a server, which can be closed in two ways.
@@ -17,10 +19,15 @@ type gate struct {
 
 	mu     sync.Mutex
 	closed bool
-	pairs  map[*pair]bool
+	delay  time.Duration  // of what goes to the server
+	pairs  map[*pair]bool // whether the client hears nothing of the end
+	pinged chan *pair     // receives a subscription that has asked whether it is alive; nil if no test waits
 }
 
-type pair struct{ client, server net.Conn }
+type pair struct {
+	client, server net.Conn
+	subscribed     bool // guarded by the gate's mu
+}
 
 func newGate(t *testing.T, server string) *gate {
 	t.Helper()
@@ -54,12 +61,12 @@ func (g *gate) pass(client net.Conn) {
 	if err != nil {
 		return
 	}
-	p := &pair{client, server}
+	p := &pair{client: client, server: server}
 	if !g.add(p) {
 		server.Close()
 		return
 	}
-	go func() { _, _ = io.Copy(server, client); server.Close() }()
+	go func() { _, _ = io.Copy(server, io.TeeReader(client, tap{g, p})); server.Close() }()
 	_, _ = io.Copy(client, server)
 	if g.deaf(p) {
 		_, _ = io.Copy(io.Discard, client) // until the client closes, or the test ends
@@ -107,6 +114,48 @@ func (g *gate) swallow() {
 		g.pairs[p] = true
 		p.server.Close()
 	}
+}
+
+// slow delays everything that goes to the server from now on.
+func (g *gate) slow(d time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.delay = d
+}
+
+// swallowSubscription closes a subscription towards the server alone, when a ping of it
+// was answered: the client hears nothing of it.
+func (g *gate) swallowSubscription() {
+	pinged := make(chan *pair, 1)
+	g.mu.Lock()
+	g.pinged = pinged
+	delay := g.delay
+	g.mu.Unlock()
+	p := <-pinged
+	time.Sleep(2 * delay)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.pairs[p] = true
+	p.server.Close()
+}
+
+// tap is told what goes to the server.
+type tap struct {
+	g *gate
+	p *pair
+}
+
+func (t tap) Write(b []byte) (int, error) {
+	t.g.mu.Lock()
+	delay := t.g.delay
+	if t.g.pinged != nil && t.p.subscribed && bytes.Contains(b, []byte("ping")) {
+		t.g.pinged <- t.p
+		t.g.pinged = nil
+	}
+	t.p.subscribed = t.p.subscribed || bytes.Contains(b, []byte("subscribe"))
+	t.g.mu.Unlock()
+	time.Sleep(delay)
+	return len(b), nil
 }
 
 func (g *gate) open() {

@@ -103,10 +103,15 @@ local function absent(token, value)
 end
 
 -- mark marks those that were found absent. A mark lasts for longer than it takes to
--- count.
+-- count. In a line that is never empty those of the dead gather; when they are many, all
+-- go, which puts off an eviction and no more.
 local function mark()
   for process, grace in pairs(unmarked) do
     local key = absentKey()
+    local count = redis.pcall('HLEN', key)
+    if type(count) == 'number' and count >= 10000 then
+      call('DEL', key)
+    end
     if type(redis.pcall('HSET', key, process, milliseconds())) == 'number' then
       call('PEXPIRE', key, math.max(2 * grace + 60000, call('PTTL', key)))
     end

@@ -20,6 +20,7 @@ if refusal then
   return refusal
 end
 if line.more then
+  primary()
   evict(line)
   return { 'again', news(line) }
 end

@@ -30,6 +30,7 @@ if line.living >= OWNERS then
   return { 'busy', milliseconds, news(line) }
 end
 if line.more then
+  primary()
   evict(line)
   return { 'again', news(line) }
 end

@@ -77,6 +77,9 @@ func (c *connection) up(s *subscription) {
 	if c.subscription == s && !c.listening {
 		c.listening, c.upSince = true, time.Now()
 		c.introduceLocked()
+		for p := range c.presences {
+			p.connectedLocked()
+		}
 		c.notifier.changedLocked()
 	}
 }
@@ -121,20 +124,21 @@ func (c *connection) introduceLocked() {
 		c.seen = make(chan struct{})
 	}
 	for p := range c.presences { // any will do: they have one client
-		go c.introduce(c.subscription, p)
+		go c.introduce(c.subscription, c.upSince, p)
 		return
 	}
 	c.knownLocked()
 }
 
-func (c *connection) introduce(s *subscription, p *Presence) {
+// introduce asks about the connection that was confirmed at the given time.
+func (c *connection) introduce(s *subscription, upSince time.Time, p *Presence) {
 	ctx, cancel := context.WithTimeout(s.ctx, p.grace)
 	defer cancel()
-	run, _ := p.server.Seen(ctx, c.notifier.channel()) // without it the leases decide
+	run, _ := p.server.Seen(ctx, c.notifier.channel()) // without it the leases decide, and ponged asks again
 	c.notifier.mu.Lock()
 	defer c.notifier.mu.Unlock()
-	if c.subscription != s || !c.listening {
-		return
+	if c.subscription != s || !c.listening || c.upSince != upSince {
+		return // the connection has broken meanwhile, and there may be another
 	}
 	c.run, c.introduced = run, true
 	c.knownLocked()
@@ -157,10 +161,20 @@ func (c *connection) knownLocked() {
 	}
 }
 
-// pingInterval is how often the connection is asked whether it is alive.
-func (c *connection) pingInterval() time.Duration {
+// lookAfter is how long after the last look at the connection the next one is: to ask it
+// whether it is alive, or whether it has answered.
+func (c *connection) lookAfter(silent bool) time.Duration {
 	c.notifier.mu.Lock()
 	defer c.notifier.mu.Unlock()
+	interval := c.pingIntervalLocked()
+	if silent {
+		interval /= looksWhileSilent
+	}
+	return interval
+}
+
+// pingIntervalLocked is how often the connection is asked.
+func (c *connection) pingIntervalLocked() time.Duration {
 	interval := silence
 	for p := range c.presences {
 		interval = min(interval, p.grace/2)
@@ -179,17 +193,25 @@ func (c *connection) ponged(s *subscription, sent time.Time) {
 	for p := range c.presences {
 		p.pongedLocked(sent)
 	}
+	if len(c.presences) > 0 && c.run == "" && c.seen == nil {
+		c.introduceLocked() // the server was loading, say, or its primary was about to change
+	}
 }
 
-// silent is called when the connection has not answered a ping that was sent at the
-// given time. It reports whether to give the connection up: with a presence only if
-// the server has answered a script meanwhile, so that it is the connection that does not
-// work. To close it while nothing answers could reach a server that is merely slow, or
-// cut off in one direction, which would take that for the end of the process.
+// silent is called again and again while the connection has not answered a ping that was
+// sent at the given time. The server may have closed the connection since the ping
+// before, without its being heard here. So a presence sends signs soon: they must arrive
+// within the grace time after that ping, of which half was over when this one was sent.
+//
+// It reports whether to give the connection up: after as long as between two pings, and
+// with a presence only if the server has answered a script meanwhile, so that it is the
+// connection that does not work. To close it while nothing answers could reach a server
+// that is merely slow, or cut off in one direction, which would take that for the end of
+// the process.
 func (c *connection) silent(sent time.Time) bool {
 	c.notifier.mu.Lock()
 	defer c.notifier.mu.Unlock()
-	giveUp := true
+	giveUp := time.Since(sent) >= c.pingIntervalLocked()
 	for p := range c.presences {
 		p.sendLocked(p.firstLocked())
 		giveUp = giveUp && p.sent.After(sent)

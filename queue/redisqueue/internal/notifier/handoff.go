@@ -22,7 +22,7 @@ import (
 //     ascend. If the one in front leaves without having owned, and the server has
 //     confirmed that, the one behind it moves up.
 //  4. Both are believed alive by this process's own clock: so are their leases on the
-//     server, which began later.
+//     server, which began later. With crash detection, the last sign of life counts, too.
 //
 // Then no other ticket can own on the server before the release is executed, and none
 // but the next afterwards; as long as the server has not lost data. So a grant is only
@@ -104,7 +104,8 @@ func (w *waiter) mayHandOn(next *waiter) bool {
 		return false
 	}
 	now := time.Now()
-	return now.Before(w.Until) && now.Before(next.Until)
+	return now.Before(w.Until) && now.Before(next.Until) &&
+		w.Presence.believedLocked(w.Token, now) && next.Presence.believedLocked(next.Token, now)
 }
 
 func (l *Leaving) handOn(next *waiter) {

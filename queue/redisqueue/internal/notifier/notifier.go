@@ -68,6 +68,8 @@ type Ticket struct {
 	Number int64  // in this order
 	Owners int    // how many of them own at a time; at least 1
 
+	Presence *Presence // that shows that its process lives; nil without crash detection
+
 	// For a hand-off in this process, see handoff.go.
 	Front string    // the entry directly in front, of a line that one owns exclusively; empty: not known
 	Owns  bool      // the server has said that it owns

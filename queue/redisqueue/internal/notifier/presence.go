@@ -51,6 +51,7 @@ type Presence struct {
 
 	// The rest is guarded by the notifier's mutex.
 	tickets map[string]*present // by token
+	since   time.Time           // when the first of the tickets was about to be registered
 	sent    time.Time           // when the last sign was sent that was answered
 	armed   bool                // the server has seen the process since there are tickets: it may evict them
 	shown   bool                // a script was answered that was sent on this connection
@@ -105,6 +106,7 @@ func (p *Presence) join(token string) <-chan struct{} {
 	if len(p.tickets) == 0 {
 		p.n.presences[p] = struct{}{}
 		p.n.watches++
+		p.since, p.late = time.Now(), false
 	}
 	p.tickets[token] = &present{lost: make(chan struct{})}
 	p.armed = p.armed || p.n.run != ""
@@ -133,11 +135,35 @@ func (p *Presence) Bind(token, entry string, seen bool) (lost <-chan struct{}) {
 	return t.lost
 }
 
+// Has reports whether a ticket is one of the presence's.
+func (p *Presence) Has(token string) bool {
+	p.n.mu.Lock()
+	defer p.n.mu.Unlock()
+	return p.tickets[token] != nil
+}
+
+// believedLocked reports whether a ticket cannot have been evicted by now, as far as this
+// process knows.
+func (p *Presence) believedLocked(token string, now time.Time) bool {
+	return p == nil || p.tickets[token] != nil && (!p.armed || now.Before(p.deadline()))
+}
+
 // Leave removes a ticket.
 func (p *Presence) Leave(token string) {
 	p.n.mu.Lock()
 	defer p.n.mu.Unlock()
 	p.leaveLocked(token)
+}
+
+// Gone removes a ticket that is not in line any more, and looks after the others: the
+// server evicts all of a process together.
+func (p *Presence) Gone(token string) {
+	p.n.mu.Lock()
+	defer p.n.mu.Unlock()
+	if p.tickets[token] != nil {
+		p.leaveLocked(token)
+		p.sendLocked(p.firstLocked())
+	}
 }
 
 func (p *Presence) leaveLocked(token string) {
@@ -182,8 +208,15 @@ func (p *Presence) signLocked(sent time.Time) {
 	}
 }
 
-// deadline is until when the last sign counts.
-func (p *Presence) deadline() time.Time { return p.sent.Add(p.grace - p.grace/10) }
+// deadline is until when the last sign counts. A ticket cannot be evicted sooner after it
+// was about to be registered: that, too, was a script.
+func (p *Presence) deadline() time.Time {
+	last := p.sent
+	if p.since.After(last) {
+		last = p.since
+	}
+	return last.Add(p.grace - p.grace/10)
+}
 
 // brokenLocked is called when the connection has broken: from now on the server may
 // have marked the process.
@@ -196,6 +229,14 @@ func (p *Presence) brokenLocked() {
 		p.expireAtLocked(p.deadline())
 	}
 	p.askLocked()
+}
+
+// connectedLocked is called when there is a connection again. It may not last until the
+// server has said that it sees it.
+func (p *Presence) connectedLocked() {
+	if p.armed {
+		p.sendLocked(p.firstLocked())
+	}
 }
 
 func (p *Presence) expireAtLocked(due time.Time) {
@@ -285,6 +326,7 @@ func (p *Presence) sendLocked(entry string) {
 		p.signs--
 		if errors.Is(err, queue.ErrNotQueued) {
 			p.loseLocked(func(t *present) bool { return t.entry == entry })
+			p.sendLocked(p.firstLocked()) // the others may have been evicted with it
 		}
 	}()
 }

@@ -17,8 +17,12 @@ const (
 	// and given up after as long again. Polling bridges the time.
 	silence = 5 * time.Second
 
-	// How soon a shorter time than that is noticed.
-	shortest = 500 * time.Millisecond
+	// How soon a shorter time than that is noticed: half of the shortest grace time.
+	shortest = 250 * time.Millisecond
+
+	// looksWhileSilent is how often a connection that does not answer is looked at before
+	// it is given up.
+	looksWhileSilent = 4
 
 	// How long it may take to get a connection from the pool of a client that
 	// is not closed.
@@ -98,7 +102,7 @@ func (s *subscription) receive() error {
 	last := time.Now()  // when it was last looked whether the connection is alive
 	for {
 		// The interval may become shorter at any time.
-		next := last.Add(s.notifier.pingInterval())
+		next := last.Add(s.notifier.lookAfter(!asked.IsZero()))
 		message, err := messages.ReceiveTimeout(s.ctx, max(min(time.Until(next), shortest), time.Millisecond))
 		if err != nil && !isTimeout(err) {
 			return err

@@ -1,0 +1,342 @@
+package notifier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fifolock/fifolock/queue"
+)
+
+const testGrace = time.Second
+
+// script is a server that answers a presence as a test says.
+type script struct {
+	seen func() (string, error)
+	sign func(entry string) error
+
+	mu    sync.Mutex
+	signs []string // the entries that signs were sent for
+}
+
+func (s *script) server() Server {
+	return Server{
+		Seen: func(context.Context, string) (string, error) { return s.seen() },
+		Sign: func(_ context.Context, entry string) error {
+			s.mu.Lock()
+			s.signs = append(s.signs, entry)
+			s.mu.Unlock()
+			return s.sign(entry)
+		},
+	}
+}
+
+func (s *script) sent() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.signs)
+}
+
+// always returns a server that has seen the subscription, and whose answers to signs are
+// the given error.
+func always(err error) *script {
+	return &script{
+		seen: func() (string, error) { return "run", nil },
+		sign: func(string) error { return err },
+	}
+}
+
+// attach gives a notifier a presence, and a subscription that is up.
+func attach(t *testing.T, s *script) (*Notifier, *Presence) {
+	n := New(nil, tokenOf)
+	n.subscription = newSubscription(n)
+	t.Cleanup(n.subscription.cancel)
+	p := n.NewPresence(testGrace, s.server())
+	t.Cleanup(func() { leaveAll(p) })
+	n.up(n.subscription)
+	return n, p
+}
+
+// leaveAll ends what a presence does.
+func leaveAll(p *Presence) {
+	p.n.mu.Lock()
+	defer p.n.mu.Unlock()
+	for token := range p.tickets {
+		p.leaveLocked(token)
+	}
+}
+
+// take joins and binds tickets.
+func take(t *testing.T, n *Notifier, p *Presence, count int) (lost []<-chan struct{}) {
+	t.Helper()
+	for i := range count {
+		token := n.NewToken()
+		p.Join(t.Context(), token)
+		run, _ := p.Seen()
+		lost = append(lost, p.Bind(token, fmt.Sprintf("%d:%s:1", i+1, token), run != ""))
+	}
+	return lost
+}
+
+// closed counts the channels that are closed.
+func closed(all []<-chan struct{}) (count int) {
+	for _, c := range all {
+		select {
+		case <-c:
+			count++
+		default:
+		}
+	}
+	return count
+}
+
+// The tickets of a process are evicted together. If one has been, the others are asked
+// about at once, however that was found out.
+func TestTicketsOfAPresenceAreToldTogether(t *testing.T) {
+	for what, find := range map[string]func(n *Notifier, p *Presence, token string){
+		"by a sign":       func(_ *Notifier, p *Presence, _ string) { p.send() },
+		"by the caller's": func(_ *Notifier, p *Presence, token string) { p.Gone(token) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := always(nil)
+				n, p := attach(t, s)
+				token := n.NewToken()
+				p.Join(t.Context(), token)
+				p.Bind(token, "1:"+token+":1", true)
+				lost := take(t, n, p, 5)
+				p.Answered(time.Now())
+				synctest.Wait()
+				s.sign = func(string) error { return fmt.Errorf("sign: %w", queue.ErrNotQueued) }
+				find(n, p, token)
+				synctest.Wait()
+				if got := closed(lost); got != len(lost) {
+					t.Errorf("%d of %d other tickets are told", got, len(lost))
+				}
+			})
+		})
+	}
+}
+
+// The server is asked again which run of it sees the connection, if the first time it
+// could not say.
+func TestSeenLater(t *testing.T) {
+	for what, first := range map[string]error{"an error": errors.New("LOADING"), "another server": nil} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := always(nil)
+				seen := s.seen
+				s.seen = func() (string, error) { return "", first }
+				n, p := attach(t, s)
+				take(t, n, p, 1)
+				synctest.Wait()
+				if run, _ := p.Seen(); run != "" {
+					t.Errorf("seen by %q", run)
+				}
+				s.seen = seen
+				time.Sleep(testGrace / 2)
+				n.ponged(n.subscription, time.Now())
+				synctest.Wait()
+				if run, _ := p.Seen(); run != "run" {
+					t.Errorf("seen by %q, want run", run)
+				}
+			})
+		})
+	}
+}
+
+// What the server says of a connection that has broken meanwhile counts for nothing: the
+// next may be to another server.
+func TestSeenTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := always(nil)
+		let := make(chan struct{})
+		s.seen = func() (string, error) { <-let; return "old", nil }
+		n, p := attach(t, s)
+		token := n.NewToken()
+		p.Join(t.Context(), token)
+		synctest.Wait()
+		n.down(n.subscription)
+		s.seen = func() (string, error) { return "new", nil }
+		time.Sleep(time.Millisecond)
+		n.up(n.subscription)
+		synctest.Wait()
+		close(let)
+		synctest.Wait()
+		if run, _ := p.Seen(); run != "new" {
+			t.Errorf("seen by %q, want new", run)
+		}
+	})
+}
+
+// A connection that breaks while the first ticket is being registered is no loss before
+// the grace time, counted from then, is over: the registration is a sign.
+func TestBrokenWhileRegistering(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := always(errors.New("no connection"))
+		n, p := attach(t, s)
+		take(t, n, p, 1)
+		p.Answered(time.Now())
+		synctest.Wait()
+		leaveAll(p)
+		time.Sleep(3 * testGrace) // the latest sign is old
+		n.ponged(n.subscription, time.Now())
+		began := time.Now()
+		token := n.NewToken()
+		p.Join(t.Context(), token)
+		n.down(n.subscription)
+		time.Sleep(testGrace * 8 / 10)
+		lost := p.Bind(token, "1:"+token+":1", true)
+		synctest.Wait()
+		if closed([]<-chan struct{}{lost}) != 0 {
+			t.Fatal("lost though it was registered just now")
+		}
+		<-lost
+		if took := time.Since(began); took > testGrace {
+			t.Errorf("told after %v, which is more than the grace time", took)
+		}
+	})
+}
+
+// A timer that fires late says that the process stood still: it asks before it gives up.
+// When nothing answers, it is soon over.
+func TestPauseIsNoLossByItself(t *testing.T) {
+	for _, answers := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			s := always(errors.New("no connection"))
+			n, p := attach(t, s)
+			lost := take(t, n, p, 2)
+			p.Answered(time.Now())
+			synctest.Wait()
+			time.Sleep(10 * testGrace) // as if no time had passed for this process
+			before := s.sent()
+			n.down(n.subscription)
+			synctest.Wait()
+			if s.sent() == before || closed(lost) > 0 {
+				t.Errorf("%d signs, %d lost: want it to ask", s.sent()-before, closed(lost))
+			}
+			if answers {
+				p.Answered(time.Now())
+			}
+			time.Sleep(testGrace / 2)
+			if got, want := closed(lost) == 0, answers; got != want {
+				t.Errorf("kept: %v, want %v", got, want)
+			}
+			time.Sleep(2 * testGrace)
+			if closed(lost) != len(lost) {
+				t.Errorf("%d of %d are told", closed(lost), len(lost))
+			}
+		})
+	}
+}
+
+// A ping is a sign only on a connection on which a script was answered: a ping clears no
+// mark.
+func TestPingIsNoSignBeforeAScript(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := always(errors.New("no connection"))
+		n, p := attach(t, s)
+		lost := take(t, n, p, 1)
+		p.Answered(time.Now())
+		synctest.Wait()
+		last := time.Now()
+		time.Sleep(testGrace / 10)
+		n.down(n.subscription)
+		time.Sleep(testGrace / 10)
+		n.up(n.subscription)
+		for closed(lost) == 0 && time.Since(last) < 10*testGrace {
+			time.Sleep(testGrace / 10)
+			n.ponged(n.subscription, time.Now())
+		}
+		if took := time.Since(last); took > testGrace {
+			t.Errorf("told %v after the last sign, which is more than the grace time", took)
+		}
+	})
+}
+
+// A hand-off in the process needs a sign of life that is not too old, too: a process that
+// stood still may have been evicted.
+func TestNoHandOffWithoutASign(t *testing.T) {
+	for what, test := range map[string]struct {
+		after time.Duration
+		want  queue.Wake
+	}{
+		"at once":          {testGrace / 2, queue.WakeOwner},
+		"after a pause":    {testGrace, -1},
+		"after it is over": {-1, -1},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n, p := attach(t, always(errors.New("no connection")))
+				bind := func(number int64, front string) Ticket {
+					token := n.NewToken()
+					p.Join(t.Context(), token)
+					n.Open(token, "line")
+					ticket := Ticket{
+						Token: token, Entry: fmt.Sprintf("%d:%s:1", number, token), Line: "line", Number: number, Owners: 1,
+						Presence: p, Front: front, Owns: front == "", Until: time.Now().Add(time.Hour),
+					}
+					n.Bind(ticket)
+					p.Bind(token, ticket.Entry, true)
+					return ticket
+				}
+				first := bind(1, "")
+				second := bind(2, first.Entry)
+				wake, stop := n.Watch(second)
+				p.Answered(time.Now())
+				if test.after < 0 {
+					n.down(n.subscription)
+					time.Sleep(2 * testGrace)
+				} else {
+					time.Sleep(test.after)
+				}
+				woken(wake)
+				n.GiveUp(first.Token)
+				if got := woken(wake); got != test.want {
+					t.Errorf("woken by %v, want %v", got, test.want)
+				}
+				stop()
+			})
+		})
+	}
+}
+
+// A connection that the server has closed without its being heard looks like one that is
+// silent. A sign is sent so soon that the server cannot have evicted the process by then,
+// whenever it has closed it since the ping before. Only later the connection is given up,
+// and only if a script was answered meanwhile.
+func TestSilentConnection(t *testing.T) {
+	for _, answers := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			s := always(errors.New("no connection"))
+			n, p := attach(t, s)
+			lost := take(t, n, p, 1)
+			p.Answered(time.Now())
+			last := time.Now() // of the pings that were answered
+			time.Sleep(n.lookAfter(false))
+			asked := time.Now()
+			before := s.sent()
+			for gaveUp, looks := false, 0; !gaveUp && looks < 10*looksWhileSilent; looks++ {
+				time.Sleep(n.lookAfter(true))
+				gaveUp = n.silent(asked)
+				synctest.Wait()
+				if looks == 0 && (gaveUp || s.sent() == before || time.Since(last) > testGrace*7/10) {
+					t.Errorf("%v after the last answer: given up: %v, %d signs; want a sign", time.Since(last), gaveUp, s.sent()-before)
+				}
+				if gaveUp != (answers && time.Since(asked) >= n.lookAfter(false)) {
+					t.Errorf("given up after %v: %v (scripts are answered: %v)", time.Since(asked), gaveUp, answers)
+				}
+				if answers {
+					p.Answered(time.Now())
+				}
+			}
+			if closed(lost) > 0 {
+				t.Error("lost though the connection has not broken")
+			}
+		})
+	}
+}

@@ -1,0 +1,177 @@
+package redisqueue
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/queue"
+)
+
+// plantAbsent puts tickets in line whose lease says that this server has seen their
+// processes, one each, which are not there; it returns the processes.
+func plantAbsent(t *testing.T, client *redis.Client, name string, count int) (processes []string) {
+	t.Helper()
+	info, err := client.InfoMap(t.Context(), "server").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range count {
+		process := fmt.Sprintf("gone%d", i)
+		entry := fmt.Sprintf("%d:%s.x:1", i+1, process)
+		value := entry + leaseValue{time.Hour, 0, info["Server"]["run_id"] + "/500", 1, "host", ""}.text()
+		client.ZAdd(t.Context(), "{"+name+"}:queue", redis.Z{Score: float64(i + 1), Member: entry})
+		if err := client.Set(t.Context(), "{"+name+"}:lease:"+process+".x", value, time.Hour).Err(); err != nil {
+			t.Fatal(err)
+		}
+		processes = append(processes, process)
+	}
+	return processes
+}
+
+// An answer to any script is taken for a sign of life. So every script clears the mark of
+// its process, however it goes.
+func TestEveryScriptClearsTheMark(t *testing.T) {
+	client := redistest.Client(t)
+	scripts := map[string]struct {
+		script func() *script
+		ticket bool
+		args   []any
+	}{
+		"register":      {registerScript, true, []any{"n.new", 60000, 120000, " 60000 0 - 1 host "}},
+		"try_register":  {tryRegisterScript, true, []any{"n.new", 60000, 120000, " 60000 0 - 1 host "}},
+		"position":      {positionScript, true, []any{"7:n.new:1"}},
+		"refresh":       {refreshScript, true, []any{"7:n.new:1", "-"}},
+		"release":       {releaseScript, true, []any{"7:n.new:1", 0, 1}},
+		"cleanup_stale": {cleanupStaleScript, false, nil},
+		"is_empty":      {isEmptyScript, false, nil},
+		"maybe_cleanup": {maybeCleanupScript, false, nil},
+		"members":       {membersScript, false, []any{"1", 0, 100}},
+		"repair":        {repairScript, false, []any{0}},
+	}
+	lines := map[string]func(name string){
+		"empty": func(string) {},
+		"living": func(name string) {
+			if _, err := New(client, name).Register(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"shared": func(name string) {
+			if _, err := New(client, name).Share(2).Register(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"crowded": func(name string) {
+			for i := range 1500 {
+				client.ZAdd(t.Context(), "{"+name+"}:queue", redis.Z{Score: 1, Member: fmt.Sprint("foreign", i)})
+			}
+		},
+		"dead": func(name string) {
+			for i := range 1500 {
+				client.ZAdd(t.Context(), "{"+name+"}:queue", redis.Z{Score: float64(i + 1), Member: fmt.Sprintf("%d:dead.x:1", i+1)})
+			}
+		},
+	}
+	for what, prepare := range lines {
+		for name, c := range scripts {
+			t.Run(what+"/"+name, func(t *testing.T) {
+				q := New(client, redistest.Name(t), WithCrashDetection(time.Second))
+				prepare(q.name)
+				key := q.prefix + "absent"
+				client.HSet(t.Context(), key, "n", 1)
+				keys := q.keys()
+				if c.ticket {
+					keys = q.ticketKeys("n.new")
+				}
+				answer, err := q.attempt(t.Context(), q.request(c.script, "n", keys, c.args...))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if client.HExists(t.Context(), key, "n").Val() {
+					t.Errorf("answered %q and left the mark", answer.status)
+				}
+			})
+		}
+	}
+}
+
+// Of those that have ended together all are marked by the first look that finds the
+// owner absent.
+func TestMarkedTogether(t *testing.T) {
+	redistest.NeedReal(t)
+	client := redistest.Client(t)
+	q := New(client, redistest.Name(t))
+	processes := plantAbsent(t, client, q.name, 5)
+	if err := q.CleanupStale(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, process := range processes {
+		if !client.HExists(t.Context(), q.prefix+"absent", process).Val() {
+			t.Errorf("%s is not marked", process)
+		}
+	}
+}
+
+// The marks of the dead do not gather for ever in a line that is never empty.
+func TestMarksAreBounded(t *testing.T) {
+	redistest.NeedReal(t)
+	client := redistest.Client(t)
+	q := New(client, redistest.Name(t))
+	processes := plantAbsent(t, client, q.name, 3)
+	old := make(map[string]any)
+	for i := range 10000 {
+		old[fmt.Sprint("old", i)] = 1
+	}
+	key := q.prefix + "absent"
+	if err := client.HSet(t.Context(), key, old).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.CleanupStale(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := client.HLen(t.Context(), key).Val(); left != int64(len(processes)) {
+		t.Errorf("%d marks are there, want those of the %d that were found absent", left, len(processes))
+	}
+}
+
+// Only the queue through which a ticket was taken says that its process was seen: another
+// one, maybe of another process, renews its lease and no more.
+func TestRefreshOfAnothersTicketLeavesItsPresence(t *testing.T) {
+	redistest.NeedReal(t)
+	name := redistest.Name(t)
+	plain := New(redistest.Client(t), name)
+	theirs, err := plain.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := New(redistest.Client(t), name, WithCrashDetection(time.Second))
+	ours, err := q.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for detected := false; !detected; {
+		members, err := q.Members(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		detected = members[1].CrashDetection > 0
+	}
+	if err := q.Refresh(t.Context(), theirs); err != nil {
+		t.Fatal(err)
+	}
+	members, err := q.Members(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := members[0].CrashDetection; got != 0 {
+		t.Errorf("the ticket of a process without crash detection is evicted after %v", got)
+	}
+	for _, ticket := range []queue.Ticket{theirs, ours} {
+		if err := q.Release(t.Context(), ticket); err != nil {
+			t.Error(err)
+		}
+	}
+}
