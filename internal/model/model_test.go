@@ -7,6 +7,7 @@
 //	file.pml    the queue in a directory
 //	redis.pml   the queue in a Redis server
 //	handoff.pml the hand-off inside a process, without the server
+//	presence.pml crash detection on Redis
 //
 // Each model is searched exhaustively in all configurations that its head comment
 // lists. Without -exhaustive the line "Small" of that comment bounds how much may go

@@ -29,7 +29,13 @@
  *   LATESIGN    a ping must be unanswered for half the grace time before a sign is sent
  *   PINGCOUNTS  a ping is a sign also on a connection on which no script was answered
  *   UNMARK      a look removes a mark that has not lasted long enough, without the entry
+ *
+ * Small: FAULTS=2
  */
+
+#ifndef FAULTS
+#define FAULTS 3
+#endif
 
 #define GRACE    8
 #define PING     4              /* ticks between two pings */
@@ -42,7 +48,7 @@
 #endif
 #define NONE     15
 
-byte faults = 3;
+byte faults = FAULTS;
 
 /* The server. */
 byte server = 1;                /* its run */

@@ -13,7 +13,7 @@ import (
 var families = []struct {
 	letter      string
 	first, last int
-}{{"X", 1, 26}, {"F", 1, 40}, {"R", 1, 45}, {"A", 1, 20}, {"K", 1, 25}, {"K", 31, 60}, {"K", 61, 70}}
+}{{"X", 1, 26}, {"F", 1, 40}, {"R", 1, 45}, {"A", 1, 20}, {"K", 1, 60}, {"K", 61, 70}}
 
 var (
 	row      = regexp.MustCompile(`(?m)^\| ([XFRAK]\d\d) \| (.+) \| (.+) \|$`)

@@ -8,6 +8,12 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 		new:  "if false {",
 	},
 	{
+		name: "lock: a ticket that the queue has given up becomes a hold",
+		in:   "lock heartbeat.own",
+		old:  "case <-h.ticket.Lost:",
+		new:  "case <-make(chan struct{}):",
+	},
+	{
 		name: "lock: every wake-up is taken for a grant",
 		in:   "lock waiter.wait",
 		old:  "if wake == queue.WakeOwner {",

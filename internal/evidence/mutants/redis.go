@@ -5,7 +5,10 @@ const (
 	redisCases   = "-run ^Test(R|K)[0-9] ./internal/faulttest/network ./internal/faulttest/server"
 )
 
-var crashTests = tests{"./internal/faulttest/crash"}
+var (
+	crashTests    = tests{"./internal/faulttest/crash"}
+	presenceTests = tests{"./queue/redisqueue/internal/notifier", "-run Mark|Refresh ./queue/redisqueue"}
+)
 
 var ofRedis = list{tests{"./queue/redisqueue", "./queue/redisqueue/internal/...", "-run Redis|Evicted ./lock", redisCases}, []Mutant{
 	// The number, and the ticket.
@@ -492,5 +495,89 @@ end`,
 		old:   "p.grace - p.grace/10",
 		new:   "4 * p.grace",
 		tests: crashTests,
+	},
+	{
+		name:  "redis: a silent connection is taken for alive for the whole grace time",
+		in:    "queue/redisqueue/internal/notifier looksWhileSilent",
+		old:   "4",
+		new:   "1",
+		tests: presenceTests,
+	},
+	{
+		name:  "redis: a silent connection is given up although the server may hang",
+		in:    "queue/redisqueue/internal/notifier connection.silent",
+		old:   "giveUp && p.sent.After(sent)",
+		new:   "giveUp",
+		tests: presenceTests,
+	},
+	{
+		name:  "redis: what is said of an earlier connection counts",
+		in:    "queue/redisqueue/internal/notifier connection.introduce",
+		old:   " || c.upSince != upSince",
+		new:   "",
+		tests: presenceTests,
+	},
+	{
+		name:  "redis: a server that could not say whether it sees a connection is not asked again",
+		in:    "queue/redisqueue/internal/notifier connection.ponged",
+		old:   "len(c.presences) > 0 &&",
+		new:   "false &&",
+		tests: presenceTests,
+	},
+	{
+		name:  "redis: the other tickets of a process that was evicted are not asked about",
+		in:    "queue/redisqueue/internal/notifier Presence.Gone",
+		old:   "p.sendLocked(p.firstLocked())",
+		new:   "",
+		tests: presenceTests,
+	},
+	{
+		name:  "redis: a registration under way is no sign of life",
+		in:    "queue/redisqueue/internal/notifier Presence.deadline",
+		old:   "p.since.After(last)",
+		new:   "false",
+		tests: presenceTests,
+	},
+	{
+		name:  "redis: a ping clears a mark",
+		in:    "queue/redisqueue/internal/notifier Presence.pongedLocked",
+		old:   "p.shown",
+		new:   "true",
+		tests: presenceTests,
+	},
+	{
+		name:  "redis: a process that stood still gives up unasked",
+		in:    "queue/redisqueue/internal/notifier Presence.expire",
+		old:   "!p.late",
+		new:   "false",
+		tests: presenceTests,
+	},
+	{
+		name:  "redis: a process that stood still hands on",
+		in:    "queue/redisqueue/internal/notifier waiter.mayHandOn",
+		old:   "w.Presence.believedLocked(w.Token, now) && next.Presence.believedLocked(next.Token, now)",
+		new:   "true",
+		tests: presenceTests,
+	},
+	{
+		name:  "redis: a refresh says that a process was seen that was not",
+		in:    "queue/redisqueue storage.presenceToKeep",
+		old:   "|| !s.presence.Has(token)",
+		new:   "",
+		tests: presenceTests,
+	},
+	{
+		name:  "redis: an answer of register leaves the mark of its process",
+		in:    "queue/redisqueue/scripts/register.lua",
+		old:   "primary() evict(line)",
+		new:   "evict(line)",
+		tests: presenceTests,
+	},
+	{
+		name:  "redis: the marks of the dead gather for ever",
+		in:    "queue/redisqueue/scripts/presence.lua mark",
+		old:   "count >= 10000",
+		new:   "false",
+		tests: presenceTests,
 	},
 }}
