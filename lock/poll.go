@@ -21,7 +21,8 @@ const (
 	// Of a waiter that relies on being woken (see queue.Place.Recheck).
 	missed         = time.Second     // how often the first in line looks for a wake-up that was lost
 	missedPerPlace = time.Second     // how often the others do, for each place
-	longest        = 5 * time.Second // but no less often; with a lease, than from one heartbeat to the next
+	longest        = 5 * time.Second // but no less often; with a lease, than from one heartbeat to the next;
+	longestSure    = time.Minute     // without one, than this and Recheck
 
 	// farthest is any place that far back.
 	farthest = 1000
@@ -53,7 +54,7 @@ func (b *base) newPollInterval(lease time.Duration) *pollInterval {
 			return &pollInterval{backoff: custom, custom: true}
 		}
 	}
-	p := &pollInterval{backoff: newBackOff(), longest: longest}
+	p := &pollInterval{backoff: newBackOff(), longest: longestSure}
 	if lease > 0 {
 		p.longest = min(longest, lease/beatsPerLease)
 	}
@@ -71,7 +72,7 @@ func (p *pollInterval) first(ahead int, watched bool) time.Duration {
 	case ahead <= 1:
 		return nextToOwn
 	}
-	return jitter(min(p.longest, places(ahead)*perPlace))
+	return jitter(min(p.longest, longest, places(ahead)*perPlace))
 }
 
 // next returns how long to wait for a wake-up before looking again.
@@ -87,7 +88,8 @@ func (p *pollInterval) first(ahead int, watched bool) time.Duration {
 // not all at once. A line of n waiters asks about ln(n) times a second, and still
 // moves by one place a second if every wake-up is lost. The limit is for the one
 // behind a long row of dead, which is told by nothing: it must not wait in
-// proportion to their number.
+// proportion to their number. Without leases none dies unseen, and a queue whose
+// waiters wake each other says so by its Recheck: thousands cost nothing then (K60).
 func (p *pollInterval) next(place queue.Place, watched bool) time.Duration {
 	d := p.step()
 	switch {
@@ -99,7 +101,8 @@ func (p *pollInterval) next(place queue.Place, watched bool) time.Duration {
 		return max(min(place.Recheck, missed), firstPoll)
 	}
 	seldom := min(places(place.Ahead)*missedPerPlace, place.Recheck)
-	return max(firstPoll, jitter(min(p.longest, max(seldom, places(place.Ahead)*nextToOwn))))
+	limit := min(p.longest, max(longest, place.Recheck))
+	return max(firstPoll, jitter(min(limit, max(seldom, places(place.Ahead)*nextToOwn))))
 }
 
 // pause is the time from a ticket that was lost to the next one.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -894,5 +895,31 @@ func TestDoEndsTheContextWhenTheLockIsLost(t *testing.T) {
 		if !errors.Is(err, lock.ErrLost) {
 			t.Errorf("Do returned %v, want ErrLost", err)
 		}
+	})
+}
+
+// K60. Of thousands that wait, whose queue says that they need not look, each looks about
+// once a minute.
+func TestK60ThousandsLookSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const waiters, minutes = 1000, 10
+		q := newFaulty(leased(0))
+		m := lock.New(q)
+		mustLock(t, m)
+		ctx, cancel := context.WithCancel(t.Context())
+		var waiting sync.WaitGroup
+		for range waiters {
+			waiting.Go(func() { _ = m.Lock(ctx) })
+		}
+		synctest.Wait()
+		time.Sleep(2 * time.Minute) // the looks of those that have just come
+		before := q.count("Position")
+		time.Sleep(minutes * time.Minute)
+		if looks := q.count("Position") - before; looks > 2*waiters*minutes {
+			t.Errorf("%d waiters have looked %d times in %d minutes", waiters, looks, minutes)
+		}
+		cancel()
+		waiting.Wait()
+		mustUnlock(t, m)
 	})
 }
