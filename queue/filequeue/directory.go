@@ -49,16 +49,11 @@ type directory struct {
 
 	seq seq
 
-	mu sync.Mutex // guards what follows
+	knownLine
 
-	gone   bool        // not at its path any more
+	// Guarded by mu of the line.
 	shared bool        // has the shared flock, or does without
 	mode   fs.FileMode // of WithFileMode, of the first call that has joined
-
-	line    line
-	tickets map[string]*ticket // the local ones in line, by name
-
-	recheck *time.Timer // see wait.go; nil while it is not set
 }
 
 // directories has all of the process by their paths.
@@ -74,12 +69,8 @@ func useDirectory(path string) *directory {
 		directories.Lock()
 		d := directories.byPath[path]
 		if d == nil {
-			d = &directory{
-				path:    path,
-				closed:  make(chan struct{}),
-				line:    newLine(),
-				tickets: make(map[string]*ticket),
-			}
+			d = &directory{path: path, closed: make(chan struct{})}
+			d.knownLine = knownLine{directory: d, line: newLine(), tickets: make(map[string]*ticket)}
 			directories.byPath[path] = d
 		}
 		if d.refs >= 0 {
@@ -304,50 +295,6 @@ func (d *directory) invalidate() {
 	}
 }
 
-// ticket returns the local ticket, nil if it is not one, or not in line any more.
-// mu is held.
-func (d *directory) ticket(t queue.Ticket) *ticket {
-	if own := d.tickets[t.Member]; own != nil && own.number == t.Number {
-		return own
-	}
-	return nil
-}
-
-// tell does what a transition of the line asks for. mu is held, and the caller is
-// counted.
-func (d *directory) tell(n news) {
-	for _, e := range n.owners {
-		e.ticket.waiter.wake(queue.WakeHint)
-	}
-	for _, e := range n.hints {
-		e.ticket.waiter.wake(queue.WakeHint)
-	}
-	for _, e := range n.gone {
-		e.closeProbe()
-		if e.ticket != nil {
-			d.drop(e.ticket)
-		}
-	}
-	d.setRecheck()
-}
-
-// drop lets go of a local ticket that is not in line any more. mu is held, and the caller
-// is counted: so this is not the last.
-func (d *directory) drop(t *ticket) {
-	delete(d.tickets, t.name)
-	t.listenTo(d, nil)
-	t.waiter.wake(queue.WakeHint) // it shall find out
-	t.close()
-	d.done(context.Background())
-}
-
-// forget takes the entry out of the line, if it is in it. mu is held.
-func (d *directory) forget(e *entry) {
-	if i, ok := d.line.index(e.name); ok {
-		d.tell(d.line.left(i))
-	}
-}
-
 // list makes the line what the directory has. The seq lock is held.
 func (d *directory) list() error {
 	names, err := d.names()
@@ -356,13 +303,6 @@ func (d *directory) list() error {
 	}
 	d.take(names)
 	return nil
-}
-
-// take is for the names of a listing, made with the seq lock held.
-func (d *directory) take(names []string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.tell(d.line.listed(names))
 }
 
 // names lists the tickets that are in the directory, in order.

@@ -230,9 +230,9 @@ func (v *evictor) evictAll(suspects []*entry, slots int) (gone bool, err error) 
 }
 
 // haveStale reports whether one of the tickets can be evicted by its age.
-func (d *directory) haveStale(entries []*entry) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+func (k *knownLine) haveStale(entries []*entry) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	for _, e := range entries {
 		if e.stale() > 0 {
 			return true

@@ -78,17 +78,17 @@ func (l *seqLock) checkShared() error {
 
 // isTaken reports whether it is certain, without the seq lock, that a ticket would not
 // own: as many are in line, of this process, and with no time that runs out.
-func (d *directory) isTaken(slots int) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.line.entries) < slots {
+func (k *knownLine) isTaken(slots int) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.line.entries) < slots {
 		return false
 	}
-	for _, e := range d.line.owners(slots) {
+	for _, e := range k.line.owners(slots) {
 		if e.isDoubtful() {
 			return false
 		}
-		if in, err := e.ticket.isInPlace(d); err != nil || !in {
+		if in, err := e.ticket.isInPlace(k.directory); err != nil || !in {
 			return false
 		}
 	}
@@ -188,20 +188,6 @@ func (l *seqLock) directoryChanged() time.Time {
 		return time.Now()
 	}
 	return lockedfile.ChangeTime(info)
-}
-
-// isEmptyLine reports whether no ticket is known to be in line.
-func (d *directory) isEmptyLine() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.line.entries) == 0
-}
-
-// highest is the highest number that is known of a ticket.
-func (d *directory) highest() int64 {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.line.highest
 }
 
 // withdraw takes back a ticket that is not in line yet.

@@ -32,60 +32,60 @@ func (d *directory) remove(ctx context.Context, s *settings, t queue.Ticket) (ch
 
 // giveUp leaves it to the others to remove a ticket of this process: its owner
 // shows to be gone.
-func (d *directory) giveUp(t queue.Ticket) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if own := d.ticket(t); own != nil {
-		i, _ := d.line.index(own.name)
-		d.tell(d.line.unremoved(i))
+func (k *knownLine) giveUp(t queue.Ticket) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if own := k.ticket(t); own != nil {
+		i, _ := k.line.index(own.name)
+		k.tell(k.line.unremoved(i))
 	}
 }
 
 // removeLocal removes a ticket of this process. It opens nothing: a process that
 // has no descriptors left can still unlock. Whatever goes wrong, the flock is
 // dropped, so that the others can evict what could not be removed. mu is held.
-func (d *directory) removeLocal(t *ticket) (check bool, err error) {
+func (k *knownLine) removeLocal(t *ticket) (check bool, err error) {
 	// By path first: in a directory that was moved away there is no line.
-	in, lerr := t.isInPlace(d)
+	in, lerr := t.isInPlace(k.directory)
 	if lockedfile.CloseBeforeRemove {
 		t.close()
 	}
-	err = d.dir.Load().Remove(t.name)
-	i, _ := d.line.index(t.name)
+	err = k.directory.dir.Load().Remove(t.name)
+	i, _ := k.line.index(t.name)
 	var n news
 	switch {
 	case lockedfile.IsGone(err) || err == nil && lerr == nil && !in:
 		err = queue.ErrNotQueued
-		n = d.line.left(i)
+		n = k.line.left(i)
 	case err != nil:
 		err = fmt.Errorf("removing the ticket: %w", err)
-		n = d.line.unremoved(i)
+		n = k.line.unremoved(i)
 	default:
-		n = d.line.left(i)
+		n = k.line.left(i)
 	}
 	// If no ticket of this process is left, or it is a remote one that owns now.
 	last := t.slots - 1
-	check = len(d.tickets) == 1 || i <= last && last < len(d.line.entries) && d.line.entries[last].ticket == nil
-	n.owners = slices.DeleteFunc(n.owners, d.grant)
-	d.tell(n)
+	check = len(k.tickets) == 1 || i <= last && last < len(k.line.entries) && k.line.entries[last].ticket == nil
+	n.owners = slices.DeleteFunc(n.owners, k.grant)
+	k.tell(n)
 	return check, err
 }
 
 // grant tells a local ticket that it owns: of what stood before it all is known, and
 // enough have left. It reports whether it did: not if the ticket is not there, which
 // another process may know better. mu is held.
-func (d *directory) grant(e *entry) bool {
-	if in, err := e.ticket.isInPlace(d); !in || err != nil {
+func (k *knownLine) grant(e *entry) bool {
+	if in, err := e.ticket.isInPlace(k.directory); !in || err != nil {
 		return false
 	}
 	e.ticket.waiter.wake(queue.WakeOwner)
-	d.announce(e.ticket)
+	k.announce(e.ticket)
 	return true
 }
 
 // removeRemote removes a ticket that another process took. mu is held.
-func (d *directory) removeRemote(t queue.Ticket) error {
-	dir := d.dir.Load()
+func (k *knownLine) removeRemote(t queue.Ticket) error {
+	dir := k.directory.dir.Load()
 	if name, ok := parseTicketName(t.Member); !ok || name.number != t.Number {
 		return queue.ErrNotQueued
 	}
@@ -97,8 +97,8 @@ func (d *directory) removeRemote(t queue.Ticket) error {
 	} else if err != nil {
 		return fmt.Errorf("removing the ticket: %w", err)
 	}
-	if i, ok := d.line.index(t.Member); ok {
-		d.tell(d.line.left(i))
+	if i, ok := k.line.index(t.Member); ok {
+		k.tell(k.line.left(i))
 	}
 	return nil
 }

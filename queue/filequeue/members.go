@@ -13,7 +13,8 @@ import (
 // members lists the tickets in line. Whether one is dead is told only if the
 // seq lock can be had: so no ticket is taken for one that is being created.
 func (d *directory) members(ctx context.Context, s *settings) ([]queue.Member, error) {
-	if !d.dir.Load().IsCurrent() {
+	dir := d.dir.Load()
+	if !dir.IsCurrent() {
 		return nil, errDirectoryGone
 	}
 	names, err := d.names()
@@ -32,7 +33,7 @@ func (d *directory) members(ctx context.Context, s *settings) ([]queue.Member, e
 	host, _ := os.Hostname()
 	var members []queue.Member
 	for _, name := range names {
-		if m, ok := d.member(l, name); ok {
+		if m, ok := member(dir, l, name); ok {
 			m.Ticket.Ahead = len(members)
 			m.Host = host
 			members = append(members, m)
@@ -42,8 +43,7 @@ func (d *directory) members(ctx context.Context, s *settings) ([]queue.Member, e
 }
 
 // member describes the ticket, unless it has just left. l may be nil.
-func (d *directory) member(l *seqLock, name string) (queue.Member, bool) {
-	dir := d.dir.Load()
+func member(dir *lockedfile.Dir, l *seqLock, name string) (queue.Member, bool) {
 	parsed, _ := parseTicketName(name)
 	m := queue.Member{
 		Ticket: queue.Ticket{Number: parsed.number, Member: name},

@@ -136,7 +136,7 @@ func waitError(ctx context.Context) error {
 // two polls seq may be removed and created anew. What was locked must be what is
 // there: all processes meet on one inode.
 func (d *directory) tryLockSeq(s *settings) (*seqLock, error) {
-	if err := d.openSeq(s); err != nil {
+	if err := d.seq.open(d.dir.Load(), s); err != nil {
 		return nil, err
 	}
 	dir, f := d.dir.Load(), d.seq.file
@@ -170,16 +170,15 @@ func (d *directory) tryLockSeq(s *settings) (*seqLock, error) {
 	return l, nil
 }
 
-// openSeq makes sure that seq is open, and creates it if there is none.
-func (d *directory) openSeq(s *settings) error {
-	if d.seq.file != nil {
+// open makes sure that seq is open, and creates it if there is none.
+func (q *seq) open(dir *lockedfile.Dir, s *settings) error {
+	if q.file != nil {
 		return nil
 	}
-	dir := d.dir.Load()
 	f, err := dir.OpenToWrite(seqName)
 	switch {
 	case err == nil:
-		d.seq.file = f
+		q.file = f
 		return nil
 	case errors.Is(err, lockedfile.ErrBusy):
 		return errBusy
@@ -190,7 +189,7 @@ func (d *directory) openSeq(s *settings) error {
 	case !dir.IsCurrent():
 		return errDirectoryGone // do not create it where no process looks
 	}
-	err = d.seq.create(dir, s, seqContent{made: d.seq.made})
+	err = q.create(dir, s, seqContent{made: q.made})
 	switch {
 	case errors.Is(err, fs.ErrExist) || errors.Is(err, lockedfile.ErrBusy):
 		return errBusy

@@ -74,26 +74,26 @@ func (t *ticket) isInPlace(d *directory) (bool, error) {
 }
 
 // refresh shows that the ticket is in line, and that its flock is held.
-func (d *directory) refresh(of queue.Ticket) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	t := d.ticket(of)
+func (k *knownLine) refresh(of queue.Ticket) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t := k.ticket(of)
 	if t == nil {
-		return errNotLocal(d, of)
+		return errNotLocal(k.directory, of)
 	}
-	in, err := t.isInPlace(d)
+	in, err := t.isInPlace(k.directory)
 	if err != nil {
 		return err
 	}
 	if in && !t.lock.Held() {
 		// Code that has nothing to do with the queue has closed the descriptor, and
 		// dropped the flock with it. The ticket may be about to be evicted.
-		_ = d.dir.Load().Remove(t.name)
+		_ = k.directory.dir.Load().Remove(t.name)
 		in = false
 	}
 	if !in {
-		i, _ := d.line.index(t.name)
-		d.tell(d.line.left(i))
+		i, _ := k.line.index(t.name)
+		k.tell(k.line.left(i))
 		return queue.ErrNotQueued
 	}
 	if t.stale == 0 {

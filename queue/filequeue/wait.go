@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
-	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 	"github.com/fifolock/fifolock/queue/internal/wakeup"
 )
 
@@ -18,10 +17,6 @@ const (
 	// it needs only to evict by age. If it is busy for longer (its holder was
 	// stopped), the next look will do; meanwhile it may have become our turn.
 	longestLook = 10 * time.Millisecond
-
-	// recheckEvery is how often the first of this process that waits has the owners
-	// examined: nothing tells that a process has died.
-	recheckEvery = 30 * time.Millisecond
 
 	// How long a waiter may rely on being woken: one that is woken through fsnotify,
 	// which may lose something, and one that is woken by another ticket of this process.
@@ -113,58 +108,58 @@ func (d *directory) checkWritable(name string) error {
 
 // look returns where the local ticket stands, and those in front of it of whom only an
 // examination can tell whether they are alive.
-func (d *directory) look(of queue.Ticket) (queue.Place, []*entry, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	t := d.ticket(of)
+func (k *knownLine) look(of queue.Ticket) (queue.Place, []*entry, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t := k.ticket(of)
 	if t == nil {
-		return queue.Place{}, nil, errNotLocal(d, of)
+		return queue.Place{}, nil, errNotLocal(k.directory, of)
 	}
-	place, i, err := d.place(t)
-	if err != nil || place.Ahead == 0 || d.isLookedFor(t) {
+	place, i, err := k.place(t)
+	if err != nil || place.Ahead == 0 || k.isLookedFor(t) {
 		return place, nil, err
 	}
-	return place, d.line.doubtful(i, t.slots), nil
+	return place, k.line.doubtful(i, t.slots), nil
 }
 
 // isLookedFor reports whether another ticket of this process waits in front of it, and
 // has the owners examined for all: what a process with many waiters does to look does not
 // grow with their number. mu is held.
-func (d *directory) isLookedFor(t *ticket) bool {
-	if d.recheck == nil {
+func (k *knownLine) isLookedFor(t *ticket) bool {
+	if k.recheck == nil {
 		return false
 	}
-	_, first := d.line.firstWaiting(func(e *entry) bool { return e.ticket.waiter.isHeard() })
+	_, first := k.line.firstWaiting(func(e *entry) bool { return e.ticket.waiter.isHeard() })
 	return first != nil && first.number < t.number && first.slots == t.slots
 }
 
 // place returns where the ticket stands, and its index in the line; how many are ahead is
 // exact, if that is 0 or 1, and more than 1 otherwise. If there is a listener, it is made
 // sure that it hears of those that it must. mu is held.
-func (d *directory) place(t *ticket) (place queue.Place, i int, err error) {
-	in, err := t.isInPlace(d)
+func (k *knownLine) place(t *ticket) (place queue.Place, i int, err error) {
+	in, err := t.isInPlace(k.directory)
 	if err != nil {
 		return queue.Place{}, 0, err
 	}
-	i, _ = d.line.index(t.name)
+	i, _ = k.line.index(t.name)
 	if !in {
-		d.tell(d.line.left(i))
+		k.tell(k.line.left(i))
 		return queue.Place{}, 0, queue.ErrNotQueued
 	}
 	for {
-		if i <= t.slots || !d.isLookedFor(t) || d.line.entries[i-1].ticket == nil {
-			i = d.prune(i, t.slots)
+		if i <= t.slots || !k.isLookedFor(t) || k.line.entries[i-1].ticket == nil {
+			i = k.prune(i, t.slots)
 		}
 		n := ahead(i, t.slots)
 		if n == 0 {
-			t.listenTo(d, nil)
-			d.announce(t)
+			t.listenTo(k.directory, nil)
+			k.announce(t)
 			return queue.Place{}, i, nil
 		}
 		if !t.waiter.isHeard() {
 			return queue.Place{Ahead: n}, i, nil
 		}
-		begun, all := t.listenTo(d, d.line.watched(i, t.slots))
+		begun, all := t.listenTo(k.directory, k.line.watched(i, t.slots))
 		if !begun {
 			place := queue.Place{Ahead: n}
 			if all {
@@ -183,18 +178,18 @@ func (d *directory) place(t *ticket) (place queue.Place, i int, err error) {
 // many are there as own, and from directly before it on up to the first that is there.
 // Those in between need not be known; so the cost is that of those who have left, and
 // each is forgotten once for the whole process. It returns how many remain. mu is held.
-func (d *directory) prune(i, slots int) int {
-	dir := d.dir.Load()
+func (k *knownLine) prune(i, slots int) int {
+	dir := k.directory.dir.Load()
 	for j := 0; j < i && j < slots; {
-		if dir.Exists(d.line.entries[j].name) {
+		if dir.Exists(k.line.entries[j].name) {
 			j++
 			continue
 		}
-		d.tell(d.line.left(j))
+		k.tell(k.line.left(j))
 		i--
 	}
-	for i > slots && !dir.Exists(d.line.entries[i-1].name) {
-		d.tell(d.line.left(i - 1))
+	for i > slots && !dir.Exists(k.line.entries[i-1].name) {
+		k.tell(k.line.left(i - 1))
 		i--
 	}
 	return i
@@ -203,12 +198,12 @@ func (d *directory) prune(i, slots int) int {
 // announce lets the first that waits know that it is, by touching the ticket of the
 // one that has just come to own, which it listens to: where several own, it has to
 // listen to all of them from now on. mu is held.
-func (d *directory) announce(t *ticket) {
+func (k *knownLine) announce(t *ticket) {
 	if !t.waited {
 		return
 	}
 	t.waited = false
-	if t.slots == 1 || d.line.local(t.slots, t.slots) != nil {
+	if t.slots == 1 || k.line.local(t.slots, t.slots) != nil {
 		return
 	}
 	now := time.Now()
@@ -216,7 +211,7 @@ func (d *directory) announce(t *ticket) {
 	if t.stale > 0 {
 		modified = time.Time{} // as it is: this is no sign of life
 	}
-	_ = d.dir.Load().Chtimes(t.name, now, modified) // an error: a hint is lost
+	_ = k.directory.dir.Load().Chtimes(t.name, now, modified) // an error: a hint is lost
 }
 
 // watch begins to listen for the ticket. A local predecessor wakes it itself; fsnotify
@@ -224,15 +219,15 @@ func (d *directory) announce(t *ticket) {
 //
 // What is listened to follows the line: every look at it (see place) makes sure
 // that it is what it has to be, and that this is still there.
-func (d *directory) watch(of queue.Ticket) (wake <-chan queue.Wake, stop func(), err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	t := d.ticket(of)
+func (k *knownLine) watch(of queue.Ticket) (wake <-chan queue.Wake, stop func(), err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t := k.ticket(of)
 	if t == nil {
-		return nil, nil, errNotLocal(d, of)
+		return nil, nil, errNotLocal(k.directory, of)
 	}
 	listener := t.waiter.add()
-	place, _, err := d.place(t)
+	place, _, err := k.place(t)
 	if err != nil {
 		t.waiter.remove(listener)
 		return nil, nil, err
@@ -240,113 +235,17 @@ func (d *directory) watch(of queue.Ticket) (wake <-chan queue.Wake, stop func(),
 	if place.Ahead != of.Ahead {
 		wakeup.Put(listener, queue.WakeHint) // the line has moved since the caller has seen it
 	}
-	d.setRecheck()
-	return listener, sync.OnceFunc(func() { d.unwatch(t, listener) }), nil
+	k.setRecheck()
+	return listener, sync.OnceFunc(func() { k.unwatch(t, listener) }), nil
 }
 
 // unwatch ends the listening. The ticket may have left, and the directory be closed: then
 // nothing is listened to any more.
-func (d *directory) unwatch(t *ticket, listener chan queue.Wake) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+func (k *knownLine) unwatch(t *ticket, listener chan queue.Wake) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	t.waiter.remove(listener)
 	if !t.waiter.isHeard() {
-		t.listenTo(d, nil)
+		t.listenTo(k.directory, nil)
 	}
-}
-
-// setRecheck makes sure that the owners are examined as long as a ticket of this
-// process waits for them. It does so for all of them: they are woken one by the other.
-// mu is held.
-func (d *directory) setRecheck() {
-	if d.recheck != nil || len(d.line.entries) == 0 {
-		return
-	}
-	if _, owners := d.suspects(); len(owners) == 0 {
-		return
-	}
-	var timer *time.Timer
-	timer = time.AfterFunc(recheckEvery, func() { d.recheckOwners(&timer) })
-	d.recheck = timer
-}
-
-// suspects are the first of this process that waits, and the owners it waits for that
-// may die without telling. mu is held.
-func (d *directory) suspects() (*entry, []*entry) {
-	if !d.line.owners(1)[0].isDoubtful() && len(d.line.slots) == 1 && d.line.slots[1] > 0 {
-		return nil, nil // the usual case with one process
-	}
-	i, first := d.line.firstWaiting(func(e *entry) bool { return e.ticket.waiter.isHeard() })
-	if first == nil {
-		return nil, nil
-	}
-	var owners []*entry
-	for _, e := range d.line.owners(min(i, first.slots)) {
-		if e.isDoubtful() {
-			owners = append(owners, e)
-		}
-	}
-	return first, owners
-}
-
-// recheckOwners wakes the first waiter of this process if one of the owners seems to be
-// dead. That one looks, which evicts it.
-func (d *directory) recheckOwners(timer **time.Timer) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.recheck != *timer {
-		return
-	}
-	d.recheck = nil
-	if d.gone || len(d.line.entries) == 0 {
-		return
-	}
-	first, owners := d.suspects()
-	for _, e := range owners {
-		if d.seemsGone(e) {
-			first.ticket.waiter.wake(queue.WakeHint)
-			break
-		}
-	}
-	if len(owners) > 0 {
-		d.recheck = *timer
-		d.recheck.Reset(recheckEvery)
-	}
-}
-
-// openProbe keeps the file of a remote ticket open, so that its lock can be asked for also
-// when the process has no descriptors left. mu is held.
-func (e *entry) openProbe(dir *lockedfile.Dir) error {
-	if e.probe != nil {
-		return nil
-	}
-	probe, err := dir.OpenToProbe(e.name)
-	if err != nil {
-		return err
-	}
-	e.probe = probe
-	if e.said == nil {
-		said := readContent(probe.File)
-		e.said = &said
-	}
-	return nil
-}
-
-// seemsGone reports whether the ticket should be examined. mu is held.
-func (d *directory) seemsGone(e *entry) bool {
-	dir := d.dir.Load()
-	if e.ticket == nil {
-		if err := e.openProbe(dir); err != nil {
-			return !isExhausted(err)
-		}
-		if locked, err := e.probe.TryLock(); locked || err != nil {
-			e.probe.Unlock()
-			return true
-		}
-	}
-	if e.stale() == 0 {
-		return false
-	}
-	info, err := dir.Lstat(e.name)
-	return err != nil || time.Since(info.ModTime()) > e.stale()
 }

@@ -179,7 +179,7 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: the announcement is a sign of life",
-		in:   ofFile + "directory.announce",
+		in:   ofFile + "knownLine.announce",
 		old:  "if t.stale > 0 {",
 		new:  "if t.stale > 0 && false {",
 	},
@@ -215,13 +215,13 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: an own ticket that cannot be removed is not noted",
-		in:   ofFile + "directory.removeLocal",
-		old:  "n = d.line.unremoved(i)",
-		new:  "n = d.line.left(i)",
+		in:   ofFile + "knownLine.removeLocal",
+		old:  "n = k.line.unremoved(i)",
+		new:  "n = k.line.left(i)",
 	},
 	{
 		name: "file: a ticket that is gone counts as in line",
-		in:   ofFile + "directory.place",
+		in:   ofFile + "knownLine.place",
 		old:  "if !in {",
 		new:  "if false && !in {",
 	},
@@ -255,21 +255,21 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	// Being told.
 	{
 		name: "file: the next one in the process is not told",
-		in:   ofFile + "directory.tell",
+		in:   ofFile + "knownLine.tell",
 		old:  "for _, e := range n.owners { e.ticket.waiter.wake(queue.WakeHint) }",
 		new:  "",
 	},
 	{
 		name: "file: a waiter is not told that what it watches has left",
-		in:   ofFile + "directory.tell",
+		in:   ofFile + "knownLine.tell",
 		old:  "for _, e := range n.hints { e.ticket.waiter.wake(queue.WakeHint) }",
 		new:  "",
 	},
 	{
 		name: "file: nothing looks whether a process has died with all its tickets",
-		in:   ofFile + "directory.recheckOwners",
-		old:  "if d.seemsGone(e) {",
-		new:  "if false && d.seemsGone(e) {",
+		in:   ofFile + "knownLine.recheckOwners",
+		old:  "if k.seemsGone(e) {",
+		new:  "if false && k.seemsGone(e) {",
 	},
 	{
 		name: "file: the recheck is ten times slower",
@@ -279,13 +279,13 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: the next of this process is not looked after when the first has left",
-		in:   ofFile + "directory.tell",
-		old:  "d.setRecheck()",
+		in:   ofFile + "knownLine.tell",
+		old:  "k.setRecheck()",
 		new:  "",
 	},
 	{
 		name: "file: every waiter of a process looks by itself",
-		in:   ofFile + "directory.isLookedFor",
+		in:   ofFile + "knownLine.isLookedFor",
 		old:  "first != nil && first.number < t.number",
 		new:  "first != nil && first.number < 0",
 	},
@@ -297,8 +297,8 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: a release looks after the next only if it was the first",
-		in:   ofFile + "directory.removeLocal",
-		old:  "check = len(d.tickets) == 1 ||",
+		in:   ofFile + "knownLine.removeLocal",
+		old:  "check = len(k.tickets) == 1 ||",
 		new:  "check =",
 	},
 	{
@@ -309,7 +309,7 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: the next is granted though it is not there",
-		in:   ofFile + "directory.grant",
+		in:   ofFile + "knownLine.grant",
 		old:  "!in || err != nil",
 		new:  "!in && err != nil",
 	},

@@ -224,8 +224,8 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: one behind many dead looks once for each of them",
 		in:   "lock pollInterval.next",
-		old:  "min(p.longest, max(seldom, places(place.Ahead)*nextToOwn))",
-		new:  "max(seldom, places(place.Ahead)*missedPerPlace)",
+		old:  "min(limit, max(seldom, places(place.Ahead)*nextToOwn))",
+		new:  "max(0*limit, seldom, places(place.Ahead)*missedPerPlace)",
 	},
 	{
 		name: "lock: a grant is never taken back",
