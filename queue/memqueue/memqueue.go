@@ -12,7 +12,8 @@
 //	m := lock.New(memqueue.New(memqueue.WithLease(30 * time.Second)))
 //
 // What a program does when it loses the lock is tested by taking the ticket away:
-// [Queue.Members] lists the line, and [Queue.Remove] of its first ends the hold.
+// [Queue.Members] lists the line, and [Queue.Remove] of its first ends the hold, of
+// which the holder hears at its next heartbeat: after 10 s, or a third of the lease.
 //
 // A value is the line itself: two values are two lines, whatever they are used
 // for. [Queue.Share] is a view of the same line.
