@@ -34,9 +34,10 @@ func WithLease(d time.Duration) Option {
 //
 // The connection is evidence, not the lock. A process that lives and has lost its
 // connection shows itself by a script before d is over; if it cannot, its tickets are lost
-// after nine tenths of d ([queue.Ticket]'s Lost is closed), so before the server gives
-// their place away. So d must be longer than a server is away that is restarted or fails
-// over, if owners are to keep their tickets through that. If nothing at all answers (a
+// nine tenths of d after it last could ([queue.Ticket]'s Lost is closed), so before the
+// server gives their place away. While all is well it shows itself every half of d. So
+// owners are sure to keep their tickets only if a server that is restarted or fails over
+// is away for less than two fifths of d. If nothing at all answers (a
 // partition, or a server that is stopped), the server has closed nothing, evicts nothing,
 // and the lease decides as it does without this option. A machine that loses its power
 // closes no connection either: the lease decides.
