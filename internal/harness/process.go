@@ -67,10 +67,14 @@ func copyProgram(from, to string) (string, error) {
 		return to, nil
 	}
 	b, err := os.ReadFile(from)
-	if err == nil {
-		err = os.WriteFile(to, b, 0o755)
+	if err != nil {
+		return "", err
 	}
-	return to, err
+	// A child that is started at this moment would have it open to write, and as long as
+	// it has, the copy cannot be executed.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return to, os.WriteFile(to, b, 0o755)
 }
 
 // Under has the worker started by another program, such as strace, whose
@@ -250,6 +254,9 @@ func (p *Process) Count(kind Kind) int {
 // Kill is kill -9. It returns when the process is gone and everything it said
 // has been read.
 func (p *Process) Kill() {
+	if p.cmd.Process == nil {
+		return // it was not started
+	}
 	p.h.mu.Lock()
 	if p.killed == 0 && !p.over {
 		p.killed = Now()
