@@ -2,8 +2,11 @@ package filequeue
 
 import (
 	"context"
+	"os"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
@@ -103,5 +106,54 @@ func TestFileDoorCallEndsAsItComesIn(t *testing.T) {
 			t.Fatal(err)
 		}
 		o.leave(dir, noSeq)
+	}
+}
+
+// mustBecomeFirst returns when the one in front, which stands still, was passed.
+func mustBecomeFirst(t *testing.T, o *door, dir *lockedfile.Dir) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		if first, _ := o.isFirst(dir); first {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("what stands still is not passed")
+		}
+	}
+}
+
+// A process is stopped as it moves its place, and has two, side by side: the kernel makes
+// one lock of them.
+func TestFileDoorPassesWhatStandsOnTwoPlaces(t *testing.T) {
+	path := t.TempDir()
+	a, dirA := doorOf(t, path)
+	b, dirB := doorOf(t, path)
+	mustEnter(t, a)
+	a.stand(dirA)
+	dirA.TakePlace(a.place + 1)
+	mustEnter(t, b)
+	wantFirst(t, b, dirB, false)
+	mustBecomeFirst(t, b, dirB)
+}
+
+// Another program has a lock on the whole directory, or on much of it.
+func TestFileDoorBesideALockOfAnotherProgram(t *testing.T) {
+	for _, length := range []int64{0, time.Now().UnixNano() / 2, time.Now().UnixNano() * 2} {
+		path := t.TempDir()
+		other, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		if err := unix.FcntlFlock(other.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_RDLCK, Len: length}); err != nil {
+			t.Fatal(err)
+		}
+		a, dirA := doorOf(t, path)
+		b, dirB := doorOf(t, path)
+		mustEnter(t, a)
+		a.stand(dirA)
+		mustEnter(t, b)
+		mustBecomeFirst(t, a, dirA)
+		mustBecomeFirst(t, b, dirB)
 	}
 }

@@ -24,10 +24,20 @@ func (d *Dir) FirstPlace(from, before int64) (at int64, ok bool) {
 	for from < before {
 		// The kernel tells of any, and nearly always of the first that was taken.
 		l := unix.Flock_t{Type: unix.F_WRLCK, Start: from, Len: before - from}
-		if err := d.fcntl(unix.F_OFD_GETLK, &l); err != nil || l.Type == unix.F_UNLCK {
-			break
+		err := d.fcntl(unix.F_OFD_GETLK, &l)
+		switch {
+		case err != nil || l.Type == unix.F_UNLCK:
+			return at, ok
+		case l.Start >= from:
+			before, at, ok = l.Start, l.Start, true
+		case l.Len == 0: // another program's, to the end
+			return at, ok
+		default:
+			// Two places of a process that has taken one beside its own are one lock, and
+			// another program may lock as much as it likes: what begins earlier is no
+			// place from here on.
+			from = l.Start + l.Len
 		}
-		before, at, ok = l.Start, l.Start, true
 	}
 	return at, ok
 }
