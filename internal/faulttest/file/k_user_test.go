@@ -229,16 +229,24 @@ func TestK41SetgidForbidden(t *testing.T) {
 //  2. B, of another user, calls Lock. It owns, or waits for A; it does not fail.
 //  3. A goes on, if it lives.
 //  4. B owns, before A or after it.
+//
+// The directory above is missing too, or has the sticky bit, so that B cannot remove what
+// A has left there.
 func TestK56BeforeTheMode(t *testing.T) {
-	for _, dies := range []bool{false, true} {
-		name := "slow"
-		if dies {
-			name = "killed"
-		}
+	for name, c := range map[string]struct {
+		dies  bool
+		above string // what is missing
+		mode  os.FileMode
+	}{
+		"slow":                   {false, "", 0o777},
+		"killed":                 {true, "", 0o777},
+		"killed, sticky":         {true, "", 0o777 | os.ModeSticky},
+		"killed, parent missing": {true, "missing", 0o777},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := 1
-			for k56(t, n, dies) {
+			for k56(t, n, c.dies, c.above, c.mode) {
 				n++
 			}
 			t.Logf("met at %d system calls", n-1)
@@ -250,9 +258,11 @@ func TestK56BeforeTheMode(t *testing.T) {
 }
 
 // k56 reports false if A has not made n system calls.
-func k56(t *testing.T, n int, dies bool) bool {
+func k56(t *testing.T, n int, dies bool, above string, mode os.FileMode) bool {
 	t.Helper()
 	spec := openToAll(t, faulttest.File(t))
+	mustChmod(t, filepath.Dir(spec.Dir), mode)
+	spec.Dir = filepath.Join(filepath.Dir(spec.Dir), above, filepath.Base(spec.Dir))
 	spec.Mode = 0o666
 	h := harness.New(t, spec)
 	worker := h.Start(harness.As(1, 1))

@@ -65,7 +65,7 @@ func Make(path string, mode fs.FileMode, first string, prepare func(*Dir) error)
 		d.path = path
 		return d, nil
 	}
-	d.discard(first)
+	_ = d.discard(first)
 	if errors.Is(err, errors.ErrUnsupported) {
 		return makeAt(path, mode, prepare)
 	}
@@ -73,10 +73,10 @@ func Make(path string, mode fs.FileMode, first string, prepare func(*Dir) error)
 }
 
 // discard removes a directory that was made at a hidden path, and closes it.
-func (d *Dir) discard(first string) {
+func (d *Dir) discard(first string) error {
+	defer d.Close()
 	_ = d.root.Remove(first)
-	_ = removeDirectory(d.path)
-	d.Close()
+	return removeDirectory(d.path)
 }
 
 // makeHidden makes a directory at the hidden path, or takes over what is left there.
@@ -104,11 +104,13 @@ func makeHidden(path string, mode fs.FileMode, first string, prepare func(*Dir) 
 		_ = removeDirectory(hidden)
 		return nil, err
 	case left && !d.isOwn():
-		d.discard(first)
+		if err := d.discard(first); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, errOccupied
+		}
 		return nil, ErrBusy // it can be made now
 	}
 	if err := d.finish(mode, prepare); err != nil {
-		d.discard(first)
+		_ = d.discard(first)
 		return nil, err
 	}
 	return d, nil
@@ -153,7 +155,7 @@ func openHidden(hidden string, mode fs.FileMode, first string, left bool) (*Dir,
 	return d, nil
 }
 
-// empty removes the last file of the directory, and what processes have left that were
+// empty removes the last file of the directory, if it has one, and what processes have left that were
 // killed. The error is fs.ErrExist if there is more.
 func (d *Dir) empty(last string) error {
 	c, err := d.List(last, func(string) bool { return false })
@@ -163,7 +165,10 @@ func (d *Dir) empty(last string) error {
 	if c.others {
 		return fs.ErrExist
 	}
-	return d.removeFiles(append(c.leavings, last))
+	if last != "" {
+		c.leavings = append(c.leavings, last)
+	}
+	return d.removeFiles(c.leavings)
 }
 
 // RemoveSelf removes the directory with its last file, if a listing that was made just now
@@ -196,8 +201,9 @@ func (d *Dir) hide(last string) (at string, err error) {
 	if errors.Is(err, fs.ErrExist) {
 		var left *Dir
 		if left, err = openHidden(hidden, d.info.Mode().Perm(), last, true); err == nil {
-			left.discard(last)
-			err = move(d.path, hidden)
+			if err = left.discard(last); err == nil {
+				err = move(d.path, hidden)
+			}
 		}
 	}
 	switch {
