@@ -26,19 +26,21 @@ import (
 // take one, the seq lock is polled, and it is luck which process gets it. A process that
 // stands still at the door is passed: one that waits moves its place by a nanosecond as
 // it looks, so that it is seen to be alive; one that goes on has its place again with
-// that.
+// that. And in the end a call goes for the lock whatever stands before it.
 type door struct {
 	mu      sync.Mutex
 	taken   bool      // a call has come in and has not left
 	waiting list.List // of *visit, in order: the calls that wait for it
 
 	// These are of the call that is in.
-	called int64 // when it came
-	place  int64 // that this process has; 0: none
+	called int64     // when it came
+	in     time.Time // since when it is in
+	place  int64     // that this process has; 0: none
 
 	front  int64     // the first place before its own when it last looked
 	since  time.Time // the front has been the same
 	passed []int64   // places of processes that stand still
+	seen   []int64   // all places when the last one was passed
 }
 
 // visit is a call that waits for another one of this process.
@@ -51,6 +53,14 @@ const (
 	// longestStill is how long the front may be the same.
 	longestStill = 100 * time.Millisecond
 
+	// mostPassed is how many may stand still for the others to go in order: with more, a
+	// look takes too long.
+	mostPassed = 100
+
+	// longestPolite is how long a call stands at the door: longer than all those take
+	// that may have come before, unless the clock was set back, or another program is at it.
+	longestPolite = 10 * time.Second
+
 	// longestStep is more than what those move that wait.
 	longestStep = int64(time.Microsecond)
 )
@@ -60,7 +70,7 @@ func (o *door) enter(ctx context.Context, wait time.Duration) error {
 	v := &visit{called: time.Now().UnixNano(), turn: make(chan struct{})}
 	o.mu.Lock()
 	if !o.taken {
-		o.taken, o.called = true, v.called
+		o.taken, o.called, o.in = true, v.called, time.Now()
 		o.mu.Unlock()
 		return nil
 	}
@@ -100,7 +110,7 @@ func (o *door) leave(dir *lockedfile.Dir, unlock func()) {
 	next := o.waiting.Remove(e).(*visit)
 	o.move(dir, next.called)
 	unlock()
-	o.called = next.called
+	o.called, o.in = next.called, time.Now()
 	close(next.turn)
 }
 
@@ -127,6 +137,15 @@ func (o *door) stand(dir *lockedfile.Dir) {
 // isFirst reports whether the call that is in is the next to go for the seq lock, and
 // whether it has come nearer to that.
 func (o *door) isFirst(dir *lockedfile.Dir) (first, nearer bool) {
+	if time.Since(o.in) > longestPolite {
+		return true, false
+	}
+	if len(o.passed) >= mostPassed {
+		if time.Since(o.since) < longestPolite {
+			return true, false
+		}
+		o.passed = nil // they may have gone
+	}
 	for from := int64(0); ; {
 		front, ok := dir.FirstPlace(from, max(o.called, o.place))
 		switch {
@@ -140,12 +159,23 @@ func (o *door) isFirst(dir *lockedfile.Dir) (first, nearer bool) {
 		case time.Since(o.since) < longestStill:
 			return false, false
 		default:
-			o.passed = slices.DeleteFunc(o.passed, func(at int64) bool {
-				_, ok := dir.FirstPlace(at, at+1)
-				return !ok
-			})
-			o.passed = append(o.passed, front)
+			o.pass(dir)
 		}
 		from = front + 1
 	}
+}
+
+// pass has the front passed, and with it all that stood where they stand already when the
+// last one was passed: those that are stopped together hold up a call once, or twice.
+func (o *door) pass(dir *lockedfile.Dir) {
+	var there, still []int64
+	for at, ok := int64(-1), true; len(there) < 2*mostPassed; there = append(there, at) {
+		if at, ok = dir.FirstPlace(at+1, max(o.called, o.place)); !ok {
+			break
+		}
+		if at == o.front || slices.Contains(o.passed, at) || slices.Contains(o.seen, at) {
+			still = append(still, at)
+		}
+	}
+	o.passed, o.seen = still, there
 }

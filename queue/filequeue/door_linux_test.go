@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -156,4 +157,54 @@ func TestFileDoorBesideALockOfAnotherProgram(t *testing.T) {
 		mustBecomeFirst(t, a, dirA)
 		mustBecomeFirst(t, b, dirB)
 	}
+}
+
+// becomesFirst is how long a call stands at the door that looks every millisecond.
+func becomesFirst(o *door, dir *lockedfile.Dir, look func()) time.Duration {
+	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
+		look()
+		if first, _ := o.isFirst(dir); first {
+			return time.Since(begun)
+		}
+	}
+}
+
+// Many processes are stopped at once, as those of a container are: they hold up a call no
+// longer than a few do.
+func TestFileDoorPassesManyAtOnce(t *testing.T) {
+	for _, n := range []int{2, mostPassed - 1, 2 * mostPassed} {
+		path := t.TempDir()
+		for range n {
+			o, dir := doorOf(t, path)
+			mustEnter(t, o)
+			o.stand(dir)
+		}
+		o, dir := doorOf(t, path)
+		synctest.Test(t, func(t *testing.T) {
+			time.Sleep(time.Until(time.Unix(1<<33, 0))) // later than all of them
+			mustEnter(t, o)
+			if took := becomesFirst(o, dir, func() {}); took > 3*longestStill {
+				t.Errorf("a call behind %d that stand still is the first after %v", n, took)
+			}
+		})
+	}
+}
+
+// Another program always has a new place before the call.
+func TestFileDoorIsForACallInTheEnd(t *testing.T) {
+	path := t.TempDir()
+	_, other := doorOf(t, path)
+	o, dir := doorOf(t, path)
+	synctest.Test(t, func(t *testing.T) {
+		mustEnter(t, o)
+		at := int64(0)
+		took := becomesFirst(o, dir, func() {
+			other.LeavePlace(at)
+			at += 2 * longestStep
+			other.TakePlace(at)
+		})
+		if took > longestPolite+time.Second {
+			t.Errorf("it is the first after %v", took)
+		}
+	})
 }
