@@ -656,11 +656,13 @@ func TestFileModeForgotten(t *testing.T) {
 	f.must("Chmod", os.Chmod(f.dir, 0o770|fs.ModeSetgid))
 	ticket := f.register()
 	forgetful := filequeue.New(f.dir)
-	if _, err := forgetful.Register(t.Context()); err == nil || !strings.Contains(err.Error(), "give WithFileMode(0660)") {
-		t.Errorf("Register without the mode returned %v, want that it is to be given", err)
-	}
-	if _, ok, err := forgetful.TryRegister(t.Context()); ok {
-		t.Errorf("TryRegister without the mode returned %v, %v", ok, err)
+	for what, q := range map[string]*filequeue.Queue{"without the mode": forgetful, "with less": filequeue.New(f.dir, filequeue.WithFileMode(0o600))} {
+		if _, err := q.Register(t.Context()); err == nil || !strings.Contains(err.Error(), "give WithFileMode(0660)") {
+			t.Errorf("Register %s returned %v, want that it is to be given", what, err)
+		}
+		if _, ok, err := q.TryRegister(t.Context()); ok {
+			t.Errorf("TryRegister %s returned %v, %v", what, ok, err)
+		}
 	}
 	if names := f.names(); !slices.Equal(names, []string{ticket.Member, "seq"}) {
 		t.Errorf("the directory has %q, want the one ticket and seq", names)

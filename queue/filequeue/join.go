@@ -69,8 +69,11 @@ func (d *directory) tryRegister(ctx context.Context, s *settings, onlyFree bool)
 // checkShared refuses a process that would join others of another user without sharing
 // its ticket with them: if it died, none of them could tell.
 func (l *seqLock) checkShared() error {
-	const group = 0o060
-	if l.s.mode != 0 || l.rights&group != group || l.dir.Load().Info().Mode().Perm()&0o020 == 0 {
+	// Those can join who may read and write seq, and write to the directory; to tell, one
+	// must read the ticket.
+	const read = 0o044
+	write := (l.rights & read >> 1) & l.rights & l.dir.Load().Info().Mode()
+	if write<<1&^l.s.fileMode() == 0 {
 		return nil
 	}
 	return fmt.Errorf("%s is shared with other users (%v): give WithFileMode(%#o) in this program, too", seqName, l.rights, uint32(l.rights))
