@@ -81,8 +81,8 @@ const (
 // the server does not know it. On an empty queue, Register runs EXISTS,
 // TIME, SET, ZADD, PEXPIRE, SET, and Release ZRANGE, MGET, TIME, DEL. Behind an owner,
 // Register runs EXISTS, ZRANGE, ZREVRANGE, MGET, TIME, PTTL twice, SET, ZADD, SET,
-// ZRANK, and Release in front of another ZRANGE, ZSCORE, MGET, ZREM, DEL. Each
-// operation does a bounded amount of work: the dead are removed a thousand at
+// ZRANK, and Release in front of another ZRANGE, MGET, ZREM, DEL. Each operation
+// does a bounded amount of work: the dead are removed a thousand at
 // a time, and more than a thousand foreign entries in the way are an error.
 //
 // A user with an ACL needs

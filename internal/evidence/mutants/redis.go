@@ -55,6 +55,18 @@ var ofRedis = list{tests{"./queue/redisqueue", "./queue/redisqueue/internal/..."
 		new:  "(value or true)",
 	},
 	{
+		name: "redis: a ticket that joins others believes the score of the first",
+		in:   redisScripts + "register_behind.lua",
+		old:  "lowest and lowest == tonumber(first[2])",
+		new:  "lowest",
+	},
+	{
+		name: "redis: a ticket that joins others believes the score of the last",
+		in:   redisScripts + "register_behind.lua",
+		old:  "highest and highest == tonumber(last[2])",
+		new:  "highest",
+	},
+	{
 		name: "redis: numbers are not seeded from the clock",
 		in:   redisScripts + "join.lua join",
 		old:  "math.max(given() + 1, last + 1, clock)",
@@ -222,7 +234,7 @@ end`,
 	{
 		name: "redis: the fast way removes a line of two",
 		in:   redisScripts + "release_fast.lua",
-		old:  "entries[1] == ARGV[3] and not entries[2]",
+		old:  "entries[1] == ARGV[3] and not entries[3]",
 		new:  "entries[1] == ARGV[3]",
 	},
 	{
@@ -230,6 +242,18 @@ end`,
 		in:   redisScripts + "release_next.lua",
 		old:  "and values[2] and string.match(values[2], '^(%S+) %d+ 0 %- ') == next",
 		new:  "",
+	},
+	{
+		name: "redis: a ticket that leaves believes the score of the next",
+		in:   redisScripts + "release_next.lua",
+		old:  "and number == tonumber(entries[4])",
+		new:  "",
+	},
+	{
+		name: "redis: a ticket whose score is not its number hands on",
+		in:   redisScripts + "release_next.lua",
+		old:  "lowest == tonumber(entries[2])",
+		new:  "lowest",
 	},
 	{
 		name: "redis: a message for another process is kept",

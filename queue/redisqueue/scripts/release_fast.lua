@@ -6,10 +6,10 @@
 -- seq goes only when the clock has passed it: otherwise the next number would be
 -- lower.
 local call = redis.call
-local entries = call('ZRANGE', KEYS[1], 0, 1)
-if entries[1] == ARGV[3] and not entries[2] and ARGV[5] == '1' and ARGV[4] == '0' then
+local entries = call('ZRANGE', KEYS[1], 0, 1, 'WITHSCORES')
+if entries[1] == ARGV[3] and not entries[3] and ARGV[5] == '1' and ARGV[4] == '0' then
   local values = call('MGET', KEYS[2], KEYS[3])
-  if values[1] and values[2] and string.sub(values[2], 1, #ARGV[3] + 1) == ARGV[3] .. ' ' then
+  if values[1] and values[2] and string.match(values[2], '^(%S+) ') == ARGV[3] then
     local time = call('TIME')
     local given = tonumber(values[1])
     if given and given < time[1] * 1000000 + time[2] then
