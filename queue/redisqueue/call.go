@@ -2,6 +2,7 @@ package redisqueue
 
 import (
 	"context"
+	"errors"
 	"math"
 	"sync/atomic"
 	"time"
@@ -32,9 +33,15 @@ func (c command) Args() []any {
 	return c.Cmd.Args()
 }
 
+// errNoAnswer is said of a client that returned without an answer and without an error.
+var errNoAnswer = errors.New("the client gave no answer")
+
 // answer returns what the client has made of it.
 func (c command) answer() (any, error) {
 	value, err := c.Result()
+	if value == nil && err == nil {
+		err = errNoAnswer
+	}
 	if err != nil && !isReply(err) && !c.touched.Load() {
 		err = unsentError{err}
 	}

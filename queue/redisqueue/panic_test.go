@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -133,4 +134,71 @@ func TestTracePanicsInAHandOff(t *testing.T) {
 	if n := redisqueue.Waiters(q); n != 0 {
 		t.Errorf("%d waiters are left", n)
 	}
+}
+
+// A trace that panics where a ticket is taken, or is given up, leaves no presence that goes
+// on to listen for it.
+func TestTracePanicsWithCrashDetection(t *testing.T) {
+	t.Parallel()
+	redistest.NeedReal(t)
+	client, name := redistest.Client(t), redistest.Name(t)
+	q := redisqueue.New(client, name, redisqueue.WithCrashDetection(time.Second))
+	ctx := queue.OnEvicted(t.Context(), func([]queue.Ticket) { panic("a trace of the caller's") })
+	mustPanic := func(what string, f func()) {
+		defer func() {
+			if recover() == nil {
+				t.Errorf("%s: the trace was not called", what)
+			}
+		}()
+		f()
+	}
+	plantDead(t, client, name, 1, 1)
+	mustPanic("Register", func() { _, _ = q.Register(ctx) })
+	held := mustRegister(t, q)
+	plantDead(t, client, name, 1, 1)
+	mustPanic("Release", func() { _ = q.Release(ctx, held) })
+	channel := "fifolock:" + redisqueue.NotifierID(q)
+	for began := time.Now(); client.PubSubNumSub(t.Context(), channel).Val()[channel] > 0; time.Sleep(pause) {
+		if time.Since(began) > time.Minute {
+			t.Fatal("the process shows itself for tickets that it has not got")
+		}
+	}
+}
+
+// silent is a hook of a client that says of no script how it went.
+type silent struct{ redis.Hook }
+
+func (silent) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (silent) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if strings.HasPrefix(cmd.Name(), "eval") {
+			return nil
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (silent) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error { return nil }
+}
+
+// A client that returns without an answer has not said that all is well.
+func TestClientSaysNothing(t *testing.T) {
+	client := redistest.Client(t)
+	name := redistest.Name(t)
+	direct := redisqueue.New(redistest.Client(t), name)
+	q := redisqueue.New(client, name, redisqueue.WithLease(time.Second))
+	ticket := mustRegister(t, q)
+	client.AddHook(silent{})
+	all := calls(q, ticket)
+	delete(all, "Watch") // asks nothing
+	for what, call := range all {
+		ctx, cancel := context.WithTimeout(t.Context(), shortly)
+		if err := call(ctx); err == nil {
+			t.Errorf("%s: no error", what)
+		}
+		cancel()
+	}
+	mustRelease(t, direct, ticket)
 }

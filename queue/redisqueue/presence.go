@@ -7,7 +7,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/redisqueue/internal/guard"
 	"github.com/fifolock/fifolock/queue/redisqueue/internal/notifier"
 )
@@ -83,21 +82,17 @@ func (s *storage) present(ctx context.Context, token string) (presence string) {
 	return s.presenceText()
 }
 
-// presented ends a registration with the given presence. t is the ticket that it has
-// taken, zero if none; it returns it with the channel that is closed if it is given up.
-func (s *storage) presented(token string, t queue.Ticket, presence string) queue.Ticket {
-	switch {
-	case s.presence == nil:
-	case t.Member == "":
-		s.presence.Leave(token)
-	default:
-		t.Lost = s.presence.Bind(token, t.Member, presence != "-")
+// presented ends a registration with the given presence, which has taken a ticket. It
+// returns what is closed if that is given up.
+func (s *storage) presented(token, entry, presence string) <-chan struct{} {
+	if s.presence == nil {
+		return nil
 	}
-	return t
+	return s.presence.Bind(token, entry, presence != "-")
 }
 
-// absent is called when a ticket has left the line; gone says that it was found to have
-// left it before.
+// absent is called when a ticket has left the line, or was not taken; gone says that it
+// was found to have left it before.
 func (s *storage) absent(token string, gone bool) {
 	switch {
 	case s.presence == nil:

@@ -47,12 +47,13 @@ func (v *view) join(ctx context.Context, script func() *script) (t queue.Ticket,
 	defer func() {
 		if !ok { // or a trace of the caller's has panicked
 			n.Drop(token)
+			v.absent(token, false)
 		}
 	}()
 	presence := v.present(ctx, token)
 	t, front, ok, lost, err := v.take(ctx, n, script, token, presence)
-	t = v.presented(token, t, presence)
 	if ok {
+		t.Lost = v.presented(token, t.Member, presence)
 		w := v.waiter(token, t)
 		w.Owns, w.Until = t.Ahead == 0, believed(sent, v.lease)
 		if v.owners == 0 {

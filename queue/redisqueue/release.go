@@ -34,15 +34,15 @@ func (v *view) leave(ctx context.Context, t queue.Ticket, cleanup int) error {
 		mark = lease.Milliseconds()
 	}
 	leaving := n.GiveUp(token) // the next of this process goes on now
-	var removed bool
-	var named string
-	defer func() { leaving.Answered(removed, named) }() // whatever a trace of the caller's does
+	var answer reply
+	defer func() { // whatever a trace of the caller's does
+		leaving.Answered(answer.status == statusOK, answer.text(0))
+		v.absent(token, answer.status == statusGone)
+	}()
 	r := v.request(releaseScript, n.ID(), v.ticketKeys(token), t.Member, mark, cleanup)
 	r.ordered = leaving.Ordered()
 	answer, lost, err := v.send(ctx, persistent(lease), r)
 	deliver(n, answer)
-	removed, named = err == nil && answer.status == statusOK, answer.text(0)
-	v.absent(token, answer.status == statusGone)
 	if lost > 0 {
 		n.Reload(v.name) // a lost reply may have carried a message for one of ours
 	}
