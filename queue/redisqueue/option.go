@@ -49,7 +49,7 @@ func WithLease(d time.Duration) Option {
 // on. The number of the ticket tells them apart.
 //
 // Processes with and without the option may stand in one line. It needs the rights to
-// HGET, HSET and HDEL, without which each call fails, and to PUBSUB NUMSUB and INFO,
+// HGET, HSET, HDEL and HLEN, without which each call fails, and to PUBSUB NUMSUB and INFO,
 // without which the queue works by the lease, and [queue.Member]'s CrashDetection is 0.
 // After a restart or a failover of the server it works again as soon as the ticket was
 // refreshed there. A Cluster and a Ring are refused: their nodes do not tell each other of
