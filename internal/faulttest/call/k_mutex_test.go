@@ -61,7 +61,15 @@ func TestK07LostHoldThatIsNotGivenUp(t *testing.T) {
 	t.Parallel()
 	p := faulttest.NewPaths(t)
 	const lease = 3 * time.Second
-	ours, others := p.Mutex(p.Far, lease), p.Mutex(p.Near, lease)
+	stepped := make(chan struct{}, 2)
+	ours, others := p.Mutex(p.Far, lease, lock.WithTrace(&lock.Trace{
+		Failed: func(_ queue.Ticket, _ time.Duration, err error) {
+			select {
+			case stepped <- struct{}{}: // back, out of the line
+			default: // the end of the third
+			}
+		},
+	})), p.Mutex(p.Near, lease)
 	faulttest.MustLock(t, ours)
 	p.Vanish(t, false)
 	<-ours.Lost()
@@ -73,6 +81,8 @@ func TestK07LostHoldThatIsNotGivenUp(t *testing.T) {
 	if err := next.ReturnsWithin(faulttest.Long, "it waits behind a goroutine that cannot use the lock"); err != nil {
 		t.Fatal(err)
 	}
+	<-stepped
+	<-stepped
 	cancel()
 	if err := third.Returned(); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "lost") {
 		t.Errorf("Lock returned %v, want that it has waited for a hold that was lost", err)

@@ -92,6 +92,7 @@ func x24StormOfSlots(t *testing.T, duration time.Duration) {
 	start := func() (*harness.Process, string) {
 		w := h.Start()
 		journal := filepath.Join(dir, strconv.Itoa(w.Number))
+		mustCreate(t, journal) // it may be killed before it does
 		journals = append(journals, journal)
 		w.Tell("slots", slots, goroutines, journal)
 		return w, journal

@@ -7,6 +7,7 @@ package crash
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -128,14 +129,41 @@ func TestKilledProcessLeavesTheLine(t *testing.T) {
 	h.CheckNothingIsLeft()
 }
 
-// A holder whose connections are all killed, again and again, lives and keeps the lock.
+// shown waits until so many processes are connected again, and have shown themselves by
+// as many scripts.
+func shown(t *testing.T, admin *redis.Client, n int) {
+	t.Helper()
+	scripts := func() (calls int) {
+		stats, err := admin.Info(t.Context(), "commandstats").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, stats, _ = strings.Cut(stats, "cmdstat_evalsha:calls=")
+		_, _ = fmt.Sscan(strings.ReplaceAll(stats, ",", " "), &calls)
+		return calls
+	}
+	before := scripts()
+	for {
+		list, err := admin.Do(t.Context(), "CLIENT", "LIST", "TYPE", "pubsub").Text()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Count(list, "id=") >= n && scripts() >= before+n {
+			return
+		}
+		time.Sleep(grace / 100)
+	}
+}
+
+// A holder whose connections are all killed, again and again, as soon as it has shown
+// itself on new ones, lives and keeps the lock.
 func TestKilledConnectionsAreNoDeath(t *testing.T) {
 	t.Parallel()
 	server := redistest.StartServer(t)
 	s := spec(server.Addr, "connections")
 	h, a, b, call := holderAndWaiter(t, s)
 	admin := server.Client()
-	for began := time.Now(); time.Since(began) < 6*grace; time.Sleep(grace / 20) {
+	for began := time.Now(); time.Since(began) < 6*grace; shown(t, admin, 2) {
 		for _, kind := range []string{"pubsub", "normal"} {
 			if err := admin.Do(t.Context(), "CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes").Err(); err != nil {
 				t.Fatal(err)

@@ -127,7 +127,7 @@ func TestR39PoolUsedUp(t *testing.T) {
 	client := redistest.Client(t, func(o *redis.Options) { o.PoolSize, o.ReadTimeout = 1, 10*time.Second })
 	name := redistest.Name(t)
 	m := lock.New(redisqueue.New(client, name, redisqueue.WithLease(lease)))
-	next := lock.New(redisqueue.New(redistest.Client(t), name, redisqueue.WithLease(lease)))
+	next := lock.New(redisqueue.New(redistest.Client(t), name)) // for which nothing shall run out
 	faulttest.MustLock(t, m)
 	lost := m.Lost()
 	blocking := make(chan error, 1)
