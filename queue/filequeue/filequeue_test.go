@@ -264,6 +264,25 @@ func TestFileForeignFilesAreKept(t *testing.T) {
 	f.release(f.register())
 }
 
+// What a process has left that was killed as it made a file goes also where the directory
+// stays, because it was there before, or because there is something in it.
+func TestFileLeavingsGo(t *testing.T) {
+	const left, kept = "new.0123456789abcdef0123456789abcdef", "new.0123456789abcdef0123456789abcde"
+	there, made := newFileFixture(t), newFileFixture(t)
+	there.mkdir()
+	there.write(left, "")
+	there.release(there.register())
+	there.wantNothingInDirectory()
+
+	ticket := made.register()
+	made.write(left, "")
+	made.write(kept, "foreign")
+	made.release(ticket)
+	if names := made.names(); !slices.Equal(names, []string{kept, "seq"}) {
+		t.Errorf("the directory has %q, want what is foreign, and seq", names)
+	}
+}
+
 // A perfectly named ticket that nobody holds the lock of is a dead one, however
 // recent it looks.
 func TestFilePlantedTicketIsDead(t *testing.T) {

@@ -172,6 +172,7 @@ func (l *seqLock) empty() (lockedfile.Contents, bool) {
 // removeAll removes every artifact of an empty line, as cleanUp says.
 func (l *seqLock) removeAll(c lockedfile.Contents) (removeLater bool) {
 	d, dir := l.directory, l.dir.Load()
+	_ = dir.RemoveLeavings(c) // an error: those of another user
 	// A seq that is ahead of the clock, because the clock was set back, is
 	// what keeps the numbers from going back with it.
 	if number := max(l.content.number, d.line.highest); number >= wallNumber() {

@@ -152,6 +152,9 @@ func (d *Dir) isAt(path string) bool {
 	return err == nil && os.SameFile(there, d.info)
 }
 
+// RemoveLeavings removes what a listing has found of processes that were killed.
+func (d *Dir) RemoveLeavings(c Contents) error { return d.removeFiles(c.leavings) }
+
 // removeFiles removes the files; one that is gone is no error.
 func (d *Dir) removeFiles(names []string) error {
 	for _, name := range names {
