@@ -260,11 +260,10 @@ func (d *directory) openOrMake(s *settings, create bool) (*lockedfile.Dir, error
 			return nil
 		}
 		return err
-	})
+	}, d.seq.close)
 	if err == nil {
 		return dir, nil
 	}
-	d.seq.close()
 	d.seq.made = false
 	if link, lerr := os.Lstat(d.path); lerr == nil && link.Mode()&fs.ModeSymlink != 0 {
 		return nil, fmt.Errorf("opening the directory: a symbolic link to nothing: %q", d.path)

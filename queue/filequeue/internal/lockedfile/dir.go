@@ -173,7 +173,7 @@ func mkdir(path string, mode fs.FileMode) error {
 	err := os.Mkdir(path, mode)
 	if errors.Is(err, fs.ErrNotExist) {
 		if above := filepath.Dir(path); above != path {
-			parent, perr := Make(above, mode, "", nil)
+			parent, perr := Make(above, mode, "", nil, nil)
 			if perr != nil && !errors.Is(perr, fs.ErrExist) {
 				return perr
 			}

@@ -43,10 +43,11 @@ var errOccupied = errors.New("there is something at the hidden path")
 
 // Make makes a directory with the given rights, whatever the umask, and what is
 // missing above it with the same. prepare, unless it is nil, puts its first file into
-// it, which it shall have when it appears at its path. The error is fs.ErrExist if there
+// it, which it shall have when it appears at its path; undo closes that again, where the
+// directory does not come to be. The error is fs.ErrExist if there
 // is something at the path, and ErrBusy while another process makes or removes the same
 // directory.
-func Make(path string, mode fs.FileMode, first string, prepare func(*Dir) error) (*Dir, error) {
+func Make(path string, mode fs.FileMode, first string, prepare func(*Dir) error, undo func()) (*Dir, error) {
 	if !movesWithoutReplacing {
 		return makeAt(path, mode, prepare)
 	}
@@ -64,6 +65,9 @@ func Make(path string, mode fs.FileMode, first string, prepare func(*Dir) error)
 	if err = moveWithoutReplacing(nil, hidden, path); err == nil {
 		d.path = path
 		return d, nil
+	}
+	if undo != nil {
+		undo() // a file that is open may be in the way of what follows (FUSE)
 	}
 	_ = d.discard(first)
 	if errors.Is(err, errors.ErrUnsupported) {
