@@ -281,6 +281,29 @@ func TestK53FlockIsAlwaysDropped(t *testing.T) {
 	h.CheckNothingIsLeft()
 }
 
+// K53. The one that comes cannot examine the ticket of the holder. It does not own for
+// that:
+//
+//  1. A locks.
+//  2. Every look of B at A's ticket by its name fails. B calls Lock, which says so.
+//  3. A unlocks, nothing fails any more, and B owns.
+func TestK53TicketCannotBeListed(t *testing.T) {
+	h := harness.New(t, faulttest.File(t))
+	h.Tolerant = true
+	a, b := h.Start(), h.Start()
+	a.Lock().Granted()
+	end := inject(t, b, []string{filepath.Base(mustTicket(t, h.Spec.Dir))}, "newfstatat:error=EIO")
+	if e := b.LockFor(patience).Cancelled(); e.Cause != harness.OtherCause || !strings.Contains(e.Error, "input/output error") {
+		t.Errorf("Lock ended with %q, want that the ticket could not be examined", e.Error)
+	}
+	end()
+	a.MustUnlock()
+	b.LockFor(patience).Granted()
+	b.MustUnlock()
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
 // K59. The holder of a ticket with a stale timeout can open no files any more. What
 // it has open is enough to show that it lives:
 //

@@ -125,9 +125,14 @@ func (d *Dir) List(last string, accept func(string) bool) (c Contents, err error
 	for _, name := range names {
 		switch {
 		case accept(name):
-			if info, err := d.root.Lstat(name); err == nil && info.Mode().IsRegular() {
+			info, err := d.root.Lstat(name)
+			switch {
+			case IsGone(err):
+			case err != nil:
+				return c, err // it may be there: a listing without it would say that it is not
+			case info.Mode().IsRegular():
 				c.Names = append(c.Names, name)
-			} else if !IsGone(err) {
+			default:
 				c.others = true
 			}
 		case isTemporary(name):
