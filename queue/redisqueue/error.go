@@ -127,7 +127,7 @@ func (s *storage) isClosed() bool {
 	if !ok {
 		return true
 	}
-	_, err := ring.GetShardClientForKey(s.prefix)
+	_, err := s.shardOf(ring)
 	return errors.Is(err, redis.ErrClosed)
 }
 

@@ -111,6 +111,27 @@ func TestClientPanics(t *testing.T) {
 	}
 }
 
+// panicking is a wrapper whose methods that tell what the client is panic.
+type panicking struct{ redis.UniversalClient }
+
+func (panicking) ReloadState(context.Context) { panic("a hook of the caller's") }
+
+type panickingRing struct{ redis.UniversalClient }
+
+func (panickingRing) GetShardClientForKey(string) (*redis.Client, error) {
+	panic("a hook of the caller's")
+}
+
+// What a wrapper of a Cluster or of a Ring panics with fails the call, and nothing else.
+func TestWrapperPanics(t *testing.T) {
+	down := redistest.ClientOf(t, "127.0.0.1:1", retries(-1))
+	if _, err := redisqueue.New(panicking{down}, "x").Register(t.Context()); err == nil {
+		t.Error("no error without a server")
+	}
+	_, err := redisqueue.New(panickingRing{down}, "x").Register(t.Context())
+	mustSayPanic(t, "a Ring", err)
+}
+
 // A trace that panics in a release leaves no doubt about the grant that was built on it.
 func TestTracePanicsInAHandOff(t *testing.T) {
 	redistest.NeedReal(t)

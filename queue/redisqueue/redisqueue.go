@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/redisqueue/internal/guard"
 	"github.com/fifolock/fifolock/queue/redisqueue/internal/notifier"
 )
 
@@ -290,6 +291,15 @@ type sharded interface {
 	GetShardClientForKey(key string) (*redis.Client, error)
 }
 
+// shardOf returns the shard that has the keys.
+func (s *storage) shardOf(ring sharded) (shard *redis.Client, err error) {
+	err = guard.Call(func() (err error) {
+		shard, err = ring.GetShardClientForKey(s.prefix)
+		return err
+	})
+	return shard, err
+}
+
 // begin is how every operation begins: with what can be said without the server.
 func (v *view) begin(ctx context.Context) (*notifier.Notifier, error) {
 	if v.storage == nil {
@@ -308,7 +318,7 @@ func (v *view) begin(ctx context.Context) (*notifier.Notifier, error) {
 	}
 	// The shard that has the keys is the one that publishes. It changes with
 	// the ring's addresses.
-	shard, err := ring.GetShardClientForKey(v.prefix)
+	shard, err := v.shardOf(ring)
 	if err != nil {
 		return nil, v.classify(err)
 	}
