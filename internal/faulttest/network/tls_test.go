@@ -261,7 +261,7 @@ func TestR32TLSCancelled(t *testing.T) {
 // wait for ever, and both are told why. When the server is the right one again,
 // they go on.
 func TestR32TLSCertificateRefused(t *testing.T) {
-	const name, lease = "tls", time.Second
+	const name, lease = "tls", 3 * time.Second // longer than it takes to be refused
 	ours, others := newAuthority(t), newAuthority(t)
 	certificate := ours.issue(t, 2, time.Now().Add(time.Hour))
 	server := startTLS(t, certificate)
