@@ -103,6 +103,7 @@ func TestLogTraceTellsApart(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(lease)
+		synctest.Wait()
 		if !strings.Contains(out.String(), `level=WARN msg="lost its place in line"`) {
 			t.Errorf("the log does not say that the place was lost:\n%s", out.String())
 		}
@@ -113,6 +114,7 @@ func TestLogTraceTellsApart(t *testing.T) {
 		if err := m.Unlock(); !errors.Is(err, lock.ErrLost) {
 			t.Fatalf("Unlock returned %v", err)
 		}
+		synctest.Wait()
 		if !strings.Contains(out.String(), `level=WARN msg="lost the lock"`) {
 			t.Errorf("the log does not say that the lock was lost:\n%s", out.String())
 		}
