@@ -902,7 +902,7 @@ func TestDoEndsTheContextWhenTheLockIsLost(t *testing.T) {
 // once a minute.
 func TestK60ThousandsLookSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const waiters, minutes = 200, 10
+		const waiters, minutes = 500, 10
 		q := newFaulty(leased(0))
 		m := lock.New(q)
 		mustLock(t, m)
