@@ -21,7 +21,7 @@ import (
 // Never two own, tokens ascend, nobody loses the lock, and no call fails.
 func TestK31StormOfSeq(t *testing.T) { stormOfSeq(t, 2_000) }
 
-func TestK31StormOfSeqTorture(t *testing.T) {
+func TestK31StormOfSeqHundredThousand(t *testing.T) {
 	harness.Torture(t)
 	stormOfSeq(t, 100_000)
 }
