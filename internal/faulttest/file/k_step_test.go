@@ -19,14 +19,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fifolock/fifolock/internal/harness"
-	"github.com/fifolock/fifolock/internal/testenv"
 )
 
 // trace attaches strace to a worker that runs. It returns the path of what strace
 // writes, and a function that ends it.
 func trace(t *testing.T, w *harness.Process, args ...string) (log string, end func()) {
 	t.Helper()
-	testenv.Need(t, "strace")
+	needStrace(t)
 	log = filepath.Join(t.TempDir(), "strace")
 	cmd := exec.Command("strace", append([]string{"-f", "-o", log, "-p", strconv.Itoa(w.PID)}, args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

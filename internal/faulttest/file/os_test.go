@@ -28,11 +28,22 @@ func needRoot(t *testing.T) {
 	}
 }
 
+// needStrace skips a test of what happens between two system calls where there is no
+// strace, and under the race detector: a worker is some ten times slower with both, and
+// what it is tested for are not races of its memory.
+func needStrace(t *testing.T) {
+	t.Helper()
+	if testenv.Race {
+		t.Skip("is tested without the race detector")
+	}
+	testenv.Need(t, "strace")
+}
+
 // underStrace starts a worker under strace with these arguments. It skips the
 // test where strace may not trace.
 func underStrace(t *testing.T, args ...string) harness.Change {
 	t.Helper()
-	testenv.Need(t, "strace")
+	needStrace(t)
 	if err := exec.Command("strace", "-f", "-o", "/dev/null", "true").Run(); err != nil {
 		t.Skipf("needs the right to trace: %v", err)
 	}
