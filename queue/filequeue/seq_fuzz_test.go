@@ -1,6 +1,7 @@
 package filequeue
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,11 +11,11 @@ import (
 )
 
 // FuzzSeq: whatever seq says, the next number is above every ticket in line,
-// and those keep their order.
+// and those keep their order; unless it is too long to be one of a queue.
 func FuzzSeq(f *testing.F) {
 	for _, content := range []string{
 		"", "abc", "-5", "1e3", "12", "00000000000000000007\n", "99999999999999999999\n", "٣", "0x10",
-		strings.Repeat("\x00", seqSize), "00000000000000000007\nmore", "00000000000000000007\r",
+		strings.Repeat("\x00", seqSize), strings.Repeat("x", longestSeq+1), "00000000000000000007\nmore", "00000000000000000007\r",
 	} {
 		f.Add([]byte(content))
 	}
@@ -31,6 +32,13 @@ func FuzzSeq(f *testing.F) {
 			t.Fatal(err)
 		}
 		second, err := q.Register(ctx)
+		if len(content) > longestSeq {
+			var notOurs *lockedfile.NotOursError
+			if !errors.As(err, &notOurs) {
+				t.Fatalf("seq of %d bytes: Register returned %v, want it refused", len(content), err)
+			}
+			return
+		}
 		if err != nil {
 			// A number planted near the end of all numbers is the one that is obeyed.
 			if n, ok := parseNumber(strings.TrimSuffix(string(content), "\n")); !ok || n < maxNumber-1 {
