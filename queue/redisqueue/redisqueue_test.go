@@ -585,7 +585,7 @@ func TestNumberBehindOthers(t *testing.T) {
 			for i, value := range []string{"4000000000000000", "5"} {
 				client.Set(t.Context(), seq, value, 0)
 				next := mustRegister(t, q)
-				number, ahead := int64(4000000000000001+i), 3+i-max(1, owners)
+				number, ahead := 4000000000000001+int64(i), 3+i-max(1, owners)
 				if next.Number != number || next.Ahead != ahead {
 					t.Errorf("with seq %s: got %+v; want number %d behind %d", value, next, number, ahead)
 				}
