@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
+
 	"github.com/fifolock/fifolock/queue"
 )
 
@@ -200,13 +202,16 @@ func (b *base) acquire(a *attempt) (*claim, error) {
 // register takes a ticket. As a waiter keeps its place through an outage for a lease, so
 // does the call when it has lost its place in it: then lease is above 0.
 func (a *attempt) register(lease time.Duration) (*claim, error) {
-	pause := newBackOff()
+	var pause backoff.BackOff // nil until it is needed
 	for began := time.Now(); ; {
 		c, err := a.base.register(a.ctx)
 		if err == nil || a.ctx.Err() != nil || errors.Is(err, queue.ErrClosed) || time.Since(began) >= lease {
 			return c, err
 		}
 		a.failure = err
+		if pause == nil {
+			pause = newBackOff()
+		}
 		if err := sleep(a.ctx, pause.NextBackOff()); err != nil {
 			return nil, err
 		}

@@ -44,9 +44,8 @@ var errOccupied = errors.New("there is something at the hidden path")
 // Make makes a directory with the given rights, whatever the umask, and what is
 // missing above it with the same. prepare, unless it is nil, puts its first file into
 // it, which it shall have when it appears at its path; undo closes that again, where the
-// directory does not come to be. The error is fs.ErrExist if there
-// is something at the path, and ErrBusy while another process makes or removes the same
-// directory.
+// directory does not come to be. The error is fs.ErrExist if there is something at the
+// path, and ErrBusy while another process makes or removes the same directory.
 func Make(path string, mode fs.FileMode, first string, prepare func(*Dir) error, undo func()) (*Dir, error) {
 	if !movesWithoutReplacing {
 		return makeAt(path, mode, prepare)
@@ -159,8 +158,8 @@ func openHidden(hidden string, mode fs.FileMode, first string, left bool) (*Dir,
 	return d, nil
 }
 
-// empty removes the last file of the directory, if it has one, and what processes have left that were
-// killed. The error is fs.ErrExist if there is more.
+// empty removes the last file of the directory, if it has one, and what processes have
+// left that were killed. The error is fs.ErrExist if there is more.
 func (d *Dir) empty(last string) error {
 	c, err := d.List(last, func(string) bool { return false })
 	if err != nil {
