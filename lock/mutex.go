@@ -61,7 +61,7 @@ func New(q queue.TicketQueue, opts ...Option) *Mutex {
 // many were ahead and, if the queue can list them, which of them holds the lock; it
 // is [ErrBusy] then. A ticket that is evicted while it waits, because this process
 // was stopped for longer than its lease or the queue's storage was lost, is replaced
-// by a new one at the end of the line.
+// by a new one at the end of the line, which the call tries to take for a lease, too.
 //
 // A queue whose tickets have a lease and that has no method Refresh is an error: it
 // was hidden by a wrapper, which must pass it on.
