@@ -59,13 +59,19 @@ func TestClosedClientWakesAll(t *testing.T) {
 	client := redis.NewClient(&redis.Options{Addr: redistest.Addr(t)})
 	n := New(client, tokenOf)
 	var wakes []<-chan queue.Wake
+	var last Ticket
 	for i := range int64(3 * nearest) {
-		wake, stop := n.Watch(join(n, "line", i))
+		last = join(n, "line", i)
+		wake, stop := n.Watch(last)
 		defer stop()
-		<-wake // it did not listen yet
 		wakes = append(wakes, wake)
 	}
-	<-wakes[0] // it listens now
+	for !n.Reliable(last.Token) {
+		time.Sleep(time.Millisecond)
+	}
+	for _, wake := range wakes {
+		woken(wake) // that it did not listen at first, and that it listens now
+	}
 	if err := client.Close(); err != nil {
 		t.Fatal(err)
 	}
