@@ -11,14 +11,6 @@ var ofDoor = tests{"./queue/filequeue -run FileDoor", "-run K50(In|Stopped) ./in
 var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted ./lock", fileCases}, []Mutant{
 	// The number, and the ticket.
 	{
-		name: "file: the ticket appears some time after the number was taken",
-		in:   ofFile + "seqLock.join",
-		old:  "t, err := createTicket(l.directory, number, l.s)",
-		new: `l.seq.file.Unlock()
-			time.Sleep(time.Millisecond)
-			t, err := createTicket(l.directory, number, l.s)`,
-	},
-	{
 		name: "file: a seq that was replaced after it was locked is not noticed",
 		in:   ofFile + "seqLock.join",
 		old:  "if !l.isUntouched() {",
