@@ -11,7 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/fifolock/fifolock/queue"
-	"github.com/fifolock/fifolock/queue/redisqueue/internal/guard"
+	"github.com/fifolock/fifolock/queue/redisqueue/internal/clients"
 )
 
 // command is a script on its way to the server. The client must not send it again by
@@ -106,7 +106,7 @@ func (s *storage) attempt(ctx context.Context, r request) (reply, error) {
 // not, and then once a minute: a lease may be shorter than that.
 func (s *storage) reloadState(ctx context.Context, err error) {
 	if cluster, ok := s.client.(interface{ ReloadState(context.Context) }); ok && !isReply(err) && ctx.Err() == nil {
-		_ = guard.Call(func() error { cluster.ReloadState(ctx); return nil })
+		_ = clients.Call(func() error { cluster.ReloadState(ctx); return nil })
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/fifolock/fifolock/queue/redisqueue/internal/guard"
+	"github.com/fifolock/fifolock/queue/redisqueue/internal/clients"
 	"github.com/fifolock/fifolock/queue/redisqueue/internal/notifier"
 )
 
@@ -16,7 +16,7 @@ import (
 func (s *storage) watchPresence(n *notifier.Notifier, grace time.Duration) {
 	s.presence = n.NewPresence(grace, notifier.Server{
 		Seen: func(ctx context.Context, channel string) (run string, err error) {
-			err = guard.Call(func() (err error) {
+			err = clients.Call(func() (err error) {
 				run, err = redis.NewScript(seenScript().source).Run(ctx, s.client, nil, channel).Text()
 				return err
 			})

@@ -14,7 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/fifolock/fifolock/queue"
-	"github.com/fifolock/fifolock/queue/redisqueue/internal/guard"
+	"github.com/fifolock/fifolock/queue/redisqueue/internal/clients"
 	"github.com/fifolock/fifolock/queue/redisqueue/internal/notifier"
 )
 
@@ -293,7 +293,7 @@ type sharded interface {
 
 // shardOf returns the shard that has the keys.
 func (s *storage) shardOf(ring sharded) (shard *redis.Client, err error) {
-	err = guard.Call(func() (err error) {
+	err = clients.Call(func() (err error) {
 		shard, err = ring.GetShardClientForKey(s.prefix)
 		return err
 	})

@@ -8,8 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/fifolock/fifolock/queue/redisqueue/internal/guard"
-	"github.com/fifolock/fifolock/queue/redisqueue/internal/perclient"
+	"github.com/fifolock/fifolock/queue/redisqueue/internal/clients"
 )
 
 const (
@@ -56,7 +55,7 @@ type senders struct {
 	ordered sender // of releases that hand on in this process, see notifier/handoff.go
 }
 
-var sendersByClient perclient.Registry[senders]
+var sendersByClient clients.Registry[senders]
 
 func sendersOf(client redis.UniversalClient) *senders {
 	return sendersByClient.Of(client, func() *senders {
@@ -177,14 +176,14 @@ func (s *sender) fly(batch []*parcel, generation int) {
 // process sends one command. Where the client panics, that is the command's error, alone
 // or with others.
 func (s *sender) process(ctx context.Context, cmd command) {
-	if err := guard.Call(func() error { return s.client.Process(ctx, cmd) }); cmd.Err() == nil && cmd.Val() == nil {
+	if err := clients.Call(func() error { return s.client.Process(ctx, cmd) }); cmd.Err() == nil && cmd.Val() == nil {
 		cmd.SetErr(err)
 	}
 }
 
 // pipeline sends the commands of a batch.
 func (s *sender) pipeline(ctx context.Context, batch []*parcel) error {
-	return guard.Call(func() error {
+	return clients.Call(func() error {
 		pipe := s.client.Pipeline()
 		for _, p := range batch {
 			_ = pipe.Process(ctx, p.cmd)

@@ -70,26 +70,14 @@ type Leaving struct {
 	next     string // the entry that it has handed on to; empty if to none
 }
 
-// Ordered reports whether the release is one of a chain, which should reach the server
-// in the order of the chain.
-func (l *Leaving) Ordered() bool { return l != nil && l.chain != nil }
-
-// GiveUp forgets a ticket's waiter, because the ticket is about to be released, and
-// hands on to the next if it can. Answered must be called then.
-func (n *Notifier) GiveUp(token string) *Leaving {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	w := n.waiters.byToken[token]
-	if w == nil {
-		return nil
-	}
-	n.waiters.drop(w)
-	l := &Leaving{notifier: n, waiter: w}
-	if w.chain != nil {
-		l.chain = w.chain
+// leave begins to give up a ticket, and hands on to the next, the one directly behind it,
+// if that may be. n.mu is held.
+func leave(n *Notifier, w, next *waiter) *Leaving {
+	l := &Leaving{notifier: n, waiter: w, chain: w.chain}
+	if l.chain != nil {
 		l.chain.decide() // its own release will say
 	}
-	if next := n.waiters.behind[w.Entry]; w.mayHandOn(next) {
+	if w.mayHandOn(next) {
 		l.handOn(next)
 	}
 	if l.chain != nil {
@@ -97,6 +85,10 @@ func (n *Notifier) GiveUp(token string) *Leaving {
 	}
 	return l
 }
+
+// Ordered reports whether the release is one of a chain, which should reach the server
+// in the order of the chain.
+func (l *Leaving) Ordered() bool { return l.chain != nil }
 
 // mayHandOn checks the conditions, of which the first is that Front is known.
 func (w *waiter) mayHandOn(next *waiter) bool {
@@ -120,9 +112,6 @@ func (l *Leaving) handOn(next *waiter) {
 // Answered says how a release went: whether the ticket was in line, which the server
 // has confirmed, and which ticket it named as the new owner.
 func (l *Leaving) Answered(removed bool, named string) {
-	if l == nil {
-		return
-	}
 	n, c := l.notifier, l.chain
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -13,6 +13,7 @@ package notifier
 import (
 	"context"
 	"crypto/rand"
+	"math"
 	mathrand "math/rand/v2"
 	"slices"
 	"strings"
@@ -23,11 +24,12 @@ import (
 
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/internal/wakeup"
+	"github.com/fifolock/fifolock/queue/redisqueue/internal/clients"
 )
 
 const (
-	// ChannelPrefix and the notifier's id are the channel that it listens to.
-	ChannelPrefix = "fifolock:"
+	// channelPrefix and the notifier's id are the channel that it listens to.
+	channelPrefix = "fifolock:"
 
 	// idleTimeout is how long the connection outlives the last watch, so that a lock
 	// that is contended now and then need not connect each time.
@@ -108,6 +110,22 @@ type waiter struct {
 	decided chan struct{} // closed when it is
 }
 
+// waiters are those of one notifier. They are guarded by its mutex.
+type waiters struct {
+	byToken map[string]*waiter
+	behind  map[string]*waiter // the one directly behind an entry, which is its Front
+}
+
+var registry clients.Registry[Notifier]
+
+// Of returns the one notifier of a client. token must be the same in every call.
+func Of(client Client, token func(entry string) string) *Notifier {
+	return registry.Of(client, func() *Notifier { return New(client, token) })
+}
+
+// Count returns how many clients have a notifier, for tests.
+func Count() int { return registry.Len() }
+
 // New returns a notifier of its own for a client. Use [Of].
 func New(client Client, token func(entry string) string) *Notifier {
 	n := &Notifier{
@@ -123,7 +141,7 @@ func New(client Client, token func(entry string) string) *Notifier {
 // ID forms the channel. It is random, and is the first part of every token.
 func (n *Notifier) ID() string { return n.id }
 
-func (n *Notifier) channel() string { return ChannelPrefix + n.id }
+func (n *Notifier) channel() string { return channelPrefix + n.id }
 
 // NewToken returns a token that no ticket has ever had, in any process: {id}.{random}.
 // All of it that must not repeat is drawn now, because two processes that were
@@ -140,17 +158,7 @@ func (n *Notifier) Owns(token string) bool {
 func (n *Notifier) Open(token, line string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.openLocked(Ticket{Token: token, Line: line})
-}
-
-func (n *Notifier) openLocked(t Ticket) *waiter {
-	w := &waiter{Ticket: t, wake: make(chan queue.Wake, 1)}
-	if !n.listening {
-		w.blind = true
-		wakeup.Put(w.wake, queue.WakeHint) // what is published now is missed
-	}
-	n.waiters.byToken[t.Token] = w
-	return w
+	n.waiters.open(Ticket{Token: token, Line: line}, !n.listening)
 }
 
 // Bind says which ticket it has become. A message for it that has come already
@@ -187,9 +195,9 @@ func (n *Notifier) Watch(t Ticket) (wake <-chan queue.Wake, stop func()) {
 	defer n.mu.Unlock()
 	w := n.waiters.byToken[t.Token]
 	if w == nil || w.Entry != t.Entry {
-		// It was watched before, or was not to be watched.
-		w = n.openLocked(t)
-		w.blind = true
+		w = n.waiters.open(t, true) // it was watched before, or was not to be watched
+	}
+	if w.blind {
 		wakeup.Put(w.wake, queue.WakeHint)
 	}
 	w.watches++
@@ -206,6 +214,24 @@ func (n *Notifier) unwatch(w *waiter) {
 		n.waiters.drop(w)
 	}
 	n.unwatchedLocked()
+}
+
+// GiveUp forgets a ticket's waiter, because the ticket is about to be released, and
+// hands on to the next if it can. It returns nil if nothing depends on the answer to the
+// release; otherwise, that must be told to Answered.
+func (n *Notifier) GiveUp(token string) *Leaving {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	w := n.waiters.byToken[token]
+	if w == nil {
+		return nil
+	}
+	n.waiters.drop(w)
+	next := n.waiters.behind[w.Entry]
+	if next == nil && w.Owns && w.chain == nil {
+		return nil
+	}
+	return leave(n, w, next)
 }
 
 // Deliver hands a message to the waiter that it is for.
@@ -306,4 +332,64 @@ func (n *Notifier) hint(w *waiter) {
 	if n.waiters.byToken[w.Token] == w {
 		wakeup.Put(w.wake, queue.WakeHint)
 	}
+}
+
+// Waiters returns how many waiters there are, for tests.
+func (n *Notifier) Waiters() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.waiters.byToken)
+}
+
+// open makes a waiter; blind says that something may have been missed already.
+func (ws *waiters) open(t Ticket, blind bool) *waiter {
+	w := &waiter{Ticket: t, wake: make(chan queue.Wake, 1), blind: blind}
+	ws.byToken[t.Token] = w
+	return w
+}
+
+// drop forgets a waiter.
+func (ws *waiters) drop(w *waiter) {
+	if ws.byToken[w.Token] == w {
+		delete(ws.byToken, w.Token)
+	}
+	if ws.behind[w.Front] == w {
+		delete(ws.behind, w.Front)
+	}
+}
+
+// moveUp puts a waiter behind another entry, because the one between has left.
+func (ws *waiters) moveUp(w *waiter, front string) {
+	delete(ws.behind, w.Front)
+	w.Front = front
+	if front != "" {
+		ws.behind[front] = w
+	}
+}
+
+// near returns the first waiters of each line. Those that are not registered
+// yet have no number: they are the first.
+func (ws *waiters) near(which func(*waiter) bool) []*waiter {
+	var all []*waiter
+	for _, w := range ws.byToken {
+		if !w.Owns && which(w) {
+			all = append(all, w)
+		}
+	}
+	slices.SortFunc(all, func(a, b *waiter) int {
+		if c := strings.Compare(a.Line, b.Line); c != 0 {
+			return c
+		}
+		return int(max(math.MinInt32, min(math.MaxInt32, a.Number-b.Number)))
+	})
+	place, line := 0, ""
+	return slices.DeleteFunc(all, func(w *waiter) bool {
+		if w.Line != line {
+			place, line = 0, w.Line
+		}
+		if w.Entry != "" {
+			place++
+		}
+		return place > nearest+w.Owners-1
+	})
 }

@@ -59,13 +59,12 @@ func TestWake(t *testing.T) {
 		{[]queue.Wake{queue.WakeOwner, queue.WakeHint}, queue.WakeOwner},
 		{[]queue.Wake{queue.WakeOwner, queue.WakeHint, queue.WakeOwner, queue.WakeHint}, queue.WakeOwner},
 	} {
-		w := New(nil, tokenOf).openLocked(Ticket{Token: "token"})
-		<-w.wake // the notifier does not listen, so there is a WakeHint
+		wake := make(chan queue.Wake, 1)
 		for _, put := range test.put {
-			wakeup.Put(w.wake, put)
+			wakeup.Put(wake, put)
 		}
-		if got := <-w.wake; got != test.want || len(w.wake) != 0 {
-			t.Errorf("after %v: %v, and %d more; want only %v", test.put, got, len(w.wake), test.want)
+		if got := <-wake; got != test.want || len(wake) != 0 {
+			t.Errorf("after %v: %v, and %d more; want only %v", test.put, got, len(wake), test.want)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/fifolock/fifolock/queue/redisqueue/internal/guard"
+	"github.com/fifolock/fifolock/queue/redisqueue/internal/clients"
 )
 
 const (
@@ -64,7 +64,7 @@ func (s *subscription) run() {
 		if s.ctx.Err() != nil || errors.Is(err, redis.ErrClosed) {
 			return
 		}
-		_ = guard.Call(func() error { s.reloadState(err); return nil })
+		_ = clients.Call(func() error { s.reloadState(err); return nil })
 		if time.Since(began) > stable {
 			wait.Reset()
 		}
@@ -87,7 +87,7 @@ func (s *subscription) reloadState(err error) {
 
 // listen makes one connection and hands on what it says until it breaks. The
 // PubSub would reconnect by itself, but without a pause.
-func (s *subscription) listen() error { return guard.Call(s.receive) }
+func (s *subscription) listen() error { return clients.Call(s.receive) }
 
 func (s *subscription) receive() error {
 	messages := s.notifier.client.Subscribe(s.ctx, s.notifier.channel())
@@ -147,7 +147,7 @@ func (s *subscription) handle(message any) {
 func (s *subscription) endIfClosed() {
 	ctx, cancel := context.WithTimeout(s.ctx, closedTimeout)
 	defer cancel()
-	err := guard.Call(func() error { return s.notifier.client.Ping(ctx).Err() })
+	err := clients.Call(func() error { return s.notifier.client.Ping(ctx).Err() })
 	if errors.Is(err, redis.ErrClosed) {
 		s.cancel()
 	}

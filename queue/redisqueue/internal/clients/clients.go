@@ -1,17 +1,31 @@
-// Package perclient keeps one value for each client that a program has, for as long
-// as the value is used.
-package perclient
+// Package clients is careful with Redis clients: they belong to the caller, and may be
+// of a type of the caller's.
+package clients
 
 import (
+	"fmt"
 	"reflect"
 	"runtime"
 	"sync"
 	"weak"
 )
 
-// Registry has the value of each client. It does not keep it: when nothing refers to
-// the value any more, its client is forgotten. The zero value works; it must not be
-// copied, and may be used by many goroutines.
+// Call calls f, which uses a client, and returns a panic of it as an error. A client may
+// be a wrapper of the caller's, and may have hooks of the caller's, but the goroutine
+// that it is called in is not always the caller's: one that panics fails its own call,
+// and not the process.
+func Call(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the client panicked: %v", v)
+		}
+	}()
+	return f()
+}
+
+// Registry has one value for each client that a program has. It does not keep it: when
+// nothing refers to the value any more, its client is forgotten. The zero value works; it
+// must not be copied, and may be used by many goroutines.
 type Registry[T any] struct {
 	mu       sync.Mutex
 	byClient map[any]weak.Pointer[T]

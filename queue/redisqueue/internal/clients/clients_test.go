@@ -1,4 +1,4 @@
-package perclient
+package clients
 
 import (
 	"runtime"
