@@ -11,6 +11,29 @@ import (
 	"github.com/fifolock/fifolock/queue"
 )
 
+// report is what an attempt has seen of the line, for the error that it may end with.
+type report struct {
+	ctx     context.Context // the caller's, with the hooks, and no longer than WithMaxWait
+	began   time.Time
+	mine    func() bool // whether the lock's own value holds it; nil: it may be held by several
+	stage   stage
+	ahead   int            // when last told
+	failure error          // of the latest look; nil if it was answered
+	asked   time.Time      // since when a look is under way; zero if none is
+	ended   time.Time      // when the wait has failed; zero if there was none
+	holders []queue.Member // when the wait had failed; nil if they are not known
+}
+
+// stage is how far an attempt has come.
+type stage int
+
+const (
+	begun stage = iota // nothing was asked yet
+	registering
+	inLine
+	heldBack // it owned, but a lost hold of the same Mutex was not unlocked yet
+)
+
 // maxWaitError is the cause of the end of a wait that WithMaxWait has ended.
 type maxWaitError time.Duration
 
@@ -46,53 +69,53 @@ func (e *waitError) Unwrap() []error {
 
 // explain says of an attempt that ctx has ended what there was to wait for: those
 // in front, or a queue that does not answer.
-func (a *attempt) explain(err error) error {
-	ended := a.ctx.Err()
+func (r *report) explain(err error) error {
+	ended := r.ctx.Err()
 	if ended == nil {
 		return err
 	}
-	e := &waitError{ended: ended, failure: a.failure}
-	if cause := context.Cause(a.ctx); cause != ended {
+	e := &waitError{ended: ended, failure: r.failure}
+	if cause := context.Cause(r.ctx); cause != ended {
 		e.cause = cause
 	}
 	if !errors.Is(err, ended) && !errors.Is(err, queue.ErrNotQueued) { // a call failed just when ctx ended
 		e.failure = err
 	}
-	if a.ended.IsZero() {
-		a.ended = time.Now()
+	if r.ended.IsZero() {
+		r.ended = time.Now()
 	}
-	after := fmt.Sprintf("after %v", a.ended.Sub(a.began).Round(time.Millisecond))
+	after := fmt.Sprintf("after %v", r.ended.Sub(r.began).Round(time.Millisecond))
 	switch {
-	case a.stage == begun:
+	case r.stage == begun:
 		e.detail = "before the call"
-	case e.failure != nil || a.stage == inLine && a.silent():
+	case e.failure != nil || r.stage == inLine && r.silent():
 		e.detail = after + " while the queue did not answer"
-	case a.stage == registering:
+	case r.stage == registering:
 		e.detail = after + " before the queue answered"
-	case a.stage == heldBack:
+	case r.stage == heldBack:
 		e.detail, e.busy = after+": an earlier hold of this Mutex was lost and is not unlocked yet", true
 	default:
-		e.detail, e.busy = after+a.inFront(), a.ahead > 0
+		e.detail, e.busy = after+r.inFront(), r.ahead > 0
 	}
 	return e
 }
 
 // silent reports whether the queue has left the latest question open, and for longer
 // than an answer may take.
-func (a *attempt) silent() bool {
-	return a.holders == nil && !a.asked.IsZero() && a.ended.Sub(a.asked) >= leaveGrace
+func (r *report) silent() bool {
+	return r.holders == nil && !r.asked.IsZero() && r.ended.Sub(r.asked) >= leaveGrace
 }
 
 // inFront says what was in front, as far as it is known.
-func (a *attempt) inFront() string {
-	text := fmt.Sprintf(" with %d ahead in line", a.ahead)
-	if a.mine != nil && a.mine() {
+func (r *report) inFront() string {
+	text := fmt.Sprintf(" with %d ahead in line", r.ahead)
+	if r.mine != nil && r.mine() {
 		return text + "; held by this very Mutex, which is not reentrant"
 	}
 	names := make([]string, 0, listed)
-	for _, m := range a.holders {
+	for _, m := range r.holders {
 		if len(names) == listed {
-			names = append(names, fmt.Sprintf("%d more", len(a.holders)-listed))
+			names = append(names, fmt.Sprintf("%d more", len(r.holders)-listed))
 			break
 		}
 		names = append(names, describe(m))
@@ -130,30 +153,9 @@ func describe(m queue.Member) string {
 // thousands that are cancelled at once do not each list a line of thousands.
 var reading = make(chan struct{}, 4)
 
-// quit gives up the claim of a wait that has failed, and looks meanwhile which ticket
-// holds the lock, if it was the end of ctx and the queue has answered before. Both are
-// waited for no longer than leaveGrace.
-func (a *attempt) quit(c *claim) {
-	a.ended = time.Now()
-	if !c.giveUp() {
-		return
-	}
-	c.alive.stop()
-	left := c.leave()
-	grace, cancel := context.WithTimeout(context.Background(), leaveGrace)
-	defer cancel()
-	if a.ctx.Err() != nil && a.failure == nil {
-		a.readHolders(grace, c)
-	}
-	select {
-	case <-left.done:
-	case <-grace.Done():
-	}
-}
-
 // readHolders notes which tickets hold the lock, if the queue can say so before ctx ends.
-func (a *attempt) readHolders(ctx context.Context, c *claim) {
-	lister, ok := a.base.queue.(queue.Lister)
+func (r *report) readHolders(ctx context.Context, q queue.TicketQueue, leaving queue.Ticket) {
+	lister, ok := q.(queue.Lister)
 	if !ok {
 		return
 	}
@@ -168,9 +170,9 @@ func (a *attempt) readHolders(ctx context.Context, c *claim) {
 	}, nil)
 	switch {
 	case err == nil:
-		a.holders = holders(list, c.ticket)
+		r.holders = holders(list, leaving)
 	case ctx.Err() == nil && !errors.Is(err, errors.ErrUnsupported):
-		a.failure = err
+		r.failure = err
 	}
 }
 

@@ -4,11 +4,119 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync/atomic"
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
 )
+
+const (
+	// guardAfter is for how long an owner that was granted its turn does not
+	// listen yet, so that a short hold costs a timer and not a goroutine. What is
+	// said meanwhile waits in its channel. It is about one round trip, which is how
+	// long a grant that is taken back may last anyway.
+	guardAfter = time.Millisecond
+
+	// confirmTimeout is how long an owner whose grant was taken back waits for the
+	// answer to one look before it looks over another connection.
+	confirmTimeout = time.Second
+)
+
+// errTakenBack is why a hold is lost that was granted before the storage had
+// confirmed it, and whose ticket turned out not to own.
+var errTakenBack = errors.New("the ticket does not own the line: it was granted its turn before the storage had lost data")
+
+// base is what a Mutex and a Semaphore have in common: whose line it is, with the
+// options, and what was wrong with the arguments.
+type base struct {
+	queue      queue.TicketQueue
+	name       string // of the queue, for errors
+	options    options
+	err        error           // what was wrong with the arguments; nil if nothing was
+	background context.Context // of calls that go on after that of the caller, with the hooks
+}
+
+func newBase(q queue.TicketQueue, opts []Option) *base {
+	b := &base{queue: q, name: nameOf(q), options: options{releaseTimeout: defaultReleaseTimeout}}
+	for _, opt := range opts {
+		if opt != nil && b.err == nil {
+			b.err = opt(&b.options)
+		}
+	}
+	if isNil(q) {
+		b.err = errNil
+	}
+	b.background = b.observe(context.Background())
+	return b
+}
+
+// observe returns ctx with what a queue needs to tell of an eviction.
+func (b *base) observe(ctx context.Context) context.Context {
+	hook := b.options.trace.Evicted
+	if hook == nil {
+		return ctx
+	}
+	return queue.OnEvicted(ctx, func(tickets []queue.Ticket) {
+		go func() { // the queue's call is not held up, and may be a heartbeat
+			for _, ticket := range tickets {
+				hook(ticket)
+			}
+		}()
+	})
+}
+
+// nameOf says which lock it is, in the words of the queue.
+func nameOf(q queue.TicketQueue) string {
+	if isNil(q) {
+		return "nil queue"
+	}
+	if s, ok := q.(fmt.Stringer); ok {
+		return s.String()
+	}
+	return fmt.Sprintf("%T", q)
+}
+
+func isNil(q queue.TicketQueue) bool {
+	if q == nil {
+		return true
+	}
+	v := reflect.ValueOf(q)
+	return v.Kind() == reflect.Pointer && v.IsNil()
+}
+
+// fail names the operation and the lock in err, of which an error of the queue
+// says the latter already.
+func (b *base) fail(op string, err error) error {
+	if isNamed(err) {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	return fmt.Errorf("%s: %s: %w", op, b.name, err)
+}
+
+// isNamed reports whether the text of err names the queue. The cause of a ctx is
+// the caller's, and may be of any other.
+func isNamed(err error) bool {
+	var ended *waitError
+	if errors.As(err, &ended) {
+		err = ended.failure
+	}
+	var named *queue.Error
+	return errors.As(err, &named)
+}
+
+// forRelease is the ctx for releasing a ticket: that of the call that took it may
+// have ended.
+func (b *base) forRelease() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(b.background, b.options.releaseTimeout)
+}
+
+// giveBack removes a ticket that no claim was made of.
+func (b *base) giveBack(t queue.Ticket) {
+	ctx, cancel := b.forRelease()
+	defer cancel()
+	_ = queue.Release(ctx, b.queue, t) // the caller has left, or has another error
+}
 
 // claim is one ticket from taking to giving up. It is what a Mutex and a
 // Semaphore are made of.
@@ -40,7 +148,7 @@ type watch struct {
 }
 
 // register takes a ticket and keeps it alive.
-func (b *base) register(ctx context.Context) (*claim, error) {
+func register(ctx context.Context, b *base) (*claim, error) {
 	sent := time.Now()
 	t, err := ask(ctx, leaveGrace, b.queue.Register, func(t queue.Ticket, err error) {
 		if err == nil {
@@ -50,12 +158,12 @@ func (b *base) register(ctx context.Context) (*claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b.claim(t, sent)
+	return newClaim(b, t, sent)
 }
 
 // tryRegister takes a ticket that owns at once and keeps it alive; it returns nil
 // if there is none.
-func (b *base) tryRegister(ctx context.Context) (*claim, error) {
+func tryRegister(ctx context.Context, b *base) (*claim, error) {
 	type answer struct {
 		ticket queue.Ticket
 		ok     bool
@@ -72,31 +180,23 @@ func (b *base) tryRegister(ctx context.Context) (*claim, error) {
 	if !a.ok || err != nil {
 		return nil, err
 	}
-	return b.claim(a.ticket, sent)
+	return newClaim(b, a.ticket, sent)
 }
 
-// claim makes a claim of a ticket that was taken by a call that began at sent. A
+// newClaim makes a claim of a ticket that was taken by a call that began at sent. A
 // ticket that nothing can keep alive is given back.
-func (b *base) claim(t queue.Ticket, sent time.Time) (*claim, error) {
+func newClaim(b *base, t queue.Ticket, sent time.Time) (*claim, error) {
 	if _, ok := b.queue.(queue.Refresher); t.Lease > 0 && !ok {
 		b.giveBack(t)
 		return nil, fmt.Errorf("its tickets have a lease of %v, but %T has no method Refresh to renew it: pass the method on (see queue.Refresher): %w",
 			t.Lease, b.queue, errors.ErrUnsupported)
 	}
-	return &claim{base: b, ticket: t, alive: b.startHeartbeat(t, sent), ended: make(chan struct{})}, nil
-}
-
-// forRelease is the ctx for releasing a ticket: that of the call that took it may
-// have ended.
-func (b *base) forRelease() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(b.options.traces.observe(context.Background()), b.options.releaseTimeout)
-}
-
-// giveBack removes a ticket that no claim was made of.
-func (b *base) giveBack(t queue.Ticket) {
-	ctx, cancel := b.forRelease()
-	defer cancel()
-	_ = queue.Release(ctx, b.queue, t) // the caller has left, or has another error
+	alive := &heartbeat{
+		q: b.queue, trace: &b.options.trace, background: b.background,
+		ticket: t, lease: t.Lease, lost: make(chan struct{}),
+	}
+	alive.start(sent)
+	return &claim{base: b, ticket: t, alive: alive, ended: make(chan struct{})}, nil
 }
 
 // listen begins the watch. If the queue cannot tell, polling must do. A queue
@@ -139,6 +239,52 @@ func (c *claim) own() error {
 	return nil
 }
 
+// standGuard listens on for an owner that was granted its turn. It looks at once when
+// the grant is taken back, and again until the queue has answered: how long that may
+// go on is the lease's to say. It ends with the heartbeat.
+func (c *claim) standGuard() {
+	ctx := c.alive.context()
+	pause := newBackOff()
+	var again <-chan time.Time
+	for {
+		select {
+		case wake := <-c.watch.wake:
+			if wake == queue.WakeOwner {
+				continue
+			}
+		case <-again:
+		case <-ctx.Done():
+			return
+		}
+		again = nil
+		if c.confirm(ctx) {
+			pause.Reset()
+		} else {
+			again = time.After(pause.NextBackOff())
+		}
+	}
+}
+
+// confirm looks whether the claim owns, and gives it up as lost if it does not. It
+// reports false if the queue has not answered and may yet.
+func (c *claim) confirm(ctx context.Context) (answered bool) {
+	asking, cancel := context.WithTimeout(ctx, confirmTimeout)
+	defer cancel()
+	place, err := ask(asking, 0, func(ctx context.Context) (queue.Place, error) {
+		return queue.Position(ctx, c.base.queue, c.ticket)
+	}, nil)
+	switch {
+	case errors.Is(err, queue.ErrNotQueued):
+		c.alive.declareLost(err)
+	case err != nil:
+		return errors.Is(err, queue.ErrClosed)
+	case place.Ahead > 0:
+		c.alive.declareLost(errTakenBack)
+		c.base.giveBack(c.ticket) // it would own again in its turn, and hold up the line
+	}
+	return true
+}
+
 // release gives up a claim that owns, and returns what the queue has said.
 func (c *claim) release() error {
 	if !c.giveUp() {
@@ -150,8 +296,8 @@ func (c *claim) release() error {
 	}
 	c.released()
 	err := c.confirmed()
-	if err != nil {
-		c.base.options.traces.releaseFailed(c.ticket, err)
+	if hook := c.base.options.trace.ReleaseFailed; hook != nil && err != nil {
+		hook(c.ticket, err)
 	}
 	return err
 }
@@ -165,7 +311,9 @@ func (c *claim) released() {
 			c.leave()
 		}
 	}()
-	c.base.options.traces.released(c.ticket, time.Since(c.acquired))
+	if hook := c.base.options.trace.Released; hook != nil {
+		hook(c.ticket, time.Since(c.acquired))
+	}
 	told = true
 }
 

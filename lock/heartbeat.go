@@ -33,6 +33,9 @@ const (
 // errLeaseRanOut is why a ticket is given up that could not be renewed in time.
 var errLeaseRanOut = errors.New("the lease ran out before a heartbeat was answered")
 
+// errGivenUp is why a ticket is given up that the queue does not believe to have kept.
+var errGivenUp = errors.New("the queue gave the ticket up: it could not show in time that this process lives (crash detection)")
+
 // heartbeat keeps a ticket alive from the moment it is in line until stop, and
 // notices when the queue does not believe in it any more: because the queue
 // said so, or because the lease may have run out, by this process's monotonic
@@ -41,11 +44,12 @@ var errLeaseRanOut = errors.New("the lease ran out before a heartbeat was answer
 // It runs on timers, not in a goroutine of its own: a lock that is held for
 // less than a third of its lease costs two timers and no more.
 type heartbeat struct {
-	q      queue.TicketQueue
-	trace  traces
-	ticket queue.Ticket
-	lease  time.Duration // 0: the ticket lives as long as its owner
-	lost   chan struct{} // closed when the ticket is lost
+	q          queue.TicketQueue
+	trace      *Trace
+	background context.Context // of the calls that it makes
+	ticket     queue.Ticket
+	lease      time.Duration // 0: the ticket lives as long as its owner
+	lost       chan struct{} // closed when the ticket is lost
 
 	mu      sync.Mutex         // guards what follows
 	until   time.Time          // with a lease: believed until then
@@ -60,18 +64,8 @@ type heartbeat struct {
 	stopped bool
 }
 
-// errGivenUp is why a ticket is given up that the queue does not believe to have kept.
-var errGivenUp = errors.New("the queue gave the ticket up: it could not show in time that this process lives (crash detection)")
-
-// startHeartbeat keeps t alive, which was taken by a call that began at sent.
-func (b *base) startHeartbeat(t queue.Ticket, sent time.Time) *heartbeat {
-	h := &heartbeat{
-		q:      b.queue,
-		trace:  b.options.traces,
-		ticket: t,
-		lease:  t.Lease,
-		lost:   make(chan struct{}),
-	}
+// start keeps the ticket alive, which was taken by a call that began at sent.
+func (h *heartbeat) start(sent time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.next = time.AfterFunc(time.Until(sent.Add(h.interval())), h.beat)
@@ -79,16 +73,15 @@ func (b *base) startHeartbeat(t queue.Ticket, sent time.Time) *heartbeat {
 		h.until = h.believedUntil(sent)
 		h.expiry = time.AfterFunc(time.Until(h.until), h.expire)
 	}
-	if t.Lost != nil {
-		go h.follow(h.lasting(), t.Lost)
+	if h.ticket.Lost != nil {
+		go h.follow(h.lasting())
 	}
-	return h
 }
 
 // follow gives the ticket up when the queue does.
-func (h *heartbeat) follow(ctx context.Context, lost <-chan struct{}) {
+func (h *heartbeat) follow(ctx context.Context) {
 	select {
-	case <-lost:
+	case <-h.ticket.Lost:
 	case <-ctx.Done():
 		return
 	}
@@ -116,8 +109,8 @@ func (h *heartbeat) beat() {
 	}
 	sent := time.Now()
 	err := queue.Refresh(ctx, h.q, h.ticket)
-	if h.end(sent, err) {
-		h.trace.heartbeatFailed(h.ticket, err)
+	if hook := h.trace.HeartbeatFailed; h.end(sent, err) && hook != nil {
+		hook(h.ticket, err)
 	}
 }
 
@@ -148,7 +141,7 @@ func (h *heartbeat) context() context.Context {
 // lasting is context with h.mu held.
 func (h *heartbeat) lasting() context.Context {
 	if h.cancel == nil {
-		h.ctx, h.cancel = context.WithCancel(h.trace.observe(context.Background()))
+		h.ctx, h.cancel = context.WithCancel(h.background)
 		if h.over() {
 			h.cancel()
 		}
@@ -255,8 +248,8 @@ func (h *heartbeat) lose(reason error) {
 	h.reason = reason
 	h.halt()
 	close(h.lost)
-	if h.owner {
-		go h.trace.lost(h.ticket, reason) // a hook may call back into the Mutex
+	if hook := h.trace.Lost; hook != nil && h.owner {
+		go hook(h.ticket, reason) // it may call back into the Mutex
 	}
 }
 

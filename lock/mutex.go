@@ -74,8 +74,8 @@ func (m *Mutex) lock(ctx context.Context) (hold *claim, err error) {
 	if err := m.usable("lock"); err != nil {
 		return nil, err
 	}
-	err = m.base.attempt("lock", ctx, m.base.options.maxWait, func(a *attempt) error {
-		a.mine = m.isHeld
+	a := &attempt{base: m.base, report: report{mine: m.isHeld}}
+	err = a.run(ctx, "lock", m.base.options.maxWait, func() error {
 		hold, err = m.takeTurn(a)
 		return err
 	})
@@ -89,7 +89,7 @@ func (m *Mutex) lock(ctx context.Context) (hold *claim, err error) {
 // of the line, so that no other Mutex waits for it too.
 func (m *Mutex) takeTurn(a *attempt) (*claim, error) {
 	for {
-		c, err := m.base.acquire(a)
+		c, err := a.acquire()
 		if err != nil {
 			return nil, err
 		}
@@ -134,7 +134,8 @@ func (m *Mutex) TryLock(ctx context.Context) (locked bool, err error) {
 	if err := m.usable(op); err != nil {
 		return false, err
 	}
-	err = m.base.attempt(op, ctx, noMaxWait, func(a *attempt) error {
+	a := &attempt{base: m.base}
+	err = a.run(ctx, op, noMaxWait, func() error {
 		locked, err = m.tryTurn(a)
 		return err
 	})
@@ -145,7 +146,7 @@ func (m *Mutex) tryTurn(a *attempt) (locked bool, err error) {
 	if m.Token() != 0 {
 		return false, nil
 	}
-	c, err := m.base.tryAcquire(a)
+	c, err := a.tryAcquire()
 	if c == nil || err != nil {
 		return false, err
 	}

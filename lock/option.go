@@ -20,20 +20,7 @@ type options struct {
 	newBackOff     func() backoff.BackOff // nil: the default, which knows the place in line
 	releaseTimeout time.Duration
 	maxWait        time.Duration // 0: only the ctx ends a wait
-	traces         traces
-}
-
-func newOptions(opts []Option) (options, error) {
-	o := options{releaseTimeout: defaultReleaseTimeout}
-	for _, opt := range opts {
-		if opt == nil {
-			continue
-		}
-		if err := opt(&o); err != nil {
-			return o, err
-		}
-	}
-	return o, nil
+	trace          Trace         // all that were given, as one
 }
 
 // WithBackOff gives the time between two polls of a waiter: newBackOff is called
@@ -92,7 +79,7 @@ func WithMaxWait(d time.Duration) Option {
 func WithTrace(t *Trace) Option {
 	return func(o *options) error {
 		if t != nil {
-			o.traces = append(o.traces, *t)
+			o.trace.add(*t)
 		}
 		return nil
 	}

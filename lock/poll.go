@@ -21,7 +21,8 @@ const (
 	// Of a waiter that relies on being woken (see queue.Place.Recheck).
 	missed         = time.Second     // how often the first in line looks for a wake-up that was lost
 	missedPerPlace = time.Second     // how often the others do, for each place
-	longest        = 5 * time.Second // but no less often; with a lease, than from one heartbeat to the next;
+	longest        = 5 * time.Second // but no less often,
+	looksPerLease  = 3               // with a lease, than its heartbeats come;
 	longestSure    = time.Minute     // without one, than this and Recheck
 
 	// farthest is any place that far back.
@@ -48,15 +49,17 @@ type pollInterval struct {
 	longest time.Duration // of a waiter that relies on being woken
 }
 
-func (b *base) newPollInterval(lease time.Duration) *pollInterval {
-	if b.options.newBackOff != nil {
-		if custom := b.options.newBackOff(); custom != nil {
+// newPollInterval makes the one of a wait with a ticket. newCustom is what WithBackOff was
+// given, or nil.
+func newPollInterval(newCustom func() backoff.BackOff, lease time.Duration) *pollInterval {
+	if newCustom != nil {
+		if custom := newCustom(); custom != nil {
 			return &pollInterval{backoff: custom, custom: true}
 		}
 	}
 	p := &pollInterval{backoff: newBackOff(), longest: longestSure}
 	if lease > 0 {
-		p.longest = min(longest, lease/beatsPerLease)
+		p.longest = min(longest, lease/looksPerLease)
 	}
 	return p
 }
@@ -104,9 +107,6 @@ func (p *pollInterval) next(place queue.Place, watched bool) time.Duration {
 	limit := min(p.longest, max(longest, place.Recheck))
 	return max(firstPoll, jitter(min(limit, max(seldom, places(place.Ahead)*nextToOwn))))
 }
-
-// pause is the time from a ticket that was lost to the next one.
-func (p *pollInterval) pause() time.Duration { return p.step() }
 
 // step asks the backoff. Giving up is the ctx's to say, not the backoff's.
 func (p *pollInterval) step() time.Duration {

@@ -34,7 +34,7 @@ func TestPollInterval(t *testing.T) {
 		"a lease of nothing":                      {queue.Place{Ahead: 500, Recheck: 1}, true, 1, ms, ms},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := (&base{}).newPollInterval(test.lease)
+			p := newPollInterval(nil, test.lease)
 			for range 100 {
 				p.step()
 			}

@@ -65,8 +65,9 @@ func (s *Semaphore) Acquire(ctx context.Context) (hold *Hold, err error) {
 	if err := s.usable(op); err != nil {
 		return nil, err
 	}
-	err = s.base.attempt(op, ctx, s.base.options.maxWait, func(a *attempt) error {
-		c, err := s.base.acquire(a)
+	a := &attempt{base: s.base}
+	err = a.run(ctx, op, s.base.options.maxWait, func() error {
+		c, err := a.acquire()
 		if err == nil {
 			hold = s.begin(a, c)
 		}
@@ -83,8 +84,9 @@ func (s *Semaphore) TryAcquire(ctx context.Context) (hold *Hold, ok bool, err er
 	if err := s.usable(op); err != nil {
 		return nil, false, err
 	}
-	err = s.base.attempt(op, ctx, noMaxWait, func(a *attempt) error {
-		c, err := s.base.tryAcquire(a)
+	a := &attempt{base: s.base}
+	err = a.run(ctx, op, noMaxWait, func() error {
+		c, err := a.tryAcquire()
 		if c != nil && err == nil {
 			hold = s.begin(a, c)
 		}

@@ -1,7 +1,7 @@
 package lock
 
 import (
-	"context"
+	"reflect"
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
@@ -69,85 +69,21 @@ type Trace struct {
 	Evicted func(t queue.Ticket)
 }
 
-// traces are the hooks of a Mutex, in the order in which they were given.
-type traces []Trace
-
-// observe returns ctx with what a queue needs to tell of an eviction.
-func (t traces) observe(ctx context.Context) context.Context {
-	for i := range t {
-		if f := t[i].Evicted; f != nil {
-			ctx = queue.OnEvicted(ctx, func(tickets []queue.Ticket) {
-				go func() { // the queue's call is not held up, and may be a heartbeat
-					for _, ticket := range tickets {
-						f(ticket)
-					}
-				}()
-			})
-		}
-	}
-	return ctx
-}
-
-func (t traces) registered(ticket queue.Ticket) {
-	for i := range t {
-		if f := t[i].Registered; f != nil {
-			f(ticket)
-		}
-	}
-}
-
-func (t traces) waiting(ticket queue.Ticket, ahead int) {
-	for i := range t {
-		if f := t[i].Waiting; f != nil {
-			f(ticket, ahead)
-		}
-	}
-}
-
-func (t traces) acquired(ticket queue.Ticket, waited time.Duration) {
-	for i := range t {
-		if f := t[i].Acquired; f != nil {
-			f(ticket, waited)
-		}
-	}
-}
-
-func (t traces) failed(ticket queue.Ticket, waited time.Duration, err error) {
-	for i := range t {
-		if f := t[i].Failed; f != nil {
-			f(ticket, waited, err)
-		}
-	}
-}
-
-func (t traces) heartbeatFailed(ticket queue.Ticket, err error) {
-	for i := range t {
-		if f := t[i].HeartbeatFailed; f != nil {
-			f(ticket, err)
-		}
-	}
-}
-
-func (t traces) lost(ticket queue.Ticket, err error) {
-	for i := range t {
-		if f := t[i].Lost; f != nil {
-			f(ticket, err)
-		}
-	}
-}
-
-func (t traces) released(ticket queue.Ticket, held time.Duration) {
-	for i := range t {
-		if f := t[i].Released; f != nil {
-			f(ticket, held)
-		}
-	}
-}
-
-func (t traces) releaseFailed(ticket queue.Ticket, err error) {
-	for i := range t {
-		if f := t[i].ReleaseFailed; f != nil {
-			f(ticket, err)
+// add has the hooks of u called after those of t, as net/http/httptrace does.
+func (t *Trace) add(u Trace) {
+	hooks, more := reflect.ValueOf(t).Elem(), reflect.ValueOf(u)
+	for i := range hooks.NumField() {
+		hook, next := hooks.Field(i), more.Field(i)
+		switch {
+		case next.IsNil():
+		case hook.IsNil():
+			hook.Set(next)
+		default:
+			first := reflect.ValueOf(hook.Interface())
+			hook.Set(reflect.MakeFunc(hook.Type(), func(args []reflect.Value) []reflect.Value {
+				first.Call(args)
+				return next.Call(args)
+			}))
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 // connection that hangs, of many, must not keep it from a grant that was sent to
 // it, nor from noticing that its ticket is lost.
 type waiter struct {
-	attempt  *attempt
+	seen     *report
 	claim    *claim
 	interval *pollInterval
 	timer    *time.Timer        // the next look
@@ -25,15 +25,15 @@ type waiter struct {
 	since    time.Time          // since when no look has succeeded; zero if the latest has
 }
 
-// wait waits until c's ticket owns, as far as the queue has said. Whether the
-// ticket is still alive is looked at by own.
-func (a *attempt) wait(c *claim) error {
-	if err := c.listen(a.ctx); err != nil {
+// wait waits until c's ticket owns, as far as the queue has said, and notes what it sees
+// of the line. Whether the ticket is still alive is looked at by own.
+func wait(c *claim, seen *report) error {
+	if err := c.listen(seen.ctx); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(a.ctx)
+	ctx, cancel := context.WithCancel(seen.ctx)
 	defer cancel()
-	w := &waiter{attempt: a, claim: c, interval: a.base.newPollInterval(c.ticket.Lease), ctx: ctx}
+	w := &waiter{seen: seen, claim: c, interval: newPollInterval(c.base.options.newBackOff, c.ticket.Lease), ctx: ctx}
 	w.timer = time.NewTimer(w.interval.first(c.ticket.Ahead, c.watch.wake != nil))
 	defer w.timer.Stop()
 	return w.wait()
@@ -51,7 +51,7 @@ func (w *waiter) wait() error {
 		case <-w.timer.C:
 			w.ask()
 		case <-w.answer():
-			owns, err := w.seen(w.look.value, w.look.err)
+			owns, err := w.looked(w.look.value, w.look.err)
 			if owns || err != nil {
 				return err
 			}
@@ -75,7 +75,7 @@ func (w *waiter) hint() {
 
 // ask begins a look.
 func (w *waiter) ask() {
-	w.hinted, w.attempt.asked = false, time.Now()
+	w.hinted, w.seen.asked = false, time.Now()
 	w.look = start(func() (queue.Place, error) {
 		return queue.Position(w.ctx, w.claim.base.queue, w.claim.ticket)
 	}, nil)
@@ -89,20 +89,20 @@ func (w *waiter) answer() <-chan struct{} {
 	return w.look.done
 }
 
-// seen takes the answer of a look, and arranges for the next one unless the ticket
+// looked takes the answer of a look, and arranges for the next one unless the ticket
 // owns.
-func (w *waiter) seen(place queue.Place, err error) (owns bool, _ error) {
-	w.look, w.attempt.asked = nil, time.Time{}
+func (w *waiter) looked(place queue.Place, err error) (owns bool, _ error) {
+	w.look, w.seen.asked = nil, time.Time{}
 	switch {
 	case err != nil:
 		if err := w.failed(err); err != nil {
 			return false, err
 		}
-		place = queue.Place{Ahead: w.attempt.ahead} // and nothing to rely on
+		place = queue.Place{Ahead: w.seen.ahead} // and nothing to rely on
 	case place.Ahead == 0:
 		return true, nil
 	default:
-		w.since, w.attempt.failure = time.Time{}, nil
+		w.since, w.seen.failure = time.Time{}, nil
 		w.moved(place.Ahead)
 	}
 	if w.hinted {
@@ -115,12 +115,14 @@ func (w *waiter) seen(place queue.Place, err error) (owns bool, _ error) {
 
 // moved notes the place in line, and starts the backoff anew if it has changed.
 func (w *waiter) moved(ahead int) {
-	if ahead == w.attempt.ahead {
+	if ahead == w.seen.ahead {
 		return
 	}
-	w.attempt.ahead = ahead
+	w.seen.ahead = ahead
 	w.interval.reset()
-	w.attempt.base.options.traces.waiting(w.claim.ticket, ahead)
+	if hook := w.claim.base.options.trace.Waiting; hook != nil {
+		hook(w.claim.ticket, ahead)
+	}
 }
 
 // failed decides whether a look that failed ends the waiting. A ticket with a
@@ -134,7 +136,7 @@ func (w *waiter) failed(err error) error {
 	if w.since.IsZero() {
 		w.since = time.Now()
 	}
-	w.attempt.failure = err
+	w.seen.failure = err
 	if time.Since(w.since) < lease {
 		return nil
 	}

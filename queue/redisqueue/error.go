@@ -17,40 +17,9 @@ import (
 	"github.com/fifolock/fifolock/queue"
 )
 
-// answerError is what a script can answer besides success, in words. Nothing
-// was done.
-type answerError string
-
-func (e answerError) Error() string { return string(e) }
-
-const (
-	errCrowded   = answerError("more than 1000 entries in the queue's ZSET are no tickets: remove them, or give the queue another name")
-	errExhausted = answerError("the numbers are used up: the seq key or an entry says almost 1<<53; when nobody is in line, delete the queue's keys")
-	errRefused   = answerError("the registration was given up before it was taken: register anew")
-)
-
-func (s status) err() error {
-	switch s {
-	case statusOK:
-		return nil
-	case statusGone:
-		return queue.ErrNotQueued
-	case statusCrowded:
-		return errCrowded
-	case statusExhausted:
-		return errExhausted
-	case statusRefused:
-		return errRefused
-	}
-	return fmt.Errorf("the script answered %q", string(s))
-}
-
-// failed returns what a method returns when err has ended it: nil, or a
-// *[queue.Error] with the operation, the queue, and what can be done about it.
+// failed returns what an operation returns that err has ended: a *[queue.Error] with
+// what can be done about it.
 func (v *view) failed(ctx context.Context, operation string, err error) error {
-	if err == nil {
-		return nil
-	}
 	advice := v.advice(err)
 	switch ended := contextError(ctx); {
 	case ended == nil && isContextError(err):
@@ -62,14 +31,6 @@ func (v *view) failed(ctx context.Context, operation string, err error) error {
 		err = fmt.Errorf("%w (%s)", err, advice)
 	}
 	return &queue.Error{Op: operation, Queue: v.String(), Err: err}
-}
-
-// failedTicket is failed for an operation on a ticket.
-func (v *view) failedTicket(ctx context.Context, operation string, t queue.Ticket, err error) error {
-	if err == nil {
-		return nil
-	}
-	return v.failed(ctx, fmt.Sprintf("%s ticket %d", operation, t.Number), err)
 }
 
 // clientTimeoutError is a timeout of the client's own while the caller's ctx
@@ -248,12 +209,12 @@ const (
 )
 
 // advice says what to do about an error.
-func (v *view) advice(err error) string {
+func (s *storage) advice(err error) string {
 	switch code(err) {
 	case "":
-		return v.adviceWithoutReply(err)
+		return s.adviceWithoutReply(err)
 	case "WRONGTYPE":
-		return "one of the keys " + v.prefix + "* is not this queue's; delete it, or give the queue another name"
+		return "one of the keys " + s.prefix + "* is not this queue's; delete it, or give the queue another name"
 	case "NOPERM":
 		return rights
 	case "READONLY":
@@ -275,15 +236,15 @@ func (v *view) advice(err error) string {
 }
 
 // adviceWithoutReply says what an error may mean that did not come from the server.
-func (v *view) adviceWithoutReply(err error) string {
+func (s *storage) adviceWithoutReply(err error) string {
 	var header tls.RecordHeaderError
 	var timeout net.Error
 	switch {
-	case v.storage == nil:
+	case s == nil:
 		return ""
-	case errors.As(err, &header), v.retry.tls && errors.As(err, &timeout) && timeout.Timeout():
+	case errors.As(err, &header), errors.As(err, &timeout) && timeout.Timeout() && retryOf(s.client).tls:
 		return "if that happens each time, the port may not be one for TLS, which the client's TLSConfig asks for"
-	case !v.retry.tls && errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF) && !retryOf(s.client).tls:
 		return "if that happens each time, the port may be one for TLS, which needs a TLSConfig in the client's options"
 	}
 	return ""

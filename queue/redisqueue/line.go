@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
-	"github.com/fifolock/fifolock/queue/redisqueue/internal/notifier"
 )
 
 // membersPage is how many entries one script call lists: it keeps others waiting
@@ -14,20 +13,19 @@ const membersPage = 200
 
 // Members lists who is in line, 200 in one round trip. Those who come or go
 // while it lists a longer line may be listed or not.
-func (v *view) Members(ctx context.Context) ([]queue.Member, error) {
-	members, err := v.members(ctx)
-	return members, v.failed(ctx, "list the members", err)
+func (v *view) Members(ctx context.Context) (members []queue.Member, err error) {
+	o, err := v.begin(ctx, "list the members")
+	if err == nil {
+		members, err = o.members(ctx)
+	}
+	return members, o.end(ctx, err)
 }
 
-func (v *view) members(ctx context.Context) ([]queue.Member, error) {
-	n, err := v.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (o *operation) members(ctx context.Context) ([]queue.Member, error) {
 	var members []queue.Member
 	from, over := "1", int64(0)
 	for from != "" {
-		answer, err := v.repeat(ctx, n, v.request(membersScript, n.ID(), v.keys(), from, over, membersPage))
+		answer, err := o.ask(ctx, o.ofLine(membersScript, from, over, membersPage))
 		if err != nil {
 			return nil, err
 		}
@@ -73,69 +71,46 @@ func appendMembers(members []queue.Member, now time.Time, page []any) []queue.Me
 
 // CleanupStale removes those among the owners whose leases have run out.
 func (v *view) CleanupStale(ctx context.Context) error {
-	n, err := v.begin(ctx)
+	o, err := v.begin(ctx, "clean up")
 	if err == nil {
 		var answer reply
-		answer, err = v.repeat(ctx, n, v.request(cleanupStaleScript, n.ID(), v.keys()))
-		v.repairIf(ctx, n, answer.integer(0))
+		answer, err = o.ask(ctx, o.ofLine(cleanupStaleScript))
+		o.repairIf(ctx, answer.integer(0))
 	}
-	return v.failed(ctx, "clean up", err)
+	return o.end(ctx, err)
 }
 
 // IsEmpty reports whether no ticket is in line, dead or alive.
 func (v *view) IsEmpty(ctx context.Context) (bool, error) {
-	n, err := v.begin(ctx)
+	o, err := v.begin(ctx, "is empty")
 	var answer reply
 	if err == nil {
-		answer, err = v.repeat(ctx, n, v.request(isEmptyScript, n.ID(), v.keys()))
+		answer, err = o.ask(ctx, o.ofLine(isEmptyScript))
 	}
-	return err == nil && answer.integer(0) == 1, v.failed(ctx, "is empty", err)
+	return err == nil && answer.integer(0) == 1, o.end(ctx, err)
 }
 
 // MaybeCleanup removes the seq key if no ticket is in line, unless its number is
 // ahead of the server's clock; the other keys are gone by then.
 func (v *view) MaybeCleanup(ctx context.Context) {
-	n, err := v.begin(ctx)
-	if err != nil {
-		return
+	o, err := v.begin(ctx, "maybe clean up")
+	if err == nil {
+		_, _ = o.ask(ctx, o.ofLine(maybeCleanupScript)) // whatever is left runs out by itself
 	}
-	// Best effort: whatever is left runs out by itself.
-	_, _ = v.repeat(ctx, n, v.request(maybeCleanupScript, n.ID(), v.keys()))
 }
 
 // repairIf repairs the leases if an answer says -1 for how long the owners are
 // believed: one has longer to go than it was made, because the server's clock was
 // set back, or has no end. Best effort: another call will see it too.
-func (v *view) repairIf(ctx context.Context, n *notifier.Notifier, milliseconds int64) {
+func (o *operation) repairIf(ctx context.Context, milliseconds int64) {
 	if milliseconds >= 0 {
 		return
 	}
 	for done := int64(0); done >= 0; {
-		answer, err := v.repeat(ctx, n, v.request(repairScript, n.ID(), v.keys(), done))
+		answer, err := o.ask(ctx, o.ofLine(repairScript, done))
 		if err != nil {
 			return
 		}
 		done = answer.integer(0)
-	}
-}
-
-// repeat runs a script, which may be executed more than once, until it is through
-// with the dead.
-func (v *view) repeat(ctx context.Context, n *notifier.Notifier, r request) (reply, error) {
-	for {
-		answer, lost, err := v.send(ctx, v.brief(), r)
-		if lost > 0 {
-			n.Reload(v.name) // a lost reply may have carried a message for one of ours
-		}
-		if err != nil {
-			return reply{}, err
-		}
-		deliver(n, answer)
-		if answer.status != statusAgain {
-			return answer, answer.status.err()
-		}
-		if err := ctx.Err(); err != nil {
-			return reply{}, err
-		}
 	}
 }

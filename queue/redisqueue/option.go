@@ -1,10 +1,20 @@
 package redisqueue
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/fifolock/fifolock/queue/internal/label"
+)
+
+const (
+	defaultLease = 30 * time.Second
+	minimumLease = 10 * time.Millisecond
+	minimumGrace = 500 * time.Millisecond
 )
 
 // Option changes how a [Queue] behaves. A value that makes no sense is reported by
@@ -64,17 +74,10 @@ func WithLabel(text string) Option {
 	return func(o *options) { o.label = text }
 }
 
-func newOptions(opts []Option) options {
-	o := options{lease: defaultLease}
-	for _, opt := range opts {
-		if opt != nil {
-			opt(&o)
-		}
+func (o *options) check(client redis.UniversalClient) error {
+	if o.graceSet && isSharded(client) {
+		return errors.New("the nodes of a Cluster or a Ring do not tell each other of subscriptions: leave out WithCrashDetection")
 	}
-	return o
-}
-
-func (o *options) check() error {
 	if o.lease < minimumLease {
 		return fmt.Errorf("lease %v is less than %v: give WithLease a longer time, or leave it out", o.lease, minimumLease)
 	}
@@ -82,4 +85,13 @@ func (o *options) check() error {
 		return fmt.Errorf("crash detection after %v: give WithCrashDetection at least %v and less than half the lease, which is %v", o.grace, minimumGrace, o.lease)
 	}
 	return label.Check(o.label)
+}
+
+// isSharded reports whether the client has more than one server to ask.
+func isSharded(client redis.UniversalClient) bool {
+	switch client.(type) {
+	case interface{ ReloadState(context.Context) }, sharded: // a ClusterClient, a Ring, or a wrapper
+		return true
+	}
+	return false
 }

@@ -29,7 +29,7 @@ func (s *storage) watchPresence(n *notifier.Notifier, grace time.Duration) {
 				return err
 			}
 			r := v.request(refreshScript, n.ID(), s.ticketKeys(e.token), member, s.presenceToKeep(e.token))
-			answer, _, err := s.send(ctx, s.brief(), r) // the pool may be full of connections that have broken
+			answer, _, err := s.send(ctx, brief, r) // the pool may be full of connections that have broken
 			if err != nil {
 				return err
 			}
@@ -61,16 +61,6 @@ func (s *storage) presenceToKeep(token string) string {
 		return "-"
 	}
 	return s.presenceText()
-}
-
-// leaseText is what the lease of a ticket says behind the entry that is taken with the
-// given presence.
-func (v *view) leaseText(presence string) string {
-	terms := v.terms
-	if presence != "" {
-		terms.presence = presence
-	}
-	return terms.text()
 }
 
 // present begins to show that the owner of a ticket lives, which is about to be taken,

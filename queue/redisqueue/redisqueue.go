@@ -18,14 +18,8 @@ import (
 	"github.com/fifolock/fifolock/queue/redisqueue/internal/notifier"
 )
 
-const (
-	defaultLease = 30 * time.Second
-	minimumLease = 10 * time.Millisecond
-	minimumGrace = 500 * time.Millisecond
-
-	// longestName keeps the keys, which every command carries, short.
-	longestName = 512
-)
+// longestName keeps the keys, which every command carries, short.
+const longestName = 512
 
 // Queue is a queue in a Redis server (6.2 or later, or Valkey), for many
 // machines. It works with a *redis.Client, also one from NewFailoverClient, a
@@ -186,7 +180,6 @@ type view struct {
 // storage is a line in a server. Its views share it.
 type storage struct {
 	client redis.UniversalClient
-	retry  retry
 	name   string
 	lease  time.Duration
 	label  string
@@ -215,7 +208,12 @@ type storage struct {
 // The name may be any string of up to 512 bytes but the empty one, without
 // braces.
 func New(client redis.UniversalClient, name string, opts ...Option) *Queue {
-	o := newOptions(opts)
+	o := options{lease: defaultLease}
+	for _, opt := range opts {
+		if opt != nil {
+			opt(&o)
+		}
+	}
 	prefix := "{" + name + "}:"
 	s := &storage{
 		client: client,
@@ -227,10 +225,13 @@ func New(client redis.UniversalClient, name string, opts ...Option) *Queue {
 		seq:    prefix + "seq",
 	}
 	q := &Queue{newView(s, 0)}
-	if q.err = check(client, name, &o); q.err != nil {
+	if q.err = check(client, name); q.err == nil && len(opts) > 0 {
+		q.err = o.check(client)
+	}
+	if q.err != nil {
 		return q
 	}
-	s.retry, s.senders = retryOf(client), sendersOf(client)
+	s.senders = sendersOf(client)
 	if _, ok := client.(sharded); !ok {
 		n := notifier.Of(client, tokenOf)
 		s.home.Store(n)
@@ -249,7 +250,7 @@ func newView(s *storage, owners int) view {
 	return v
 }
 
-func check(client redis.UniversalClient, name string, o *options) error {
+func check(client redis.UniversalClient, name string) error {
 	value := reflect.ValueOf(client)
 	switch {
 	case client == nil || value.Kind() == reflect.Pointer && value.IsNil():
@@ -261,19 +262,7 @@ func check(client redis.UniversalClient, name string, o *options) error {
 	case strings.ContainsAny(name, "{}"):
 		return errors.New("the name contains a brace, which would break the hash tag of the keys: give New a name without { and }")
 	}
-	if o.graceSet && isSharded(client) {
-		return errors.New("the nodes of a Cluster or a Ring do not tell each other of subscriptions: leave out WithCrashDetection")
-	}
-	return o.check()
-}
-
-// isSharded reports whether the client has more than one server to ask.
-func isSharded(client redis.UniversalClient) bool {
-	switch client.(type) {
-	case interface{ ReloadState(context.Context) }, sharded: // a ClusterClient, a Ring, or a wrapper
-		return true
-	}
-	return false
+	return nil
 }
 
 // String returns a text like
@@ -300,60 +289,75 @@ func (s *storage) shardOf(ring sharded) (shard *redis.Client, err error) {
 	return shard, err
 }
 
+// publisher returns the notifier that hears of the line: that of the client, or in a Ring
+// that of the shard that has the keys, which changes with the ring's addresses.
+func (s *storage) publisher() (*notifier.Notifier, error) {
+	ring, ok := s.client.(sharded)
+	if !ok {
+		return s.home.Load(), nil
+	}
+	shard, err := s.shardOf(ring)
+	if err != nil {
+		return nil, s.classify(err)
+	}
+	n := notifier.Of(shard, tokenOf)
+	s.home.Store(n)
+	return n, nil
+}
+
+// operation is one call of a method of a view, from begin to end.
+type operation struct {
+	*view
+	verb     string             // what it does, in words
+	ticket   *queue.Ticket      // that it is about; nil if it is about the line
+	token    string             // of the ticket, or of the one that it is to take
+	notifier *notifier.Notifier // hears of the line
+}
+
 // begin is how every operation begins: with what can be said without the server.
-func (v *view) begin(ctx context.Context) (*notifier.Notifier, error) {
+func (v *view) begin(ctx context.Context, verb string) (o operation, err error) {
+	o = operation{view: v, verb: verb}
 	if v.storage == nil {
-		return nil, errors.New("the Queue was not made by New")
+		return o, errors.New("the Queue was not made by New")
 	}
 	if v.err != nil {
-		return nil, v.err
+		return o, v.err
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return o, err
 	}
-	n := v.home.Load()
-	ring, ok := v.client.(sharded)
-	if !ok {
-		return n, nil
-	}
-	// The shard that has the keys is the one that publishes. It changes with
-	// the ring's addresses.
-	shard, err := v.shardOf(ring)
-	if err != nil {
-		return nil, v.classify(err)
-	}
-	if n == nil || !n.Uses(shard) {
-		n = notifier.Of(shard, tokenOf)
-		v.home.Store(n)
-	}
-	return n, nil
+	o.notifier, err = v.publisher()
+	return o, err
 }
 
 // beginTicket is begin for an operation on a ticket. A ticket that cannot be
 // one of this queue is not in line.
-func (v *view) beginTicket(ctx context.Context, t queue.Ticket) (*notifier.Notifier, string, error) {
-	n, err := v.begin(ctx)
+func (v *view) beginTicket(ctx context.Context, verb string, t *queue.Ticket) (operation, error) {
+	o, err := v.begin(ctx, verb)
+	o.ticket = t
 	if err != nil {
-		return nil, "", err
+		return o, err
 	}
 	e, err := parseEntry(t.Member)
 	if err != nil || e.number != t.Number {
-		return nil, "", queue.ErrNotQueued
+		return o, queue.ErrNotQueued
 	}
-	return n, e.token, nil
+	o.token = e.token
+	return o, nil
 }
 
-// leaseOf returns a ticket's lease; that of the queue for one that does not say.
-func (s *storage) leaseOf(t queue.Ticket) time.Duration {
-	if t.Lease > 0 {
-		return t.Lease
+// end returns what the method returns when err has ended the operation: nil, or a
+// *[queue.Error].
+func (o *operation) end(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
 	}
-	return s.lease
+	verb := o.verb
+	if o.ticket != nil {
+		verb = fmt.Sprintf("%s ticket %d", verb, o.ticket.Number)
+	}
+	return o.failed(ctx, verb, err)
 }
-
-// believed is until when a ticket with that lease is believed, that was taken or
-// renewed by a call that began at sent: by this process's clock, with a margin.
-func believed(sent time.Time, lease time.Duration) time.Time { return sent.Add(lease - lease/10) }
 
 // lasts is for how many milliseconds the keys that the tickets share last after
 // a crash.

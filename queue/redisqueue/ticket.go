@@ -4,18 +4,153 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/redisqueue/internal/notifier"
 )
 
+// abandonTimeout is how long a registration that failed tries to make sure that
+// no ticket is left.
+const abandonTimeout = 5 * time.Second
+
+// Register takes the next number and stands in line, in one round trip.
+//
+// When the server was asked and did not answer, Register makes sure, for up to
+// five seconds, that no ticket is left before it returns the error. If it
+// cannot, a ticket that may be there runs out with its lease.
+//
+// Register waits, for up to half a lease, while the slot of the queue moves to
+// another node of a Cluster, while the server is busy with a script or has just
+// started, and while the client has no connection to spare.
+func (v *view) Register(ctx context.Context) (t queue.Ticket, err error) {
+	o, err := v.begin(ctx, "register")
+	if err == nil {
+		// A call that only tries is told of a refusal that passes; one that stands in
+		// line waits in any case. But not so long that the lease, which its owner counts
+		// from the beginning of the call, would be over with the first heartbeat.
+		t, _, err = o.join(ctx, patience{longest: brief.longest, passing: v.lease / 2}, registerScript)
+	}
+	return t, o.end(ctx, err)
+}
+
+// TryRegister takes a ticket if fewer are in line than may own, in one round trip.
+// The dead do not count; they are removed. An error leaves no ticket, as for
+// Register.
+func (v *view) TryRegister(ctx context.Context) (t queue.Ticket, ok bool, err error) {
+	o, err := v.begin(ctx, "try to register")
+	if err == nil {
+		t, ok, err = o.join(ctx, brief, tryRegisterScript)
+	}
+	return t, ok, o.end(ctx, err)
+}
+
+// join runs one of the two scripts that put a ticket in line.
+func (o *operation) join(ctx context.Context, p patience, script func() *script) (t queue.Ticket, ok bool, err error) {
+	o.token = o.notifier.NewToken()
+	sent, terms := time.Now(), o.terms
+	// The waiter is there before anyone can write to it, so that no message is
+	// missed between registering and watching.
+	o.notifier.Open(o.token, o.name)
+	defer func() {
+		if !ok { // or a trace of the caller's has panicked
+			o.forget(false)
+		}
+	}()
+	if o.presence != nil {
+		terms.presence = o.present(ctx, o.token)
+	}
+	answer, lost, err := o.exchange(ctx, p, o.ofTicket(script, o.token, o.lease.Milliseconds(), o.lasts(), terms.text()))
+	if err == nil {
+		switch answer.status {
+		case statusOK:
+			t, err = o.taken(answer, sent, terms.presence)
+			ok = err == nil
+		case statusBusy:
+			o.repairIf(ctx, answer.integer(0))
+		case statusKind:
+			err = kindError(o.owners, int(answer.integer(0)))
+		default:
+			err = answer.status.err()
+		}
+	}
+	switch {
+	case ok && lost > 0:
+		o.resent.Store(o.token, nil) // another request may still be under way
+	case lost > 0:
+		o.abandon(ctx, o.lease.Milliseconds())
+	case err != nil && isReply(err) && !isRefusal(err):
+		o.abandon(ctx, 0) // it may have failed half way
+	}
+	return t, ok, err
+}
+
+// taken makes the ticket that an answer says was taken, by a call that began at sent.
+func (o *operation) taken(answer reply, sent time.Time, presence string) (queue.Ticket, error) {
+	member := answer.text(0)
+	e, err := parseEntry(member)
+	if err != nil {
+		return queue.Ticket{}, err
+	}
+	t := queue.Ticket{Number: e.number, Member: member, Ahead: int(answer.integer(1)), Lease: o.lease}
+	if o.presence != nil {
+		t.Lost = o.presented(o.token, member, presence)
+	}
+	w := o.waiter(t)
+	w.Owns, w.Until = t.Ahead == 0, believed(sent, o.lease)
+	if o.owners == 0 {
+		w.Front = answer.text(2)
+	}
+	o.notifier.Bind(w)
+	return t, nil
+}
+
+// abandon takes back a registration that returned an error, or that was answered
+// after it was sent more than once. A mark refuses the request for so long, should
+// it arrive late. The caller's ctx may be what ended it, so it does not count here.
+func (o *operation) abandon(ctx context.Context, mark int64) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
+	defer cancel()
+	// What is still there after all the tries runs out with its lease.
+	_, _, _ = o.exchange(ctx, patience{longest: abandonTimeout, always: true}, o.ofTicket(releaseScript, "", mark, 0))
+}
+
+// forget drops what is kept of the ticket, which is not in line. gone says that it was
+// found to have left before.
+func (o *operation) forget(gone bool) {
+	o.notifier.Drop(o.token)
+	if o.presence != nil {
+		o.absent(o.token, gone)
+	}
+}
+
+// waiter is what the notifier must know of a ticket.
+func (o *operation) waiter(t queue.Ticket) notifier.Ticket {
+	return notifier.Ticket{Token: o.token, Entry: t.Member, Line: o.name, Number: t.Number, Owners: max(1, o.owners), Presence: o.presence}
+}
+
+// believed is until when a ticket with that lease is believed, that was taken or
+// renewed by a call that began at sent: by this process's clock, with a margin.
+func believed(sent time.Time, lease time.Duration) time.Time { return sent.Add(lease - lease/10) }
+
+// leaseOf returns a ticket's lease; that of the queue for one that does not say.
+func (s *storage) leaseOf(t *queue.Ticket) time.Duration {
+	if t.Lease > 0 {
+		return t.Lease
+	}
+	return s.lease
+}
+
 // IsHead reports whether t owns: whether it is the first in line whose owner is
 // alive, or one of the first in a view of [Queue.Share]. It removes the dead among
 // them.
 func (v *view) IsHead(ctx context.Context, t queue.Ticket) (bool, error) {
-	place, err := v.place(ctx, t)
-	return err == nil && place.Ahead == 0, v.failedTicket(ctx, "is head", t, err)
+	place, err := v.place(ctx, "is head", &t)
+	return err == nil && place.Ahead == 0, err
 }
 
 // Position removes the dead among the owners and reports how many must leave before
@@ -25,41 +160,44 @@ func (v *view) IsHead(ctx context.Context, t queue.Ticket) (bool, error) {
 // watched, or the subscription is refused or down, and for a while after a ticket
 // of this client was found to own without having been told.
 func (v *view) Position(ctx context.Context, t queue.Ticket) (queue.Place, error) {
-	place, err := v.place(ctx, t)
-	return place, v.failedTicket(ctx, "position", t, err)
+	return v.place(ctx, "position", &t)
 }
 
-func (v *view) place(ctx context.Context, t queue.Ticket) (queue.Place, error) {
-	n, token, err := v.beginTicket(ctx, t)
-	if err != nil {
+func (v *view) place(ctx context.Context, verb string, t *queue.Ticket) (place queue.Place, err error) {
+	o, err := v.beginTicket(ctx, verb, t)
+	if err == nil {
+		place, err = o.look(ctx)
+	}
+	return place, o.end(ctx, err)
+}
+
+func (o *operation) look(ctx context.Context) (queue.Place, error) {
+	if err := o.notifier.Settle(ctx, o.token); err != nil {
 		return queue.Place{}, err
 	}
-	if err := n.Settle(ctx, token); err != nil {
-		return queue.Place{}, err
-	}
-	answer, err := v.repeat(ctx, n, v.request(positionScript, n.ID(), v.ticketKeys(token), t.Member))
+	answer, err := o.askOfTicket(ctx, positionScript)
 	if err != nil {
-		v.dropGone(n, token, err)
 		return queue.Place{}, err
 	}
 	place := queue.Place{Ahead: int(answer.integer(0))}
 	milliseconds := answer.integer(1)
-	v.repairIf(ctx, n, milliseconds)
+	o.repairIf(ctx, milliseconds)
 	switch {
 	case place.Ahead == 0:
-		n.Found(token)
-	case milliseconds > 0 && n.Reliable(token):
+		o.notifier.Found(o.token)
+	case milliseconds > 0 && o.notifier.Reliable(o.token):
 		place.Recheck = time.Duration(milliseconds) * time.Millisecond
 	}
 	return place, nil
 }
 
-// dropGone drops the waiter of a ticket that an operation found gone.
-func (s *storage) dropGone(n *notifier.Notifier, token string, err error) {
+// askOfTicket is ask about the ticket, which may be found gone.
+func (o *operation) askOfTicket(ctx context.Context, script func() *script, args ...any) (reply, error) {
+	answer, err := o.ask(ctx, o.ofTicket(script, append([]any{o.ticket.Member}, args...)...))
 	if errors.Is(err, queue.ErrNotQueued) {
-		n.Drop(token)
-		s.absent(token, true)
+		o.forget(true)
 	}
+	return answer, err
 }
 
 // Watch listens for t, through the one connection that the client has for
@@ -71,47 +209,35 @@ func (s *storage) dropGone(n *notifier.Notifier, token string, err error) {
 // other it returns an error for which errors.Is(err, errors.ErrUnsupported)
 // holds.
 func (v *view) Watch(ctx context.Context, t queue.Ticket) (wake <-chan queue.Wake, stop func(), err error) {
-	n, token, err := v.beginTicket(ctx, t)
-	if err == nil && !n.Owns(token) {
+	o, err := v.beginTicket(ctx, "watch", &t)
+	if err == nil && !o.notifier.Owns(o.token) {
 		err = fmt.Errorf("the ticket was taken through another client: %w", errors.ErrUnsupported)
 	}
 	if err != nil {
-		return nil, func() {}, v.failedTicket(ctx, "watch", t, err)
+		return nil, func() {}, o.end(ctx, err)
 	}
-	wake, stop = n.Watch(v.waiter(token, t))
+	wake, stop = o.notifier.Watch(o.waiter(t))
 	return wake, stop, nil
-}
-
-// waiter is what the notifier must know of a ticket.
-func (v *view) waiter(token string, t queue.Ticket) notifier.Ticket {
-	return notifier.Ticket{Token: token, Entry: t.Member, Line: v.name, Number: t.Number, Owners: max(1, v.owners), Presence: v.presence}
 }
 
 // Refresh makes t's lease last again for as long as it was made, whatever this
 // queue's own is, and removes the dead among the owners. It needs no memory of the
 // server, and never makes a ticket or a lease that is not there.
 func (v *view) Refresh(ctx context.Context, t queue.Ticket) error {
-	return v.failedTicket(ctx, "refresh", t, v.refresh(ctx, t))
-}
-
-func (v *view) refresh(ctx context.Context, t queue.Ticket) error {
-	n, token, err := v.beginTicket(ctx, t)
-	if err != nil {
-		return err
-	}
-	sent := time.Now()
-	_, err = v.repeat(ctx, n, v.request(refreshScript, n.ID(), v.ticketKeys(token), t.Member, v.presenceToKeep(token)))
-	v.dropGone(n, token, err)
+	o, err := v.beginTicket(ctx, "refresh", &t)
 	if err == nil {
-		n.Renewed(token, believed(sent, v.leaseOf(t)))
+		sent := time.Now()
+		if _, err = o.askOfTicket(ctx, refreshScript, v.presenceToKeep(o.token)); err == nil {
+			o.notifier.Renewed(o.token, believed(sent, v.leaseOf(&t)))
+		}
 	}
-	return err
+	return o.end(ctx, err)
 }
 
 // Remove takes t out of the line, tells the next, and leaves the seq key as it
 // is. See Release.
 func (v *view) Remove(ctx context.Context, t queue.Ticket) error {
-	return v.failedTicket(ctx, "remove", t, v.leave(ctx, t, 0))
+	return v.leave(ctx, "remove", &t, 0)
 }
 
 // Release takes t out of the line, tells those that own now, and removes every key
@@ -122,32 +248,36 @@ func (v *view) Remove(ctx context.Context, t queue.Ticket) error {
 // lease must have run out. If a request was not answered, and the answer to the next
 // is that t is not in line, t is taken to have been removed by the first.
 func (v *view) Release(ctx context.Context, t queue.Ticket) error {
-	return v.failedTicket(ctx, "release", t, v.leave(ctx, t, 1))
+	return v.leave(ctx, "release", &t, 1)
 }
 
-func (v *view) leave(ctx context.Context, t queue.Ticket, cleanup int) error {
-	n, token, err := v.beginTicket(ctx, t)
-	if err != nil {
-		return err
+func (v *view) leave(ctx context.Context, verb string, t *queue.Ticket, cleanup int) error {
+	o, err := v.beginTicket(ctx, verb, t)
+	if err == nil {
+		err = o.leave(ctx, cleanup)
 	}
-	lease := v.leaseOf(t)
+	return o.end(ctx, err)
+}
+
+func (o *operation) leave(ctx context.Context, cleanup int) error {
+	lease := o.leaseOf(o.ticket)
 	var mark int64
-	if _, ok := v.resent.LoadAndDelete(token); ok {
+	if _, ok := o.resent.LoadAndDelete(o.token); ok {
 		mark = lease.Milliseconds()
 	}
-	leaving := n.GiveUp(token) // the next of this process goes on now
+	leaving := o.notifier.GiveUp(o.token) // the next of this process goes on now
 	var answer reply
 	defer func() { // whatever a trace of the caller's does
-		leaving.Answered(answer.status == statusOK, answer.text(0))
-		v.absent(token, answer.status == statusGone)
+		if leaving != nil {
+			leaving.Answered(answer.status == statusOK, answer.text(0))
+		}
+		if o.presence != nil {
+			o.absent(o.token, answer.status == statusGone)
+		}
 	}()
-	r := v.request(releaseScript, n.ID(), v.ticketKeys(token), t.Member, mark, cleanup)
-	r.ordered = leaving.Ordered()
-	answer, lost, err := v.send(ctx, persistent(lease), r)
-	deliver(n, answer)
-	if lost > 0 {
-		n.Reload(v.name) // a lost reply may have carried a message for one of ours
-	}
+	r := o.ofTicket(releaseScript, o.ticket.Member, mark, cleanup)
+	r.ordered = leaving != nil && leaving.Ordered()
+	answer, lost, err := o.exchange(ctx, patience{longest: lease, always: true}, r)
 	if err != nil {
 		return err
 	}
@@ -155,4 +285,97 @@ func (v *view) leave(ctx context.Context, t queue.Ticket, cleanup int) error {
 		return nil // the reply to an earlier request was lost
 	}
 	return answer.status.err()
+}
+
+// entry is what a ticket's entry in the ZSET says: {number}:{token}:{ts_ms}.
+type entry struct {
+	number int64
+	token  string
+	since  time.Time // by the server's clock
+}
+
+func parseEntry(member string) (entry, error) {
+	digits, rest, ok1 := strings.Cut(member, ":")
+	token, millis, ok2 := strings.Cut(rest, ":")
+	if !ok1 || !ok2 || token == "" {
+		return entry{}, errors.New("not number:token:milliseconds")
+	}
+	number, err := parseDigits(digits)
+	if err != nil {
+		return entry{}, err
+	}
+	since, err := parseDigits(millis)
+	if err != nil {
+		return entry{}, err
+	}
+	return entry{number, token, time.UnixMilli(since)}, nil
+}
+
+// parseDigits parses what is only digits: ParseInt would take a sign.
+func parseDigits(s string) (int64, error) {
+	n, err := strconv.ParseUint(s, 10, 63)
+	if err != nil {
+		return 0, err
+	}
+	return int64(n), nil
+}
+
+// tokenOf returns the token in a ticket's entry, "" if there is none.
+func tokenOf(member string) string {
+	_, rest, _ := strings.Cut(member, ":")
+	token, _, _ := strings.Cut(rest, ":")
+	return token
+}
+
+// leaseValue is what a lease says after the ticket's entry:
+//
+//	{entry} {lease in ms} {owners} {presence} {pid} {host} {label}
+//
+// The first three are terms of the ticket (see lib.lua and presence.lua), the rest is
+// for people.
+type leaseValue struct {
+	lease    time.Duration
+	owners   int    // 0: exclusive; else shared by so many
+	presence string // - if there is none
+	pid      int
+	host     string
+	label    string
+}
+
+// text is everything behind the entry; the script puts that in front.
+func (l leaseValue) text() string {
+	return fmt.Sprintf(" %d %d %s %d %s %s", l.lease.Milliseconds(), l.owners, l.presence, l.pid, l.host, l.label)
+}
+
+// grace is for how long the ticket's process may be absent; 0 if that is not noticed.
+func (l leaseValue) grace() time.Duration {
+	_, text, _ := strings.Cut(l.presence, "/")
+	milliseconds, _ := parseDigits(text)
+	return time.Duration(milliseconds) * time.Millisecond
+}
+
+// hostName is the machine's, as one word.
+var hostName = sync.OnceValue(func() string {
+	host, _ := os.Hostname() // without a name, people have the pid
+	return strings.Join(strings.Fields(host), "_")
+})
+
+// parseLease reads what it can: a value that another program has made is for people
+// only.
+func parseLease(value string) leaseValue {
+	fields := strings.SplitN(value, " ", 7)
+	if len(fields) < 7 {
+		return leaseValue{}
+	}
+	milliseconds, _ := parseDigits(fields[1])
+	owners, _ := strconv.Atoi(fields[2])
+	pid, _ := strconv.Atoi(fields[4])
+	return leaseValue{
+		lease:    time.Duration(milliseconds) * time.Millisecond,
+		owners:   owners,
+		presence: fields[3],
+		pid:      pid,
+		host:     fields[5],
+		label:    fields[6],
+	}
 }

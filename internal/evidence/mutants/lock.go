@@ -128,7 +128,7 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	},
 	{
 		name: "lock: a ctx that has ended takes a free lock",
-		in:   "lock base.impossible",
+		in:   "lock attempt.impossible",
 		old:  "return ctx.Err()",
 		new:  "return nil",
 	},
@@ -146,7 +146,7 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	},
 	{
 		name: "lock: an evicted waiter gives up",
-		in:   "lock base.acquire",
+		in:   "lock attempt.acquire",
 		old:  "if !errors.Is(err, queue.ErrNotQueued) {",
 		new:  "if true {",
 	},
@@ -159,20 +159,20 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	},
 	{
 		name: "lock: TryLock stands in line",
-		in:   "lock base.tryRegister",
+		in:   "lock tryRegister",
 		old:  "t, ok, err := queue.TryRegister(ctx, b.queue)",
 		new: `t, err := b.queue.Register(ctx)
 			ok := err == nil`,
 	},
 	{
 		name: "lock: a ticket that nothing keeps alive is held",
-		in:   "lock base.claim",
+		in:   "lock newClaim",
 		old:  "t.Lease > 0 && !ok",
 		new:  "false && !ok",
 	},
 	{
 		name: "lock: a ticket that nothing keeps alive stays in line",
-		in:   "lock base.claim",
+		in:   "lock newClaim",
 		old:  "b.giveBack(t)",
 		new:  "",
 	},
@@ -275,21 +275,20 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: a release that was not confirmed is not told",
 		in:   "lock claim.release",
-		old:  "c.base.options.traces.releaseFailed(c.ticket, err)",
-		new:  "",
+		old:  "hook != nil && err != nil",
+		new:  "hook != nil && err != nil && false",
 	},
 	{
 		name: "lock: a call that fails is not told",
-		in:   "lock base.attempt",
-		old:  "b.options.traces.failed(a.ticket, time.Since(a.began), err)",
+		in:   "lock attempt.run",
+		old:  "a.failed(a.ticket, err)",
 		new:  "",
 	},
 	{
 		name: "lock: a ticket that is replaced is not told",
 		in:   "lock attempt.replaced",
-		old:  "a.base.options.traces.failed(t,",
-		new: `_ = func(queue.Ticket, time.Duration, error) {}
-		func(queue.Ticket, time.Duration, error) {}(t,`,
+		old:  "a.failed(t, a.base.fail",
+		new:  "_, _ = t, (a.base.fail",
 	},
 	{
 		name: "lock: a ticket is told as failed twice",
@@ -300,19 +299,19 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: only the last trace is called",
 		in:   "lock WithTrace",
-		old:  "o.traces = append(o.traces, *t)",
-		new:  "o.traces = traces{*t}",
+		old:  "o.trace.add(*t)",
+		new:  "o.trace = *t",
 	},
 	{
 		name: "lock: a server that is away is busy",
-		in:   "lock attempt.silent",
-		old:  "a.holders == nil &&",
+		in:   "lock report.silent",
+		old:  "r.holders == nil &&",
 		new:  "false &&",
 	},
 	{
 		name: "lock: a server that refuses is busy",
-		in:   "lock attempt.readHolders",
-		old:  "a.failure = err",
+		in:   "lock report.readHolders",
+		old:  "r.failure = err",
 		new:  "",
 	},
 	{
@@ -334,7 +333,7 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	},
 	{
 		name: "lock: WithMaxWait is not obeyed",
-		in:   "lock base.attempt",
+		in:   "lock attempt.run",
 		old:  "if maxWait > 0 {",
 		new:  "if maxWait > 0 && false {",
 	},
@@ -358,7 +357,7 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	},
 	{
 		name: "lock: every error lists the line",
-		in:   "lock attempt.readHolders",
+		in:   "lock report.readHolders",
 		old:  "select { case reading <- struct{}{}: default: return }",
 		new:  "reading <- struct{}{}",
 	},
