@@ -442,6 +442,35 @@ func TestFileSeqRestored(t *testing.T) {
 	f.wantNoDirectory()
 }
 
+// Another program touches seq again and again. A ticket that is withdrawn for that
+// leaves no file.
+func TestFileSeqTouchedAllTheTime(t *testing.T) {
+	f := newFileFixture(t)
+	held := f.register()
+	touched, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(touched)
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(time.Duration(rand.Int64N(int64(100 * time.Microsecond)))):
+				_ = os.Chmod(f.path("seq"), 0o600)
+			}
+		}
+	}()
+	for range 300 {
+		f.release(f.register())
+	}
+	close(done)
+	<-touched
+	if there, err := os.ReadDir(f.dir); err != nil || len(there) != 2 {
+		t.Errorf("%d files, want seq and the ticket that is held: %v", len(there), err)
+	}
+	f.release(held)
+	f.wantNoDirectory()
+}
+
 // A process dies with all its tickets, the holder's and those behind it: who comes
 // next hears of it without having looked by itself.
 func TestFileWatchBehindDeadProcess(t *testing.T) {
