@@ -62,6 +62,32 @@ func TestR23SentinelFailoverUnderLoad(t *testing.T) {
 	})
 }
 
+// The same for a Semaphore of three slots. Of the holds that ended well, which is what
+// Release says, never are there more than three at a time, and none has barged.
+func TestR23SentinelFailoverOfSlots(t *testing.T) {
+	for name, lags := range map[string]bool{"the replica lags": true, "the replica knows all": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := redistest.StartSentinel(t)
+			h := harness.New(t, sentinelQueue(s, 2*time.Second))
+			h.Tolerant = true
+			slots := faulttest.NewSlots(t, h)
+			for range 4 {
+				slots.Start(3)
+			}
+			slots.Passing(50)
+			if lags {
+				redistest.HoldReplication(t, s.Primary)
+				slots.Passing(50)
+			}
+			s.Primary.Kill()
+			s.AwaitFailover()
+			slots.Passing(50)
+			slots.Finish()
+		})
+	}
+}
+
 // Two primaries for a while: the one that was replaced is still reachable by a
 // holder, which goes on owning the lock there, beside the one who got it from the
 // new one. The resource accepts only what comes from the later of the two. When
