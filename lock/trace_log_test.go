@@ -48,7 +48,10 @@ func TestLogTrace(t *testing.T) {
 		mustJoin(t, q)
 		time.Sleep(lease) // so it dies
 		mustLock(t, m)
-		mustUnlock(t, m)
+		q.failBefore(down("Release"))
+		_ = m.Unlock()
+		q.failBefore(down())
+		_ = m.Lock(t.Context())
 		synctest.Wait()
 		for _, want := range []string{
 			`level=DEBUG msg="in line for the lock" ticket=`,
@@ -59,6 +62,8 @@ func TestLogTrace(t *testing.T) {
 			`level=WARN msg="lost the lock" ticket=`,
 			`the backend is down`,
 			`level=WARN msg="evicted a ticket whose owner is gone" ticket=`,
+			`level=WARN msg="the release was not confirmed" ticket=`,
+			`level=WARN msg="did not get the lock" ticket=0`,
 		} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("the log has no %s:\n%s", want, out.String())

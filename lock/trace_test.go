@@ -3,15 +3,19 @@ package lock_test
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue"
 	"github.com/fifolock/fifolock/queue/memqueue"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 // figures are what hooks have told.
@@ -174,15 +178,40 @@ func TestGaugesOfATicketThatIsNotReplaced(t *testing.T) {
 
 // A gauge of holders never shows more than there can be.
 func TestK63ReleasedIsToldInTime(t *testing.T) {
-	for name, newQueue := range map[string]func() queue.TicketQueue{
-		"mutex": func() queue.TicketQueue { return memqueue.New() },
+	for name, q := range map[string]queue.TicketQueue{
+		"memory": memqueue.New(),
+		"file":   filequeue.New(filepath.Join(t.TempDir(), "queue")),
+		"redis":  redisqueue.New(redistest.Client(t), redistest.Name(t)),
 	} {
 		t.Run(name, func(t *testing.T) {
+			const rounds, n = 100, 3
 			var g gauges
-			q := newQueue()
-			contend(t, 200, slices.Repeat([]locker{onMutex{lock.New(q, g.trace()), q}}, 4)...)
+			contend(t, rounds, slices.Repeat([]locker{onMutex{lock.New(q, g.trace()), q}}, 4)...)
 			if g.mostHolders != 1 {
-				t.Errorf("it showed %d holders", g.mostHolders)
+				t.Errorf("it showed %d holders of a Mutex", g.mostHolders)
+			}
+			s := lock.NewSemaphore(q, n, g.trace())
+			var group sync.WaitGroup
+			for range 3 * n {
+				group.Go(func() {
+					for range rounds {
+						h, err := s.Acquire(t.Context())
+						if err == nil {
+							err = h.Release()
+						}
+						if err != nil {
+							t.Error(err)
+							return
+						}
+					}
+				})
+			}
+			group.Wait()
+			if g.mostHolders > n {
+				t.Errorf("it showed %d holders of a Semaphore of %d", g.mostHolders, n)
+			}
+			if g.figures != (figures{}) {
+				t.Errorf("in the end it shows %+v", g.figures)
 			}
 		})
 	}
