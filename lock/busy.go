@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/fifolock/fifolock/queue"
 )
@@ -132,21 +133,33 @@ const listed = 3
 // describe names the owner of a ticket, as far as it is known.
 func describe(m queue.Member) string {
 	var where []string
+	label := printable(m.Label)
 	if m.Host != "" {
-		where = append(where, m.Host)
+		where = append(where, printable(m.Host))
 	}
 	if m.PID != 0 {
 		where = append(where, fmt.Sprintf("pid %d", m.PID))
 	}
 	switch at := strings.Join(where, ", "); {
-	case m.Label != "" && at != "":
-		return m.Label + " (" + at + ")"
-	case m.Label != "":
-		return m.Label
+	case label != "" && at != "":
+		return label + " (" + at + ")"
+	case label != "":
+		return label
 	case at != "":
 		return at
 	}
 	return fmt.Sprintf("ticket %d", m.Ticket.Number)
+}
+
+// printable is a text of another process, which may not have checked it, on one line and
+// without what a terminal would obey.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
 }
 
 // reading limits how many errors of this process look for the holder at a time:

@@ -97,6 +97,10 @@ func TestTheErrorNamesTheHolder(t *testing.T) {
 			func() queue.TicketQueue { return memqueue.New() },
 			" with 1 ahead in line; held by " + where,
 		},
+		"with a label that was not checked": {
+			func() queue.TicketQueue { return unchecked{memqueue.New()} },
+			" with 1 ahead in line; held by one\uFFFDtwo\uFFFD[31m (a\uFFFDb, pid 7)",
+		},
 		"that tells nothing": {
 			func() queue.TicketQueue { return reticent{memqueue.New()} },
 			" with 1 ahead in line; held by ticket 946684800000001",
@@ -129,6 +133,17 @@ func (q reticent) Members(ctx context.Context) ([]queue.Member, error) {
 	list, err := q.Queue.Members(ctx)
 	for i, m := range list {
 		list[i] = queue.Member{Ticket: m.Ticket}
+	}
+	return list, err
+}
+
+// unchecked is a queue in whose storage another program has written.
+type unchecked struct{ *memqueue.Queue }
+
+func (q unchecked) Members(ctx context.Context) ([]queue.Member, error) {
+	list, err := q.Queue.Members(ctx)
+	for i, m := range list {
+		list[i] = queue.Member{Ticket: m.Ticket, Label: "one\ntwo\x1b[31m", Host: "a\xffb", PID: 7}
 	}
 	return list, err
 }
