@@ -61,9 +61,13 @@ func (m member) consequence() string {
 	case m.Dead:
 		return "Its owner looks dead: the next process that comes or waits evicts it without your help."
 	case m.Owns:
-		return fmt.Sprintf("It holds the lock, which the next in line gets at once. Its owner is not stopped: it hears of\n"+
-			"it by Lost, within %v, and from Unlock, and works beside the next one until it has heard\n"+
-			"and has stopped. To end the process is better, if you can: the ticket goes with it.", m.heartbeat())
+		what, release := "the lock", "Unlock"
+		if m.Max > 0 {
+			what, release = fmt.Sprintf("one of %d permits", m.Max), "Release"
+		}
+		return fmt.Sprintf("It holds %s, which the next in line gets at once. Its owner is not stopped: it hears of\n"+
+			"it by Lost, within %v, and from %s, and works beside the next one until it has heard\n"+
+			"and has stopped. To end the process is better, if you can: the ticket goes with it.", what, m.heartbeat(), release)
 	}
 	return "It waits. Its owner takes a new ticket, at the end of the line, when it finds this one gone."
 }

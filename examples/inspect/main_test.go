@@ -335,6 +335,46 @@ func TestEvict(t *testing.T) {
 	}
 }
 
+// TestEvictPermit: the permit of one in the middle goes to the next that waits.
+func TestEvictPermit(t *testing.T) {
+	for name, p := range places(t) {
+		t.Run(name, func(t *testing.T) {
+			s := lock.NewSemaphore(p.q, 2)
+			var holds []*lock.Hold
+			for range 2 {
+				hold, err := s.Acquire(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				holds = append(holds, hold)
+			}
+			next := make(chan error)
+			go func() {
+				hold, err := s.Acquire(t.Context())
+				if err == nil {
+					err = hold.Release()
+				}
+				next <- err
+			}()
+			awaitMembers(t, p.q, 3)
+			e := evictWith(t, "yes\n", append(p.flags, "-evict", fmt.Sprint(holds[1].Token()))...)
+			e.WantExit(0, "")
+			if want := "holds one of 2 permits, which the next in line gets at once"; !strings.Contains(e.Stdout.String(), want) {
+				t.Errorf("it does not say %q:\n%s", want, e.Stdout)
+			}
+			if err := <-next; err != nil {
+				t.Error(err)
+			}
+			if err := holds[1].Release(); !errors.Is(err, lock.ErrLost) {
+				t.Errorf("Release of the permit that was taken away returns %v", err)
+			}
+			if err := holds[0].Release(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func evictWith(t *testing.T, answer string, args ...string) *programtest.Process {
 	t.Helper()
 	p := programtest.Start(t, args...)
