@@ -90,8 +90,7 @@ func (v *evictor) examine(e *entry) (verdict, error) {
 		defer f.Close()
 	}
 	if e.said == nil {
-		said := readContent(f.File)
-		e.said = &said
+		e.said = readContent(f.File)
 	}
 	locked, err := f.TryLock()
 	if err != nil || !locked {

@@ -13,7 +13,8 @@
 // the ticket's file for as long as the ticket lives, and the kernel drops it
 // when the process is gone, however it went. So a process that can take that flock
 // has proof of death. The pid is for people to read; no decision is made on it.
-// The file is empty, or says what stale timeout and label the ticket has.
+// The file is empty, or says what stale timeout and label the ticket has, and of how many
+// that own at a time it is one: the kind of a line is that of its first ticket.
 //
 // The seq lock is an exclusive flock on seq. To take a number and stand in line, and to
 // clean up, it is held; see join.go for what it gives when other programs remove and

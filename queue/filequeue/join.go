@@ -170,12 +170,12 @@ func (l *seqLock) takeNumber() (int64, error) {
 		if err := l.evictOwners(l.s.slots); err != nil {
 			return 0, err
 		}
-		switch {
+		switch is := l.kindOf(c.kind); {
 		case l.highest() >= number: // of a ticket that seq did not know
+		case is != noKind && is != l.s.kind:
+			return 0, fmt.Errorf("it is used by %s; %s cannot join it: give each a queue of its own", is.user(), l.s.kind.user())
 		case c.kind == l.s.kind:
 			return number, nil
-		case !l.isEmptyLine():
-			return 0, fmt.Errorf("it is used by %s; %s cannot join it: give each a queue of its own", c.kind.user(), l.s.kind.user())
 		default:
 			c.kind = l.s.kind
 		}

@@ -30,11 +30,22 @@ func (k *knownLine) ticket(t queue.Ticket) *ticket {
 	return nil
 }
 
-// isEmptyLine reports whether no ticket is known to be in line.
-func (k *knownLine) isEmptyLine() bool {
+// kindOf is the kind of the line, noKind if no ticket is known to be in it. The first one
+// says it; seq, which may be older or newer than the line, is believed where the ticket
+// cannot be read.
+func (k *knownLine) kindOf(seq kind) kind {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return len(k.line.entries) == 0
+	if len(k.line.entries) == 0 {
+		return noKind
+	}
+	switch first := k.line.entries[0]; {
+	case first.ticket != nil:
+		return first.ticket.kind
+	case first.said != nil:
+		return first.said.kind()
+	}
+	return seq
 }
 
 // highest is the highest number that is known of a ticket.

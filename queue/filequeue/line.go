@@ -211,15 +211,13 @@ func (l *line) doubtful(i, slots int) (doubtful []*entry) {
 // isDoubtful reports whether the owner may be gone without this process's knowing.
 func (e *entry) isDoubtful() bool { return e.ticket == nil || e.ticket.stale > 0 }
 
-// firstWaiting is the first local one that waits and for which the function says yes.
-func (l *line) firstWaiting(heard func(*entry) bool) (int, *entry) {
-	if len(l.slots) == 0 {
-		return 0, nil
-	}
-	for i, e := range l.entries {
-		if e.slots > 0 && ahead(i, e.slots) > 0 && heard(e) {
-			return i, e
+// firstWaiting is the first local one that waits, has the slots, and for which the
+// function says yes; nil if there is none.
+func (l *line) firstWaiting(slots int, heard func(*entry) bool) *entry {
+	for _, e := range l.entries[min(slots, len(l.entries)):] {
+		if e.slots == slots && heard(e) {
+			return e
 		}
 	}
-	return 0, nil
+	return nil
 }

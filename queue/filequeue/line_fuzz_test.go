@@ -22,7 +22,8 @@ type lineUnderTest struct {
 
 // FuzzLine: the local tickets that own by the line are exactly those that own in memory,
 // as soon as all that has happened is known; and before that, no ticket owns by it that
-// does not in memory. Each is told once that it owns.
+// does not in memory. Each is told once that it owns. Half of them are of n slots, half of
+// one more.
 func FuzzLine(f *testing.F) {
 	f.Add([]byte{0, 0, 1, 0x10, 2, 0, 3}, uint8(1))
 	f.Add([]byte{0x21, 0x11, 0x21, 0x11, 0x32, 0x22, 0x12, 3, 0x02}, uint8(2))
@@ -39,16 +40,17 @@ func FuzzLine(f *testing.F) {
 		}
 		for number, step := range steps {
 			l.step(int64(number)+1, step&7, int(step>>3), n)
-			l.check(n)
+			l.check()
 		}
 	})
 }
 
 // step does what the number says, to the ticket that which chooses.
-func (l *lineUnderTest) step(number int64, what byte, which, slots int) {
+func (l *lineUnderTest) step(number int64, what byte, which, n int) {
 	switch {
 	case what == 0: // a local one joins, having listed the directory
 		l.told(l.line.listed(l.listing()))
+		slots := n + which%2
 		e := l.join(number, slots)
 		i := l.line.joined(e)
 		if got, want := ahead(i, slots), max(0, len(l.names)-slots); got != want {
@@ -129,13 +131,9 @@ func (l *lineUnderTest) told(n news) {
 }
 
 // check compares what the line says of the local tickets with the one in memory.
-func (l *lineUnderTest) check(slots int) {
+func (l *lineUnderTest) check() {
 	l.Helper()
 	complete := slices.EqualFunc(l.line.entries, l.names, func(e *entry, name string) bool { return e.name == name })
-	view, err := queue.Share(l.real, slots)
-	if err != nil {
-		l.Fatal(err)
-	}
 	for i, e := range l.line.entries {
 		if i > 0 && l.line.entries[i-1].name >= e.name {
 			l.Fatalf("%s stands behind %s", e.name, l.line.entries[i-1].name)
@@ -143,22 +141,45 @@ func (l *lineUnderTest) check(slots int) {
 		if e.slots == 0 {
 			continue
 		}
+		view, err := queue.Share(l.real, e.slots)
+		if err != nil {
+			l.Fatal(err)
+		}
 		place, err := queue.Position(l.Context(), view, l.members[e.name])
 		if err != nil {
 			l.Fatalf("%s is not in line in memory: %v", e.name, err)
 		}
-		got := ahead(i, slots)
+		got := ahead(i, e.slots)
 		if got < place.Ahead || complete && got != place.Ahead {
 			l.Fatalf("%d ahead of %s, and %d in memory", got, e.name, place.Ahead)
 		}
 		if (got == 0) != l.owned[e.name] {
 			l.Fatalf("%s has %d ahead, and that it owns was told: %v", e.name, got, l.owned[e.name])
 		}
-		if got > 0 && len(l.line.watched(i, slots)) == 0 {
-			l.Fatalf("%s waits, and watches none", e.name)
+		if got > 0 {
+			l.checkWaiting(i, e)
 		}
 	}
-	if first, e := l.line.firstWaiting(func(*entry) bool { return true }); e != nil && ahead(first, slots) == 0 {
-		l.Fatalf("%s is the first to wait, and owns", e.name)
+}
+
+// checkWaiting: the first that waits watches all that own, the others the one in front.
+// All judge those that own, and the one in front: here all may have died.
+func (l *lineUnderTest) checkWaiting(i int, e *entry) {
+	l.Helper()
+	watched, judged := l.line.entries[i-1:i], slices.Clone(l.line.owners(e.slots))
+	if i == e.slots {
+		watched = judged
+	} else {
+		judged = append(judged, l.line.entries[i-1])
+	}
+	if !slices.Equal(l.line.watched(i, e.slots), watched) {
+		l.Fatalf("%s, at %d of a line with %d slots, watches others", e.name, i, e.slots)
+	}
+	if !slices.Equal(l.line.doubtful(i, e.slots), judged) {
+		l.Fatalf("%s, at %d of a line with %d slots, judges others", e.name, i, e.slots)
+	}
+	first := l.line.firstWaiting(e.slots, func(*entry) bool { return true })
+	if at, _ := l.line.index(first.name); at > i || ahead(at, e.slots) == 0 {
+		l.Fatalf("%s is the first of %d slots to wait, and owns or comes after another", first.name, e.slots)
 	}
 }

@@ -56,7 +56,10 @@ func member(dir *lockedfile.Dir, l *seqLock, name string) (queue.Member, bool) {
 		return m, !lockedfile.IsGone(err) && !errors.As(err, &notOurs)
 	}
 	defer f.Close()
-	said := readContent(f.File)
+	said := content{}
+	if read := readContent(f.File); read != nil {
+		said = *read
+	}
 	m.Ticket.Lease, m.Owners, m.Label = said.stale, said.owners, said.label
 	if said.stale > 0 {
 		if info, err := f.Stat(); err == nil {

@@ -8,7 +8,8 @@ import (
 )
 
 // recheckEvery is how often the first of this process that waits has the owners
-// examined: nothing tells that a process has died.
+// examined: nothing tells that a process has died. There is a first one for each number
+// of slots in use.
 const recheckEvery = 30 * time.Millisecond
 
 // setRecheck makes sure that the owners are examined as long as a ticket of this
@@ -18,7 +19,7 @@ func (k *knownLine) setRecheck() {
 	if k.recheck != nil || len(k.line.entries) == 0 {
 		return
 	}
-	if _, owners := k.suspects(); len(owners) == 0 {
+	if len(k.suspects()) == 0 {
 		return
 	}
 	var timer *time.Timer
@@ -26,23 +27,29 @@ func (k *knownLine) setRecheck() {
 	k.recheck = timer
 }
 
-// suspects are the first of this process that waits, and the owners it waits for that
-// may die without telling. mu is held.
-func (k *knownLine) suspects() (*entry, []*entry) {
+// suspects are the owners that may die without telling, for each of the first of this
+// process that wait for them. mu is held.
+func (k *knownLine) suspects() map[*entry][]*entry {
 	if !k.line.owners(1)[0].isDoubtful() && len(k.line.slots) == 1 && k.line.slots[1] > 0 {
-		return nil, nil // the usual case with one process
+		return nil // the usual case with one process
 	}
-	i, first := k.line.firstWaiting(func(e *entry) bool { return e.ticket.waiter.isHeard() })
-	if first == nil {
-		return nil, nil
-	}
-	var owners []*entry
-	for _, e := range k.line.owners(min(i, first.slots)) {
-		if e.isDoubtful() {
-			owners = append(owners, e)
+	var all map[*entry][]*entry
+	for slots := range k.line.slots {
+		first := k.line.firstWaiting(slots, func(e *entry) bool { return e.ticket.waiter.isHeard() })
+		if first == nil {
+			continue
+		}
+		for _, e := range k.line.owners(slots) {
+			if !e.isDoubtful() {
+				continue
+			}
+			if all == nil {
+				all = make(map[*entry][]*entry)
+			}
+			all[first] = append(all[first], e)
 		}
 	}
-	return first, owners
+	return all
 }
 
 // recheckOwners wakes the first waiter of this process if one of the owners seems to be
@@ -57,14 +64,16 @@ func (k *knownLine) recheckOwners(timer **time.Timer) {
 	if k.gone || len(k.line.entries) == 0 {
 		return
 	}
-	first, owners := k.suspects()
-	for _, e := range owners {
-		if k.seemsGone(e) {
-			first.ticket.waiter.wake(queue.WakeHint)
-			break
+	suspects := k.suspects()
+	for first, owners := range suspects {
+		for _, e := range owners {
+			if k.seemsGone(e) {
+				first.ticket.waiter.wake(queue.WakeHint)
+				break
+			}
 		}
 	}
-	if len(owners) > 0 {
+	if len(suspects) > 0 {
 		k.recheck = *timer
 		k.recheck.Reset(recheckEvery)
 	}
@@ -101,8 +110,7 @@ func (e *entry) openProbe(dir *lockedfile.Dir) error {
 	}
 	e.probe = probe
 	if e.said == nil {
-		said := readContent(probe.File)
-		e.said = &said
+		e.said = readContent(probe.File)
 	}
 	return nil
 }

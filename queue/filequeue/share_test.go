@@ -3,6 +3,7 @@ package filequeue_test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -114,10 +115,56 @@ func TestFileShareSeveralKilled(t *testing.T) {
 	f.wantNoDirectory()
 }
 
+// The dead do not count, wherever they stand.
+func TestFileShareDeadDoNotCount(t *testing.T) {
+	f := newFileFixture(t).shared(2)
+	a := f.register()
+	f.holdShared(2).kill()
+	b, ok, err := queue.TryRegister(t.Context(), f.view)
+	if !ok || err != nil || b.Ahead != 0 {
+		t.Errorf("TryRegister behind a dead one is %+v, %v, %v, want an owner", b, ok, err)
+	}
+	f.release(b)
+	f.holdShared(2).kill()
+	if b = f.register(); b.Ahead != 0 {
+		t.Errorf("%d ahead behind a dead one, want an owner", b.Ahead)
+	}
+	f.release(a)
+	f.release(b)
+	f.wantNoDirectory()
+}
+
+// Several die in a line with different n: it is noticed for each n, not only for that of
+// the first that waits.
+func TestFileShareDifferentKilled(t *testing.T) {
+	f := newFileFixture(t)
+	one, three := f.shared(1), f.shared(3)
+	workers := []*worker{three.holdShared(3), three.holdShared(3), three.holdShared(3)}
+	narrow, wide := one.register(), three.register()
+	wakeNarrow, wakeWide := one.watch(narrow), three.watch(wide)
+	workers[1].kill()
+	workers[2].kill()
+	three.awaitWoken(wide, wakeWide, 0)
+	workers[0].kill()
+	one.awaitWoken(narrow, wakeNarrow, 0)
+	one.release(narrow)
+	three.release(wide)
+	f.wantNoDirectory()
+}
+
 // holdShared starts a worker that stands in line in a view in which n own.
 func (f *fileFixture) holdShared(n int) *worker {
 	f.Helper()
 	return f.hold(fmt.Sprint("FIFOLOCK_SHARE=", n))
+}
+
+// holdKind is holdShared, or hold if n is 0.
+func (f *fileFixture) holdKind(n int) *worker {
+	f.Helper()
+	if n > 0 {
+		return f.holdShared(n)
+	}
+	return f.hold()
 }
 
 // A line has a kind as long as there are tickets in it.
@@ -144,6 +191,52 @@ func TestFileShareKinds(t *testing.T) {
 		c.holds.release(held)
 	}
 	f.wantNoDirectory()
+}
+
+// Of what kind a line is the tickets say, whatever becomes of seq: there is never a
+// Semaphore's holder beside a Mutex's.
+func TestFileShareKindWhateverSeqSays(t *testing.T) {
+	filequeue.SkipOnWindows(t, "what is open cannot be removed")
+	for what, spoil := range map[string]func(f *fileFixture, other string){
+		"removed":  func(f *fileFixture, _ string) { f.must("Remove", os.Remove(f.path("seq"))) },
+		"damaged":  func(f *fileFixture, _ string) { f.writeSeq("nothing\n") },
+		"restored": func(f *fileFixture, other string) { f.writeSeq(other) },
+	} {
+		for _, remote := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, remote: %v", what, remote), func(t *testing.T) {
+				f := newFileFixture(t)
+				for _, c := range []struct{ holds, comes *fileFixture }{{f, f.shared(2)}, {f.shared(2), f}} {
+					other := c.comes.register()
+					said := f.readSeq() // of the other kind
+					c.comes.release(other)
+					var release func()
+					if remote {
+						n := 0
+						if c.holds.view != nil {
+							n = 2
+						}
+						release = c.holds.holdKind(n).release
+					} else {
+						held := c.holds.register()
+						release = func() { c.holds.release(held) }
+					}
+					spoil(f, said)
+					for range 2 {
+						ticket, err := c.comes.queue().Register(t.Context())
+						if err == nil || !strings.Contains(err.Error(), "cannot join") {
+							t.Errorf("Register of the other kind: %+v, %v, want it refused", ticket, err)
+						}
+						if ticket, ok, err := queue.TryRegister(t.Context(), c.comes.queue()); ok {
+							t.Errorf("TryRegister of the other kind: %+v, %v, want it refused", ticket, err)
+						}
+					}
+					again := c.holds.register()
+					release()
+					c.holds.release(again)
+				}
+			})
+		}
+	}
 }
 
 func TestFileShareBadNumber(t *testing.T) {

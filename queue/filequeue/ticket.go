@@ -22,6 +22,7 @@ type ticket struct {
 	name   string
 	number int64
 	slots  int
+	kind   kind
 	stale  time.Duration
 	lock   *lockedfile.Lock
 	waiter waiter // has a lock of its own
@@ -49,7 +50,7 @@ func createTicket(d *directory, number int64, s *settings) (*ticket, error) {
 	case err != nil:
 		return nil, fmt.Errorf("creating the ticket: %w", err)
 	}
-	return &ticket{name: name, number: number, slots: s.slots, stale: s.stale, lock: lock, seen: lock.Info().ModTime()}, nil
+	return &ticket{name: name, number: number, slots: s.slots, kind: s.kind, stale: s.stale, lock: lock, seen: lock.Info().ModTime()}, nil
 }
 
 // close drops the flock. mu is held, or the ticket is not in line yet.
@@ -173,8 +174,8 @@ func (t *ticket) listenTo(d *directory, entries []*entry) (begun, all bool) {
 }
 
 // content is what the file of a ticket says, if there is anything to say: the stale
-// timeout on the first line, then how many own, then the label. The last two are for
-// people.
+// timeout on the first line, then how many own, which says of what kind the line is, then
+// the label, which is for people.
 type content struct {
 	stale  time.Duration // 0: the ticket lives as long as its owner
 	owners int           // 0: it excludes all others
@@ -216,7 +217,7 @@ func parseContent(b []byte) (c content) {
 			break
 		}
 		if text, found := strings.CutPrefix(line, ownersWord); found {
-			c.owners, _ = parseOwners(text)
+			c.owners = parseOwners(text)
 		}
 		if text, found := strings.CutPrefix(line, labelWord); found && label.Check(text) == nil {
 			c.label = text
@@ -225,17 +226,31 @@ func parseContent(b []byte) (c content) {
 	return c
 }
 
-func parseOwners(text string) (int, error) {
-	n, err := strconv.ParseUint(text, 10, 31)
-	return int(n), err
+// parseOwners returns 0 for what is no number, and the highest for one that is too high
+// for this machine.
+func parseOwners(text string) int {
+	if !isDecimal(text) {
+		return 0
+	}
+	n, _ := strconv.Atoi(text)
+	return n
 }
 
-// readContent returns what the file of a ticket says.
-func readContent(f *os.File) content {
+// kind is that of the line which the ticket is in.
+func (c content) kind() kind {
+	if c.owners > 0 {
+		return shared
+	}
+	return exclusive
+}
+
+// readContent returns what the file of a ticket says, nil if it cannot be read.
+func readContent(f *os.File) *content {
 	var buf [longestContent]byte // bounded, whatever is in the file
 	n, err := f.ReadAt(buf[:], lockedfile.ContentOffset)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return content{}
+		return nil
 	}
-	return parseContent(buf[:n])
+	c := parseContent(buf[:n])
+	return &c
 }

@@ -129,8 +129,8 @@ func (k *knownLine) isLookedFor(t *ticket) bool {
 	if k.recheck == nil {
 		return false
 	}
-	_, first := k.line.firstWaiting(func(e *entry) bool { return e.ticket.waiter.isHeard() })
-	return first != nil && first.number < t.number && first.slots == t.slots
+	first := k.line.firstWaiting(t.slots, func(e *entry) bool { return e.ticket.waiter.isHeard() })
+	return first != nil && first.number < t.number
 }
 
 // place returns where the ticket stands, and its index in the line; how many are ahead is

@@ -402,7 +402,37 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: the kind of a line is not asked for",
 		in:   ofFile + "seqLock.takeNumber",
-		old:  "case c.kind == l.s.kind:",
-		new:  "case true:",
+		old:  "case is != noKind && is != l.s.kind:",
+		new:  "case false && is != l.s.kind:",
+	},
+	{
+		name: "file: the kind of a line is what seq says",
+		in:   ofFile + "knownLine.kindOf",
+		old:  "first.ticket != nil: return first.ticket.kind case first.said != nil:",
+		new:  "first.ticket != nil && false: return first.ticket.kind case first.said != nil && false:",
+	},
+	{
+		name: "file: the dead count as owners",
+		in:   ofFile + "seqLock.isFree",
+		old:  "if err := l.evictOwners(l.s.slots); err != nil {",
+		new:  "if err := l.evictOwners(0); err != nil {",
+	},
+	{
+		name: "file: the first that waits watches the last of those that hold",
+		in:   ofFile + "line.watched",
+		old:  "return l.entries[:i]",
+		new:  "return l.entries[i-1 : i]",
+	},
+	{
+		name: "file: the first that waits judges the first of those that hold",
+		in:   ofFile + "line.doubtful",
+		old:  "l.owners(min(i, slots))",
+		new:  "l.owners(min(i, slots, 1))",
+	},
+	{
+		name: "file: a waiter does not judge the one in front of it",
+		in:   ofFile + "line.doubtful",
+		old:  "i > slots && l.entries[i-1].isDoubtful()",
+		new:  "false && l.entries[i-1].isDoubtful()",
 	},
 }}

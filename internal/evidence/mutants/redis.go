@@ -423,6 +423,12 @@ end`,
 	},
 	{
 		name: "redis: the dead count as owners",
+		in:   redisScripts + "lib.lua survey",
+		old:  "return last >= OWNERS and last >= owners",
+		new:  "return passed >= OWNERS and passed >= owners",
+	},
+	{
+		name: "redis: those that own are counted among those that must leave",
 		in:   redisScripts + "lib.lua ahead",
 		old:  "- OWNERS + 1",
 		new:  "",
