@@ -24,6 +24,9 @@ import (
 // value, and while they differ, a call with a larger n holds before an earlier one with
 // a smaller. A Mutex and a Semaphore on one queue refuse each other with an error that
 // names both, n = 1 included, as long as a ticket of the other is in line.
+//
+// On files and on Redis the cost of every operation grows with n, as all that hold are
+// looked at: docs/semaphore.md has figures, and what to do instead of an n of hundreds.
 type Semaphore struct {
 	base *base // nil in a Semaphore that was not made by NewSemaphore
 
