@@ -408,8 +408,11 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: the kind of a line is what seq says",
 		in:   ofFile + "knownLine.kindOf",
-		old:  "first.ticket != nil: return first.ticket.kind case first.said != nil:",
-		new:  "first.ticket != nil && false: return first.ticket.kind case first.said != nil && false:",
+		old:  "switch first := k.line.entries[0]; {",
+		new: `if len(k.line.entries) > 0 {
+			return seq
+		}
+		switch first := k.line.entries[0]; {`,
 	},
 	{
 		name: "file: the dead count as owners",
