@@ -44,6 +44,10 @@ type directory struct {
 	// dir is set once, by open.
 	dir atomic.Pointer[lockedfile.Dir]
 
+	// joined says that it has the shared flock on the directory, or does without. It is set
+	// with mu of the line held.
+	joined atomic.Bool
+
 	// cleanUp says that the last one cleans up: a call has joined, or asked for it.
 	cleanUp atomic.Bool
 
@@ -51,9 +55,7 @@ type directory struct {
 
 	knownLine
 
-	// Guarded by mu of the line.
-	shared bool        // has the shared flock, or does without
-	mode   fs.FileMode // of WithFileMode, of the first call that has joined
+	mode fs.FileMode // of WithFileMode, of the first call that has joined; guarded by mu of the line
 }
 
 // directories has all of the process by their paths.
@@ -203,7 +205,7 @@ func withDirectoryOnce(ctx context.Context, s *settings, create, patient bool, f
 // open opens the directory unless it is open. One that is joined must be one that s
 // may use. If patient is set, the error is errRemoving if it seems to be removed.
 func (d *directory) open(s *settings, join, patient bool) error {
-	if join && !d.cleanUp.Load() || d.dir.Load() == nil {
+	if join && !d.joined.Load() || d.dir.Load() == nil {
 		if err := d.openFirst(s, join, patient); err != nil {
 			return err
 		}
@@ -225,12 +227,13 @@ func (d *directory) openFirst(s *settings, join, patient bool) error {
 		}
 		d.dir.Store(dir)
 	}
-	if join && !d.shared {
+	if join && !d.joined.Load() {
 		if !dir.Share() && patient {
 			return errRemoving
 		}
-		d.shared, d.mode = true, s.mode
+		d.mode = s.mode
 		d.cleanUp.Store(true)
+		d.joined.Store(true)
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
 // 1. One holds; another one of the process is about to take a ticket.
@@ -52,6 +54,36 @@ func TestFileCallThatGivesUpJoiningCleansUp(t *testing.T) {
 	d.done(t.Context())
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the directory is left: %v", err)
+	}
+}
+
+// 1. A call is under way.
+// 2. Another one asks for cleaning up.
+// 3. A third one joins: it shows to others that the directory is in use all the same.
+func TestFileJoiningAfterMaybeCleanupSharesTheDirectory(t *testing.T) {
+	SkipOnWindows(t, "no lock is on a directory")
+	dir := filepath.Join(t.TempDir(), "queue")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	q := New(dir)
+	d := useDirectory(dir)
+	q.MaybeCleanup(t.Context())
+	ticket, err := q.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := lockedfile.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other.Exclude() {
+		t.Error("another process can take the directory for one that is not in use")
+	}
+	other.Close()
+	d.done(t.Context())
+	if err := q.Release(t.Context(), ticket); err != nil {
+		t.Error(err)
 	}
 }
 
