@@ -142,7 +142,7 @@ func (d *directory) close() (evicted []queue.Ticket) {
 	}
 	dir.Close()
 	if remove {
-		_ = dir.RemoveEmpty() // an error: another process has moved in meanwhile
+		_ = lockedfile.RemoveDirectory(d.path) // an error: another process has moved in meanwhile
 	}
 	return evicted
 }
@@ -251,13 +251,13 @@ func (d *directory) openOrMake(s *settings, create bool) (*lockedfile.Dir, error
 	case !create:
 		return nil, fmt.Errorf("opening the directory: %w", err)
 	}
-	dir, err = lockedfile.Make(d.path, s.directoryMode(), seqName, func(dir *lockedfile.Dir) error {
+	dir, err = s.home().Make(func(dir *lockedfile.Dir) error {
 		// When it appears, seq is in it, says that the queue has made it, and is
 		// locked by this process: there is no moment in which another one could
 		// take it for a directory that was there before.
 		err := d.seq.create(dir, s, seqContent{made: true})
 		if errors.Is(err, fs.ErrExist) || errors.Is(err, lockedfile.ErrBusy) {
-			// There is one where a directory appears empty (see lockedfile.Make): another
+			// There is one where a directory appears empty (see lockedfile.Home): another
 			// process has put in its seq. This one says so in it when it joins.
 			d.seq.made = true
 			return nil
@@ -309,14 +309,14 @@ func (d *directory) list() error {
 
 // names lists the tickets that are in the directory, in order.
 func (d *directory) names() ([]string, error) {
-	names, err := d.dir.Load().Names(isTicketName)
+	c, err := d.dir.Load().List(seqName, isTicketName)
 	if lockedfile.IsGone(err) {
 		return nil, errDirectoryGone
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listing the directory: %w", err)
 	}
-	return names, nil
+	return c.Names, nil
 }
 
 func isTicketName(name string) bool {

@@ -172,7 +172,7 @@ func (l *seqLock) empty() (lockedfile.Contents, bool) {
 // removeAll removes every artifact of an empty line, as cleanUp says.
 func (l *seqLock) removeAll(c lockedfile.Contents) (removeLater bool) {
 	d, dir := l.directory, l.dir.Load()
-	_ = dir.RemoveLeavings(c) // an error: those of another user
+	_ = dir.RemoveFiles(c.Leavings) // an error: those of another user
 	// A seq that is ahead of the clock, because the clock was set back, is
 	// what keeps the numbers from going back with it.
 	if number := max(l.content.number, d.line.highest); number >= wallNumber() {
@@ -204,7 +204,7 @@ func (l *seqLock) removeDirectory(c lockedfile.Contents) error {
 	defer cancel()
 	var p poll
 	for {
-		err := l.dir.Load().RemoveSelf(seqName, c, ctx.Err() == nil, l.seq.close)
+		err := l.s.home().Remove(l.dir.Load(), c, ctx.Err() == nil, l.seq.close)
 		if !errors.Is(err, lockedfile.ErrBusy) {
 			return err
 		}

@@ -133,10 +133,15 @@ func (s *settings) fileMode() fs.FileMode {
 	return 0o600
 }
 
-// directoryMode is fileMode with the right to search for all who may read.
-func (s *settings) directoryMode() fs.FileMode {
+// home is where the directory is made and removed. All who may read its files may search it.
+func (s *settings) home() lockedfile.Home {
 	mode := s.fileMode()
-	return mode | mode&0o444>>2
+	return lockedfile.Home{Path: s.path, Mode: mode | mode&0o444>>2, File: seqName}
+}
+
+// seqFile is seq as it is created.
+func (s *settings) seqFile(c seqContent) lockedfile.NewFile {
+	return lockedfile.NewFile{Name: seqName, Mode: s.fileMode(), Content: c.bytes()}
 }
 
 // content is what the files of tickets say.

@@ -35,7 +35,7 @@ type seq struct {
 
 // create creates seq, locked.
 func (q *seq) create(dir *lockedfile.Dir, s *settings, c seqContent) error {
-	f, err := dir.CreateLocked(seqName, s.fileMode(), c.bytes(), false)
+	f, err := s.seqFile(c).CreateLocked(dir, false)
 	if err != nil {
 		return err
 	}
@@ -216,7 +216,7 @@ func (l *seqLock) read(info fs.FileInfo) error {
 	if lockedfile.LinkCount(info) == 1 {
 		return nil
 	}
-	f, err := l.dir.Load().CreateLocked(seqName, l.s.fileMode(), l.content.bytes(), true)
+	f, err := l.s.seqFile(l.content).CreateLocked(l.dir.Load(), true)
 	if err != nil {
 		return fmt.Errorf("replacing %s, which has another name too: %w", seqName, err)
 	}

@@ -41,7 +41,8 @@ func createTicket(d *directory, number int64, s *settings) (*ticket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("naming the ticket: %w", err)
 	}
-	lock, err := d.dir.Load().Create(name, s.fileMode(), s.mode != 0, s.content().bytes(), s.stale > 0)
+	file := lockedfile.NewFile{Name: name, Mode: s.fileMode(), Content: s.content().bytes()}
+	lock, err := file.Create(d.dir.Load(), s.mode != 0, s.stale > 0)
 	switch {
 	case errors.Is(err, lockedfile.ErrBusy) || errors.Is(err, fs.ErrExist):
 		return nil, errBusy // removed or locked at once: another program is at it

@@ -239,15 +239,15 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: seq is removed while the directory is at its path",
-		in:   lockedFile + "Dir.hide",
+		in:   lockedFile + "Home.hide",
 		old:  "case !d.isAt(hidden):",
-		new:  "case move(hidden, d.path) == nil: return d.path, nil\ncase !d.isAt(hidden):",
+		new:  "case move(hidden, h.Path) == nil: return h.Path, nil\ncase !d.isAt(hidden):",
 	},
 	{
 		name: "file: what another user has left, and cannot be removed, is tried for ever",
-		in:   lockedFile + "makeHidden",
-		old:  "err := d.discard(first); err != nil && !errors.Is(err, fs.ErrExist)",
-		new:  "_ = d.discard(first); false",
+		in:   lockedFile + "Home.makeHidden",
+		old:  "err := h.discard(d); err != nil && !errors.Is(err, fs.ErrExist)",
+		new:  "_ = h.discard(d); false",
 	},
 	{
 		name: "file: a ticket that cannot be examined is missing in a listing",
@@ -363,14 +363,14 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: parents are everybody's",
-		in:   lockedFile + "mkdir",
-		old:  "parent, perr := Make(above, mode, \"\", nil, nil)",
-		new:  "parent, perr := Make(above, 0o777, \"\", nil, nil)",
+		in:   lockedFile + "Home.mkdir",
+		old:  "Home{Path: above, Mode: h.Mode}",
+		new:  "Home{Path: above, Mode: 0o777}",
 	},
 	{
 		name: "file: a chmod that failed leaves the file",
-		in:   lockedFile + "Dir.createAt",
-		old:  "f.Close() _ = d.root.Remove(name)",
+		in:   lockedFile + "NewFile.createAt",
+		old:  "f.Close() _ = d.root.Remove(at)",
 		new:  "f.Close()",
 	},
 	{

@@ -31,7 +31,7 @@ func (d *Dir) open(name string, flag int, shared bool) (*File, error) {
 	}
 	info, err := f.Stat()
 	if err == nil {
-		err = CheckRegular(name, info)
+		err = checkRegular(name, info)
 	}
 	if err != nil {
 		f.Close()
@@ -46,7 +46,7 @@ func (d *Dir) refusal(name string, err error) error {
 		return ErrBusy
 	}
 	if info, lerr := d.root.Lstat(name); lerr == nil {
-		if cerr := CheckRegular(name, info); cerr != nil {
+		if cerr := checkRegular(name, info); cerr != nil {
 			return cerr
 		}
 	}
@@ -84,7 +84,7 @@ func (f *File) Verify(d *Dir) (fs.FileInfo, error) {
 	case err != nil:
 		return nil, fmt.Errorf("examining %s: %w", f.name, err)
 	case !f.Is(there):
-		if err := CheckRegular(f.name, there); err != nil {
+		if err := checkRegular(f.name, there); err != nil {
 			return nil, err
 		}
 		return nil, ErrBusy
@@ -92,98 +92,92 @@ func (f *File) Verify(d *Dir) (fs.FileInfo, error) {
 	return there, nil
 }
 
-// CreateLocked creates a file with rights and content that is locked from the
-// beginning. replace says that a file with the name shall be replaced, which the
-// caller has locked; otherwise the error is fs.ErrExist if there is one.
-func (d *Dir) CreateLocked(name string, mode fs.FileMode, content []byte, replace bool) (*File, error) {
-	f, made, info, err := d.create(mode, content)
-	if err != nil {
-		return nil, err
-	}
-	file := &File{File: f, name: name, info: info, lock: newFileLock(d, f, made, false)}
-	locked, err := file.TryLock()
-	if err == nil && !locked {
-		err = ErrBusy
-	}
-	if err == nil && replace {
-		err = d.root.Rename(made, name)
-	} else if err == nil {
-		err = moveWithoutReplacing(d, made, name)
-	}
-	if errors.Is(err, errors.ErrUnsupported) && !replace && locked {
-		file.lock.drop()
-		return d.createInPlace(f, made, name, mode, content)
-	}
-	if err != nil {
-		_ = d.root.Remove(made)
-		file.Close()
-		return nil, err
-	}
-	return file, nil
+// NewFile is a file that is to be created.
+type NewFile struct {
+	Name    string
+	Mode    fs.FileMode
+	Content []byte
 }
 
-// createInPlace is CreateLocked where a file cannot be moved without replacing. made
-// is what was made under another name.
-func (d *Dir) createInPlace(f *os.File, made, name string, mode fs.FileMode, content []byte) (*File, error) {
+// CreateLocked creates the file in the directory, with its rights, whatever the umask, and
+// locked from the beginning. replace says that a file with the name shall be replaced,
+// which the caller has locked; otherwise the error is fs.ErrExist if there is one.
+func (n NewFile) CreateLocked(d *Dir, replace bool) (*File, error) {
+	made, err := newTemporaryName()
+	if err != nil {
+		return nil, err
+	}
+	f, err := n.createLockedAt(d, made)
+	if err != nil {
+		return nil, err
+	}
+	if replace {
+		err = d.root.Rename(made, n.Name)
+	} else {
+		err = moveWithoutReplacing(d, made, n.Name)
+	}
+	if err == nil {
+		return f, nil
+	}
 	f.Close()
 	_ = d.root.Remove(made)
-	f, info, err := d.createAt(name, mode, content)
+	if errors.Is(err, errors.ErrUnsupported) && !replace {
+		return n.createLockedAt(d, n.Name)
+	}
+	return nil, err
+}
+
+// createLockedAt creates the file with the name at, and locks it.
+func (n NewFile) createLockedAt(d *Dir, at string) (*File, error) {
+	f, info, err := n.createAt(d, at)
 	if err != nil {
 		return nil, err
 	}
-	file := &File{File: f, name: name, info: info, lock: newFileLock(d, f, name, false)}
+	file := &File{File: f, name: n.Name, info: info, lock: newFileLock(d, f, at, false)}
 	locked, err := file.TryLock()
-	if err == nil && !locked {
-		err = ErrBusy // another process was faster: the file stays
-	} else if err != nil {
-		_ = d.root.Remove(name)
+	if locked {
+		return file, nil
 	}
-	if err != nil {
-		file.Close()
-		return nil, err
+	faster := err == nil && at == n.Name // another process was, in the place where it may: the file stays
+	if err == nil {
+		err = ErrBusy
 	}
-	return file, nil
+	if !faster {
+		_ = d.root.Remove(at)
+	}
+	file.Close()
+	return nil, err
 }
 
-// create creates a file under another name.
-func (d *Dir) create(mode fs.FileMode, content []byte) (f *os.File, made string, info fs.FileInfo, err error) {
-	if made, err = newTemporaryName(); err != nil {
-		return nil, "", nil, err
-	}
-	f, info, err = d.createAt(made, mode, content)
-	return f, made, info, err
-}
-
-// createAt creates a file. What it says of it is from before it was filled.
-func (d *Dir) createAt(name string, mode fs.FileMode, content []byte) (*os.File, fs.FileInfo, error) {
-	f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|openFlags, mode)
+// createAt creates the file with the name at. What it says of it is from before it was filled.
+func (n NewFile) createAt(d *Dir, at string) (*os.File, fs.FileInfo, error) {
+	f, err := d.root.OpenFile(at, os.O_RDWR|os.O_CREATE|os.O_EXCL|openFlags, n.Mode)
 	if err != nil {
 		return nil, nil, err
 	}
-	info, err := fill(f, mode, content)
+	info, err := n.fill(f)
 	if err != nil {
 		f.Close()
-		_ = d.root.Remove(name)
+		_ = d.root.Remove(at)
 		return nil, nil, err
 	}
 	return f, info, nil
 }
 
-// fill gives a file that was just created its mode, which the umask may have taken
-// away, and its content.
-func fill(f *os.File, mode fs.FileMode, content []byte) (fs.FileInfo, error) {
+// fill gives the file its mode, which the umask may have taken away, and its content.
+func (n NewFile) fill(f *os.File) (fs.FileInfo, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	if hasModes && info.Mode().Perm() != mode {
-		if err := f.Chmod(mode); err != nil {
+	if hasModes && info.Mode().Perm() != n.Mode {
+		if err := f.Chmod(n.Mode); err != nil {
 			return nil, err
 		}
 	}
-	if len(content) == 0 {
+	if len(n.Content) == 0 {
 		return info, nil
 	}
-	_, err = f.WriteAt(content, ContentOffset)
+	_, err = f.WriteAt(n.Content, ContentOffset)
 	return info, err
 }

@@ -19,46 +19,45 @@ type Lock struct {
 	file  *os.File // to write to; nil if there is nothing to write
 }
 
-// Create creates a file and locks it. The name must be one that nothing else uses.
-// With content, or with rights that the umask may not take away (exact), it is made
-// under another name first. keep says that it will be written to.
+// Create creates the file in the directory and locks it. The name must be one that nothing
+// else uses. With content, or with rights that the umask may not take away (exact), it is
+// made under another name first. keep says that it will be written to.
 //
 // It returns ErrBusy if another program was at the file before it was locked, and an
 // error for which IsGone holds if the directory is not there any more.
-func (d *Dir) Create(name string, mode fs.FileMode, exact bool, content []byte, keep bool) (*Lock, error) {
-	if exact || len(content) > 0 {
-		return d.createStaged(name, mode, content, keep)
+func (n NewFile) Create(d *Dir, exact, keep bool) (*Lock, error) {
+	if exact || len(n.Content) > 0 {
+		return n.createStaged(d, keep)
 	}
-	l := &Lock{flock: flock.New(d.Path(name), flock.SetFlag(os.O_RDWR|os.O_CREATE|os.O_EXCL|openFlags), flock.SetPermissions(mode))}
-	err := l.lock(d, name)
-	if err == nil && hasModes && l.info.Mode().Perm() != mode {
+	l := &Lock{flock: flock.New(d.Path(n.Name), flock.SetFlag(os.O_RDWR|os.O_CREATE|os.O_EXCL|openFlags), flock.SetPermissions(n.Mode))}
+	err := l.lock(d, n.Name)
+	if err == nil && hasModes && l.info.Mode().Perm() != n.Mode {
 		l.Drop()
-		_ = d.root.Remove(name)
-		return d.createStaged(name, mode, content, keep) // the umask takes rights from the owner
+		_ = d.root.Remove(n.Name)
+		return n.createStaged(d, keep) // the umask takes rights from the owner
 	}
 	if err != nil {
-		d.removeCreated(name, err)
+		n.removeCreated(d, err)
 		return nil, err
 	}
 	return l, nil
 }
 
-func (d *Dir) createStaged(name string, mode fs.FileMode, content []byte, keep bool) (*Lock, error) {
-	made := name
-	var f *os.File
-	var err error
+func (n NewFile) createStaged(d *Dir, keep bool) (l *Lock, err error) {
+	made := n.Name
 	if movesWhileOpen {
-		f, made, _, err = d.create(mode, content)
-	} else {
-		f, _, err = d.createAt(name, mode, content)
+		if made, err = newTemporaryName(); err != nil {
+			return nil, err
+		}
 	}
+	f, _, err := n.createAt(d, made)
 	if err != nil {
 		return nil, err
 	}
-	l := &Lock{flock: flock.New(d.Path(made), flock.SetFlag(os.O_RDWR|openFlags)), file: f}
+	l = &Lock{flock: flock.New(d.Path(made), flock.SetFlag(os.O_RDWR|openFlags)), file: f}
 	err = l.lock(d, made)
-	if err == nil && made != name {
-		err = d.root.Rename(made, name)
+	if err == nil && made != n.Name {
+		err = d.root.Rename(made, n.Name)
 	}
 	if err != nil {
 		_ = d.root.Remove(made)
@@ -70,6 +69,17 @@ func (d *Dir) createStaged(name string, mode fs.FileMode, content []byte, keep b
 		l.file = nil
 	}
 	return l, nil
+}
+
+// removeCreated removes what was created before the error, which may be in what is
+// at the directory's path now.
+func (n NewFile) removeCreated(d *Dir, err error) {
+	if errors.Is(err, fs.ErrExist) {
+		return
+	}
+	if IsGone(d.root.Remove(n.Name)) && IsGone(err) {
+		_ = os.Remove(d.Path(n.Name))
+	}
 }
 
 // lock locks the file, and makes sure that it is the one in the directory. After an
@@ -96,7 +106,7 @@ func (l *Lock) lock(d *Dir, name string) error {
 				err = fs.ErrNotExist
 			}
 		case err == nil:
-			err = CheckRegular(name, there)
+			err = checkRegular(name, there)
 		}
 	}
 	if err != nil {
@@ -105,17 +115,6 @@ func (l *Lock) lock(d *Dir, name string) error {
 		return fmt.Errorf("examining %s: %w", name, err)
 	}
 	return nil
-}
-
-// removeCreated removes what was created before the error, which may be in what is
-// at the directory's path now.
-func (d *Dir) removeCreated(name string, err error) {
-	if errors.Is(err, fs.ErrExist) {
-		return
-	}
-	if IsGone(d.root.Remove(name)) && IsGone(err) {
-		_ = os.Remove(d.Path(name))
-	}
 }
 
 // Info describes the file as it was when it was locked.

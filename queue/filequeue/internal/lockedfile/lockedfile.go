@@ -11,7 +11,7 @@
 //     name, and moved into place without replacing anything. A process that is killed
 //     meanwhile leaves that other name, which has no meaning, and never a file that
 //     is half made. Only where the system cannot move without replacing is it made in
-//     place. A file that was left goes with the directory; for a directory see hidden.go.
+//     place. A file that was left goes with the directory; for a directory see [Home].
 //   - An error leaves nothing behind.
 package lockedfile
 
@@ -39,8 +39,8 @@ func (e *NotOursError) Error() string {
 	return fmt.Sprintf("%s is %s, which this queue did not put there: remove it", e.Name, e.What)
 }
 
-// CheckRegular returns a *NotOursError unless info is that of a regular file.
-func CheckRegular(name string, info fs.FileInfo) error {
+// checkRegular returns a *NotOursError unless info is that of a regular file.
+func checkRegular(name string, info fs.FileInfo) error {
 	what := "not a regular file"
 	switch mode := info.Mode(); {
 	case mode.IsRegular():

@@ -21,3 +21,11 @@ func IsFine(time.Time) bool { return false }
 
 // Nap does not sleep.
 func Nap(time.Duration) bool { return false }
+
+// There are no places here.
+
+func (locks) TakePlace(int64) {}
+
+func (locks) LeavePlace(int64) {}
+
+func (locks) FirstPlace(_, _ int64) (at int64, ok bool) { return 0, false }

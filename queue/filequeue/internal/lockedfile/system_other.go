@@ -1,10 +1,12 @@
-//go:build !unix
+//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
 
 package lockedfile
 
 import (
 	"io/fs"
 	"os"
+
+	"github.com/gofrs/flock"
 )
 
 const (
@@ -19,6 +21,7 @@ const (
 	// and the removal it looks like that of a dead process.
 	CloseBeforeRemove = true
 
+	probeFlag      = os.O_RDWR
 	movesWhileOpen = false
 	hasModes       = false
 )
@@ -28,9 +31,9 @@ func LinkCount(fs.FileInfo) uint64 { return 1 }
 
 func isPassing(error) bool { return false }
 
-// removeDirectory removes an empty directory. os.Remove alone would also remove
+// RemoveDirectory removes an empty directory. os.Remove alone would also remove
 // a file that has taken the directory's place.
-func removeDirectory(path string) error {
+func RemoveDirectory(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return err
@@ -41,7 +44,7 @@ func removeDirectory(path string) error {
 	return os.Remove(path)
 }
 
-func (d *Dir) isOwn() bool { return true }
+func isOwn(fs.FileInfo) bool { return true }
 
 func chmodMade(string, fs.FileMode) error { return nil }
 
@@ -49,3 +52,45 @@ func chmodDirectory(fs.FileInfo, fs.FileMode, func(fs.FileMode) error) error { r
 
 // CheckAccess has nothing to check: permission bits do not say who may write.
 func (d *Dir) CheckAccess(fs.FileMode) error { return nil }
+
+// There is no flock on a directory here.
+
+func (locks) Share() bool { return true }
+
+func (locks) Exclude() bool { return true }
+
+func (locks) Leave() {}
+
+func (locks) tryExclusive() error { return nil }
+
+// fileLock has the lock on a handle of its own: on some systems the one that the
+// content is read through could not read what is locked.
+type fileLock struct {
+	path   string
+	shared bool
+	lock   *flock.Flock // nil while it is not locked
+}
+
+func newFileLock(d *Dir, _ *os.File, name string, shared bool) fileLock {
+	return fileLock{path: d.Path(name), shared: shared}
+}
+
+func (l *fileLock) try() (bool, error) {
+	lock := flock.New(l.path, flock.SetFlag(os.O_RDWR|openFlags))
+	try := lock.TryLock
+	if l.shared {
+		try = lock.TryRLock
+	}
+	locked, err := try()
+	if locked {
+		l.lock = lock
+	}
+	return locked, err
+}
+
+func (l *fileLock) drop() {
+	if l.lock != nil {
+		dropFlock(l.lock)
+		l.lock = nil
+	}
+}

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
 package lockedfile
 
@@ -24,6 +24,7 @@ const (
 	// CloseBeforeRemove says that an open file cannot be removed.
 	CloseBeforeRemove = false
 
+	probeFlag      = os.O_RDONLY // a flock needs no right to write
 	movesWhileOpen = true
 	hasModes       = true
 )
@@ -42,9 +43,9 @@ func isPassing(err error) bool {
 	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR)
 }
 
-// removeDirectory removes an empty directory. Unlike os.Remove it never
+// RemoveDirectory removes an empty directory. Unlike os.Remove it never
 // removes a file that has taken the directory's place.
-func removeDirectory(path string) (err error) {
+func RemoveDirectory(path string) (err error) {
 	const tries = 5
 	for range tries {
 		if err = syscall.Rmdir(path); !errors.Is(err, syscall.EINTR) {
@@ -54,9 +55,9 @@ func removeDirectory(path string) (err error) {
 	return err
 }
 
-// isOwn reports whether the directory belongs to the user of this process.
-func (d *Dir) isOwn() bool {
-	st, ok := d.info.Sys().(*syscall.Stat_t)
+// isOwn reports whether a file belongs to the user of this process.
+func isOwn(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
 	return !ok || int(st.Uid) == os.Geteuid()
 }
 
@@ -104,4 +105,60 @@ func (d *Dir) CheckAccess(shared fs.FileMode) error {
 		return nil
 	}
 	return fmt.Errorf("the directory belongs to another user (uid %d): use one of your own, or share it with WithFileMode", st.Uid)
+}
+
+// Share takes a shared flock on the directory, for as long as it is open, and reports
+// whether it could. A process has it that joins or is in line: systemd-tmpfiles and its
+// like keep away from a directory that has one, and no other process removes it.
+func (d locks) Share() bool { return !errors.Is(d.try(unix.LOCK_SH), unix.EWOULDBLOCK) }
+
+// Exclude takes an exclusive flock on the directory instead, and reports whether it
+// could: if not, it drops the shared one. Of all that call it, the last one can.
+func (d locks) Exclude() bool {
+	err := d.tryExclusive()
+	if isPassing(err) {
+		// Two that try at the same time must not both fail because of the other one's
+		// shared flock. On Linux to try has dropped it already.
+		d.Leave()
+		err = d.tryExclusive()
+	}
+	return err == nil
+}
+
+// Leave drops the flock on the directory.
+func (d locks) Leave() { _ = unix.Flock(int(d.file.Fd()), unix.LOCK_UN) }
+
+func (d locks) tryExclusive() error { return d.try(unix.LOCK_EX) }
+
+func (d locks) try(how int) error { return unix.Flock(int(d.file.Fd()), how|unix.LOCK_NB) }
+
+// fileLock is a flock on a file that stays open when it is dropped; what gofrs/flock has
+// locked it closes with the lock.
+type fileLock struct {
+	file   *os.File
+	how    int
+	locked bool
+}
+
+func newFileLock(_ *Dir, f *os.File, _ string, shared bool) fileLock {
+	if shared {
+		return fileLock{file: f, how: unix.LOCK_SH}
+	}
+	return fileLock{file: f, how: unix.LOCK_EX}
+}
+
+func (l *fileLock) try() (bool, error) {
+	err := unix.Flock(int(l.file.Fd()), l.how|unix.LOCK_NB)
+	if isPassing(err) {
+		return false, nil
+	}
+	l.locked = err == nil
+	return l.locked, err
+}
+
+func (l *fileLock) drop() {
+	const tries = 3
+	for i := 0; l.locked && i < tries; i++ {
+		l.locked = unix.Flock(int(l.file.Fd()), unix.LOCK_UN) != nil
+	}
 }

@@ -1,0 +1,304 @@
+package lockedfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/google/uuid"
+)
+
+// Home is where a directory is made, and removed: under a hidden name beside its path,
+// always the same one. So the directory appears at its path with its first file in it, and
+// vanishes with its last; and what a process has left that was killed in between is where
+// the next one comes by that makes or removes the directory, which takes it over or
+// removes it.
+//
+// Each process has an exclusive flock on what is at the hidden name before it does
+// anything to it, and has seen after that that it is still there. Nothing is moved to the
+// name while there is anything. So what a process has there is not touched by another one
+// while it lives; one that makes the directory waits until it is gone from there.
+//
+// That nothing but the last file is in a directory that is moved to the hidden name is
+// only nearly certain: another program may have replaced that file meanwhile, and a process
+// have joined through the new one. Then the directory cannot be removed, and is moved back:
+// by the process that has moved it, or, if that was killed, by the next that would make
+// one. There is no other one at the path before that.
+//
+// Where the hidden name cannot be used, because another program has something there, or
+// another user what only that user may remove, it goes without: a directory is made under
+// a name of its own then, and removed at its path. A process that is killed in that moment
+// leaves it.
+type Home struct {
+	Path string      // of the directory
+	Mode fs.FileMode // of it, whatever the umask, and of what is missing above it
+	File string      // that it has when it appears, and that goes with it; "": none
+}
+
+// hiddenPath is the path at which the directory of the other path is made and removed. It
+// is as long as any temporary name, whatever the name of the directory.
+func hiddenPath(path string) string {
+	id := uuid.NewSHA1(uuid.Nil, []byte(filepath.Base(path)))
+	return filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s%x", temporaryPrefix, id[:]))
+}
+
+// errOccupied: what is at the hidden path is not to be used by this process.
+var errOccupied = errors.New("there is something at the hidden path")
+
+// Make makes the directory, and what is missing above it. prepare, unless it is nil, puts
+// the file into it; undo closes that again, where the directory does not come to be. The
+// error is fs.ErrExist if there is something at the path, and ErrBusy while another process
+// makes or removes the same directory.
+func (h Home) Make(prepare func(*Dir) error, undo func()) (*Dir, error) {
+	if !movesWithoutReplacing {
+		return h.makeAt(h.Path, prepare)
+	}
+	d, err := h.makeHidden(prepare)
+	if errors.Is(err, errOccupied) {
+		var name string
+		if name, err = newTemporaryName(); err == nil {
+			d, err = h.makeAt(filepath.Join(filepath.Dir(h.Path), "."+name), prepare)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err = moveWithoutReplacing(nil, d.path, h.Path); err == nil {
+		d.path = h.Path
+		return d, nil
+	}
+	if undo != nil {
+		undo() // a file that is open may be in the way of what follows (FUSE)
+	}
+	_ = h.discard(d)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return h.makeAt(h.Path, prepare)
+	}
+	return nil, err
+}
+
+// makeHidden makes the directory at the hidden path, or takes over what is left there.
+func (h Home) makeHidden(prepare func(*Dir) error) (*Dir, error) {
+	hidden := hiddenPath(h.Path)
+	err := h.mkdir(hidden)
+	left := errors.Is(err, fs.ErrExist)
+	if err != nil && !left {
+		return nil, err
+	}
+	d, err := h.openHidden(hidden, left)
+	switch {
+	case errors.Is(err, ErrBusy):
+		return nil, err
+	case errors.Is(err, fs.ErrExist):
+		if move(hidden, h.Path) == nil {
+			return nil, ErrBusy // it is back, and can be used
+		}
+		return nil, errOccupied
+	case errors.Is(err, fs.ErrPermission) && left:
+		return nil, errOccupied
+	case err != nil && left:
+		return nil, err
+	case err != nil:
+		_ = RemoveDirectory(hidden)
+		return nil, err
+	case left && !isOwn(d.info):
+		if err := h.discard(d); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, errOccupied
+		}
+		return nil, ErrBusy // it can be made now
+	}
+	if err := h.finish(d, prepare); err != nil {
+		_ = h.discard(d)
+		return nil, err
+	}
+	return d, nil
+}
+
+// openHidden opens and locks what is at the hidden path, and empties it if it is left from
+// a process that is gone. The error is ErrBusy while another process is at it, and if it is
+// not there any more, and fs.ErrExist if there is more in it.
+func (h Home) openHidden(hidden string, left bool) (*Dir, error) {
+	if left {
+		info, err := os.Lstat(hidden)
+		switch {
+		case IsGone(err):
+			return nil, ErrBusy
+		case err != nil:
+			return nil, err
+		case !info.IsDir():
+			return nil, errOccupied
+		}
+	}
+	d, err := h.openMade(hidden)
+	switch {
+	case IsGone(err):
+		return nil, ErrBusy
+	case errors.Is(err, fs.ErrPermission) && RemoveDirectory(hidden) == nil:
+		return nil, ErrBusy // another user's, that has not come to give it its rights
+	case err != nil:
+		return nil, err
+	}
+	if err = d.tryExclusive(); isPassing(err) || !d.isAt(hidden) {
+		err = ErrBusy
+	} else if !left {
+		return d, nil // where there is no flock, that of its file will tell
+	}
+	if err == nil {
+		err = h.empty(d)
+	}
+	if err != nil {
+		d.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// empty removes the file of the directory, if it has it, and what processes have left that
+// were killed. The error is fs.ErrExist if there is more.
+func (h Home) empty(d *Dir) error {
+	c, err := d.List(h.File, func(string) bool { return false })
+	if err != nil {
+		return err
+	}
+	if c.others {
+		return fs.ErrExist
+	}
+	if h.File != "" {
+		c.Leavings = append(c.Leavings, h.File)
+	}
+	return d.RemoveFiles(c.Leavings)
+}
+
+// discard removes a directory that is at a hidden path, and closes it.
+func (h Home) discard(d *Dir) error {
+	defer d.Close()
+	_ = d.root.Remove(h.File)
+	return RemoveDirectory(d.path)
+}
+
+// makeAt makes the directory at the path, and what is missing above it.
+func (h Home) makeAt(path string, prepare func(*Dir) error) (*Dir, error) {
+	if err := h.mkdir(path); err != nil {
+		return nil, err
+	}
+	d, err := h.openMade(path)
+	if err == nil {
+		if !d.isAt(path) { // a link, in the place of the directory
+			err = &NotOursError{Name: "the directory", What: "not what was just made"}
+		} else {
+			err = h.finish(d, prepare)
+		}
+		if err != nil {
+			d.Close()
+		}
+	}
+	if err != nil {
+		_ = RemoveDirectory(path)
+		return nil, err
+	}
+	return d, nil
+}
+
+// mkdir makes a directory at the path, and what is missing above it.
+func (h Home) mkdir(path string) error {
+	err := os.Mkdir(path, h.Mode)
+	if errors.Is(err, fs.ErrNotExist) {
+		if above := filepath.Dir(path); above != path {
+			parent, perr := Home{Path: above, Mode: h.Mode}.Make(nil, nil)
+			if perr != nil && !errors.Is(perr, fs.ErrExist) {
+				return perr
+			}
+			if perr == nil {
+				parent.Close()
+			}
+		}
+		err = os.Mkdir(path, h.Mode)
+	}
+	return quoted(err)
+}
+
+// openMade opens a directory that was just made. The umask may have taken from its owner
+// what that needs.
+func (h Home) openMade(path string) (*Dir, error) {
+	d, err := Open(path)
+	if errors.Is(err, fs.ErrPermission) && chmodMade(path, h.Mode) == nil {
+		d, err = Open(path)
+	}
+	return d, err
+}
+
+// finish gives a directory that was just made its mode and its file.
+func (h Home) finish(d *Dir, prepare func(*Dir) error) error {
+	if d.info.Mode().Perm() != h.Mode {
+		var err error
+		if err = chmodDirectory(d.info, h.Mode, d.file.Chmod); err != nil {
+			return err
+		}
+		if d.info, err = d.file.Stat(); err != nil {
+			return err
+		}
+	}
+	if prepare == nil {
+		return nil
+	}
+	return prepare(d)
+}
+
+// Remove removes the directory with its file, if a listing that was made just now has found
+// nothing else in it but what processes have left that were killed; the file is removed
+// first, and removed is called then, to close it. Otherwise the error is fs.ErrExist, and
+// the file stays, if it can be; with wait it is ErrBusy, and nothing has happened, while
+// another process makes the same directory. The caller has Exclude.
+func (h Home) Remove(d *Dir, c Contents, wait bool, removed func()) error {
+	if c.others || !d.isAt(h.Path) { // a link leads to it, or it was moved
+		return fs.ErrExist
+	}
+	at, err := h.hide(d)
+	if errors.Is(err, ErrBusy) && wait || errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err = d.RemoveFiles(append(c.Leavings, h.File)); err == nil {
+		removed()
+		err = RemoveDirectory(at)
+	}
+	if err != nil && at != h.Path {
+		_ = move(at, h.Path)
+	}
+	return err
+}
+
+// hide moves the directory to its hidden path, and returns where it is now.
+func (h Home) hide(d *Dir) (at string, err error) {
+	hidden := hiddenPath(h.Path)
+	err = move(h.Path, hidden)
+	if errors.Is(err, fs.ErrExist) {
+		var left *Dir
+		if left, err = h.openHidden(hidden, true); err == nil {
+			if err = h.discard(left); err == nil {
+				err = move(h.Path, hidden)
+			}
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return h.Path, ErrBusy
+	case err != nil:
+		return h.Path, err
+	case !d.isAt(hidden): // it was replaced at this moment by what has been moved now
+		_ = move(hidden, h.Path)
+		return h.Path, fs.ErrNotExist
+	}
+	return hidden, nil
+}
+
+// move renames a directory. Where that cannot be told not to replace anything, it replaces
+// nothing but an empty directory.
+func move(from, to string) error {
+	err := moveWithoutReplacing(nil, from, to)
+	if errors.Is(err, errors.ErrUnsupported) {
+		err = os.Rename(from, to)
+	}
+	return err
+}
