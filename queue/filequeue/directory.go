@@ -31,31 +31,27 @@ var (
 // directory is what all Queue values of this process share about one path. It
 // exists as long as a call or a ticket of this process needs it.
 //
-// Locks are taken in this order: the seq lock, mu, that of directories.
+// The seq lock is taken before mu of the line; opening and the lock of directories are
+// held with neither.
 type directory struct {
 	path string
 
-	// refs counts the calls and the tickets; -1: it is being closed. Guarded by directories.
-	refs int
+	// calls counts those under way; -1: it is being closed. Guarded by directories.
+	calls int
 
 	// closed is closed when the last one has gone and everything is closed.
 	closed chan struct{}
 
-	// dir is set once, by open.
-	dir atomic.Pointer[lockedfile.Dir]
-
-	// joined says that it has the shared flock on the directory, or does without. It is set
-	// with mu of the line held.
-	joined atomic.Bool
+	opening sync.Mutex  // guards what follows: isOpen and joined are set with it held
+	isOpen  atomic.Bool // dir of the line is set
+	joined  atomic.Bool // it has the shared flock on the directory, or does without
+	mode    fs.FileMode // of WithFileMode, of the first call that has joined
 
 	// cleanUp says that the last one cleans up: a call has joined, or asked for it.
 	cleanUp atomic.Bool
 
 	seq seq
-
 	knownLine
-
-	mode fs.FileMode // of WithFileMode, of the first call that has joined; guarded by mu of the line
 }
 
 // directories has all of the process by their paths.
@@ -72,11 +68,11 @@ func useDirectory(path string) *directory {
 		d := directories.byPath[path]
 		if d == nil {
 			d = &directory{path: path, closed: make(chan struct{})}
-			d.knownLine = knownLine{directory: d, line: newLine(), tickets: make(map[string]*ticket)}
+			d.line, d.tickets = newLine(), make(map[string]*ticket)
 			directories.byPath[path] = d
 		}
-		if d.refs >= 0 {
-			d.refs++
+		if d.calls >= 0 {
+			d.calls++
 			directories.Unlock()
 			return d
 		}
@@ -85,36 +81,29 @@ func useDirectory(path string) *directory {
 	}
 }
 
-// retain counts a ticket. The caller is counted already.
-func (d *directory) retain() {
+// done is called when a call is over. With the last one, unless a ticket is left, the
+// directory is cleaned up and closed.
+func (d *directory) done() (evicted []queue.Ticket) {
 	directories.Lock()
-	defer directories.Unlock()
-	d.refs++
-}
-
-// done undoes retain. With the last one the directory is cleaned up and closed. ctx is
-// that of the call, to tell of what it evicts.
-func (d *directory) done(ctx context.Context) {
-	directories.Lock()
-	d.refs--
-	last := d.refs == 0
+	d.calls--
+	last := d.calls == 0 && len(d.tickets) == 0 // which only calls change
 	if last {
-		d.refs = -1 // whatever comes now waits for a fresh one
+		d.calls = -1 // whatever comes now waits for a fresh one
 	}
 	directories.Unlock()
 	if !last {
-		return
+		return nil
 	}
-	evicted := d.close()
-	directories.Lock()
+	evicted = d.close()
 	d.unlist()
-	directories.Unlock()
 	close(d.closed)
-	queue.Evicted(ctx, evicted)
+	return evicted
 }
 
-// unlist lets later calls meet on a fresh directory. directories is locked.
+// unlist lets later calls meet on a fresh directory.
 func (d *directory) unlist() {
+	directories.Lock()
+	defer directories.Unlock()
 	if directories.byPath[d.path] == d {
 		delete(directories.byPath, d.path)
 	}
@@ -122,8 +111,7 @@ func (d *directory) unlist() {
 
 // close is called when the directory is not used any more.
 func (d *directory) close() (evicted []queue.Ticket) {
-	dir := d.dir.Load()
-	if dir == nil {
+	if !d.isOpen.Load() {
 		return nil
 	}
 	d.mu.Lock()
@@ -134,17 +122,29 @@ func (d *directory) close() (evicted []queue.Ticket) {
 	d.mu.Unlock()
 	remove := false
 	if d.cleanUp.Load() && !d.gone {
-		remove, evicted = cleanUp(d)
+		remove, evicted = cleanUp(&d.seq, &d.knownLine, &settings{path: d.path, slots: 1, mode: d.mode})
 	}
 	d.seq.close()
 	for _, e := range d.line.entries { // remote ones; they may be in line for long
 		e.closeProbe()
 	}
-	dir.Close()
+	d.dir.Close()
 	if remove {
 		_ = lockedfile.RemoveDirectory(d.path) // an error: another process has moved in meanwhile
 	}
 	return evicted
+}
+
+// call is one call of a Queue, which has the directory open.
+type call struct {
+	evictor // with the line of the directory
+	d       *directory
+	ctx     context.Context
+	s       *settings
+}
+
+func (c *call) lockSeq(wait time.Duration) (*seqLock, error) {
+	return lockSeq(c.ctx, &c.d.seq, &c.evictor, c.s, wait)
 }
 
 const (
@@ -160,8 +160,8 @@ const (
 // withDirectory calls f with the directory of the settings, and again with a fresh
 // one as long as it is removed or replaced meanwhile. create says that it shall be
 // made if it is not there; otherwise the error is errNoDirectory.
-func withDirectory(ctx context.Context, s *settings, create bool, f func(*directory) error) error {
-	p := poll{nap: true}
+func withDirectory(ctx context.Context, s *settings, create bool, f func(*call) error) error {
+	var p poll
 	vanished := 0
 	var removing time.Time // since when; zero if it is not
 	for {
@@ -187,15 +187,16 @@ func withDirectory(ctx context.Context, s *settings, create bool, f func(*direct
 	}
 }
 
-func withDirectoryOnce(ctx context.Context, s *settings, create, patient bool, f func(*directory) error) error {
+func withDirectoryOnce(ctx context.Context, s *settings, create, patient bool, f func(*call) error) error {
 	d := useDirectory(s.path)
-	defer d.done(ctx)
+	c := &call{evictor: evictor{knownLine: &d.knownLine}, d: d, ctx: ctx, s: s}
+	defer func() { queue.Evicted(ctx, append(c.evicted, d.done()...)) }()
 	// The error of open may be errDirectoryGone too, if another process was faster to make
 	// it. Other calls of this process may have opened that one by now, and have tickets.
 	if err := d.open(s, create, patient); err != nil {
 		return err
 	}
-	err := f(d)
+	err := f(c)
 	if errors.Is(err, errDirectoryGone) {
 		d.invalidate()
 	}
@@ -205,7 +206,7 @@ func withDirectoryOnce(ctx context.Context, s *settings, create, patient bool, f
 // open opens the directory unless it is open. One that is joined must be one that s
 // may use. If patient is set, the error is errRemoving if it seems to be removed.
 func (d *directory) open(s *settings, join, patient bool) error {
-	if join && !d.joined.Load() || d.dir.Load() == nil {
+	if !d.isOpen.Load() || join && !d.joined.Load() {
 		if err := d.openFirst(s, join, patient); err != nil {
 			return err
 		}
@@ -213,22 +214,22 @@ func (d *directory) open(s *settings, join, patient bool) error {
 	if !join {
 		return nil // a ticket is let go also by a process that has changed its user
 	}
-	return d.dir.Load().CheckAccess(s.mode)
+	return d.dir.CheckAccess(s.mode)
 }
 
 func (d *directory) openFirst(s *settings, join, patient bool) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	dir := d.dir.Load()
-	if dir == nil {
-		var err error
-		if dir, err = d.openOrMake(s, join); err != nil {
+	d.opening.Lock()
+	defer d.opening.Unlock()
+	if !d.isOpen.Load() {
+		dir, err := d.openOrMake(s, join)
+		if err != nil {
 			return err
 		}
-		d.dir.Store(dir)
+		d.dir = dir
+		d.isOpen.Store(true)
 	}
 	if join && !d.joined.Load() {
-		if !dir.Share() && patient {
+		if !d.dir.Share() && patient {
 			return errRemoving
 		}
 		d.mode = s.mode
@@ -238,7 +239,7 @@ func (d *directory) openFirst(s *settings, join, patient bool) error {
 	return nil
 }
 
-// openOrMake is called with mu held.
+// openOrMake is called with opening held.
 func (d *directory) openOrMake(s *settings, create bool) (*lockedfile.Dir, error) {
 	dir, err := lockedfile.Open(d.path)
 	switch {
@@ -281,45 +282,15 @@ func (d *directory) openOrMake(s *settings, create bool) (*lockedfile.Dir, error
 // are lost, and later calls shall open what is there now. Should it come back,
 // the tickets must not: their locks were dropped.
 func (d *directory) invalidate() {
-	directories.Lock()
 	d.unlist()
-	directories.Unlock()
-
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.gone = true
 	for len(d.line.entries) > 0 {
 		if t := d.line.entries[0].ticket; t != nil {
 			t.close()
-			_ = d.dir.Load().Remove(t.name)
+			_ = d.dir.Remove(t.name)
 		}
 		d.tell(d.line.left(0))
 	}
-}
-
-// list makes the line what the directory has. The seq lock is held.
-func (d *directory) list() error {
-	names, err := d.names()
-	if err != nil {
-		return err
-	}
-	d.take(names)
-	return nil
-}
-
-// names lists the tickets that are in the directory, in order.
-func (d *directory) names() ([]string, error) {
-	c, err := d.dir.Load().List(seqName, isTicketName)
-	if lockedfile.IsGone(err) {
-		return nil, errDirectoryGone
-	}
-	if err != nil {
-		return nil, fmt.Errorf("listing the directory: %w", err)
-	}
-	return c.Names, nil
-}
-
-func isTicketName(name string) bool {
-	_, ok := parseTicketName(name)
-	return ok
 }

@@ -3,6 +3,7 @@ package filequeue
 import (
 	"container/list"
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -42,6 +43,16 @@ type door struct {
 	passed []int64   // places of processes that stand still
 	seen   []int64   // all places when the last one was passed
 }
+
+// errBusy: the seq lock was not to be had in time, or another program was at a file
+// that the queue needs.
+var errBusy = errors.New("the queue is busy")
+
+// How long to wait for the seq lock.
+const (
+	notAtAll = time.Duration(0)
+	noLimit  = time.Duration(-1) // but that of the ctx
+)
 
 // visit is a call that waits for another one of this process.
 type visit struct {
@@ -94,6 +105,14 @@ func (o *door) enter(ctx context.Context, wait time.Duration) error {
 		o.waiting.Remove(e)
 		return waitError(ctx)
 	}
+}
+
+// waitError tells the end of the caller's ctx from that of a shorter wait.
+func waitError(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), errBusy) {
+		return errBusy
+	}
+	return ctx.Err()
 }
 
 // leave lets the next call in. unlock unlocks seq, if it is locked.

@@ -1,10 +1,10 @@
 package filequeue
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"syscall"
 	"time"
 
@@ -20,13 +20,12 @@ import (
 // takes another ticket. On Windows, where a file must be closed before it is removed, and
 // for eviction by age, the seq lock is held.
 type evictor struct {
-	d       *directory
-	ctx     context.Context
+	*knownLine
 	evicted []queue.Ticket // told to the caller when no lock is held any more
 
-	// now is the present time by the clock of the file system. nil without the seq
-	// lock: then no ticket is evicted by its age.
-	now func() (time.Time, error)
+	// clock is that of the file system. nil without the seq lock: then no ticket is
+	// evicted by its age.
+	clock func() (time.Time, error)
 }
 
 // verdict is what was found out about a ticket's owner.
@@ -41,10 +40,10 @@ const (
 // evictOwners removes the dead among the first n, up to where as many are alive: others
 // take their place.
 func (v *evictor) evictOwners(n int) error {
-	v.d.mu.Lock()
-	defer v.d.mu.Unlock()
-	for i := 0; i < n && i < len(v.d.line.entries); {
-		e := v.d.line.entries[i]
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for i := 0; i < n && i < len(v.line.entries); {
+		e := v.line.entries[i]
 		gone, err := v.evict(e)
 		if err != nil {
 			return err
@@ -64,22 +63,21 @@ func (v *evictor) evict(e *entry) (gone bool, err error) {
 		if err != nil || verdict != alive {
 			return verdict != alive, err
 		}
-	} else if !v.d.dir.Load().Exists(e.name) {
-		v.d.forget(e)
+	} else if !v.dir.Exists(e.name) {
+		v.forget(e.name)
 		return true, nil
 	}
 	old, err := v.isTooOld(e)
 	if err != nil || !old {
 		return false, err
 	}
-	return true, v.remove(e, alive)
+	return true, v.removeGone(e, alive)
 }
 
 // examine tries to take the flock of a remote ticket, and removes the ticket if it can.
 // mu is held.
 func (v *evictor) examine(e *entry) (verdict, error) {
-	dir := v.d.dir.Load()
-	f, err := dir.OpenToProbe(e.name)
+	f, err := v.dir.OpenToProbe(e.name)
 	if isExhausted(err) && e.probe != nil {
 		f, err = e.probe, nil
 	}
@@ -89,27 +87,25 @@ func (v *evictor) examine(e *entry) (verdict, error) {
 	if f != e.probe {
 		defer f.Close()
 	}
-	if e.said == nil {
-		e.said = readContent(f.File)
-	}
+	e.read(f)
 	locked, err := f.TryLock()
 	if err != nil || !locked {
 		return alive, err
 	}
-	_, err = f.Verify(dir)
+	_, err = f.Verify(v.dir)
 	var notOurs *lockedfile.NotOursError
 	switch {
-	case errors.Is(err, lockedfile.ErrBusy) && !dir.IsCurrent():
+	case errors.Is(err, lockedfile.ErrBusy) && !v.dir.IsCurrent():
 		err = errDirectoryGone
 	case errors.Is(err, lockedfile.ErrBusy) || errors.As(err, &notOurs):
-		v.d.forget(e)
+		v.forget(e.name)
 		return absent, nil
 	case err == nil:
 		if lockedfile.CloseBeforeRemove {
 			f.Unlock()
 			f.File.Close()
 		}
-		return dead, v.remove(e, dead)
+		return dead, v.removeGone(e, dead)
 	}
 	f.Unlock()
 	return alive, err
@@ -119,10 +115,10 @@ func (v *evictor) examine(e *entry) (verdict, error) {
 func (v *evictor) unopened(e *entry, err error) (verdict, error) {
 	var notOurs *lockedfile.NotOursError
 	switch {
-	case errors.As(err, &notOurs) || !v.d.dir.Load().Exists(e.name):
-		v.d.forget(e)
+	case errors.As(err, &notOurs) || !v.dir.Exists(e.name):
+		v.forget(e.name)
 		return absent, nil
-	case lockedfile.IsGone(err) && !v.d.dir.Load().IsCurrent():
+	case lockedfile.IsGone(err) && !v.dir.IsCurrent():
 		return alive, errDirectoryGone
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, lockedfile.ErrBusy):
 		return alive, nil // another user's, or leased: not for this process to examine
@@ -130,10 +126,10 @@ func (v *evictor) unopened(e *entry, err error) (verdict, error) {
 	return alive, fmt.Errorf("examining %s: %w", e.name, err)
 }
 
-// remove removes the file of a ticket whose owner is gone: dead, or alive and too old.
+// removeGone removes the file of a ticket whose owner is gone: dead, or alive and too old.
 // mu is held.
-func (v *evictor) remove(e *entry, owner verdict) error {
-	err := v.d.dir.Load().Remove(e.name)
+func (v *evictor) removeGone(e *entry, owner verdict) error {
+	err := v.dir.Remove(e.name)
 	switch {
 	case err == nil:
 		v.evicted = append(v.evicted, queue.Ticket{Number: e.number, Member: e.name})
@@ -143,12 +139,12 @@ func (v *evictor) remove(e *entry, owner verdict) error {
 	default:
 		// Dead it is and dead it stays. It does not stand in line, and is removed by
 		// the first process that may.
-		if i, ok := v.d.line.index(e.name); ok {
-			v.d.tell(v.d.line.unremoved(i))
+		if i, ok := v.line.index(e.name); ok {
+			v.tell(v.line.unremoved(i))
 		}
 		return nil
 	}
-	v.d.forget(e)
+	v.forget(e.name)
 	return nil
 }
 
@@ -158,29 +154,18 @@ func (v *evictor) remove(e *entry, owner verdict) error {
 // it was so before; then its owner counts it as lost too (see touch).
 func (v *evictor) isTooOld(e *entry) (bool, error) {
 	stale := e.stale()
-	if stale <= 0 || v.now == nil {
+	if stale <= 0 || v.clock == nil {
 		return false, nil
 	}
-	now, err := v.now()
+	now, err := v.clock()
 	if err != nil {
 		return false, err
 	}
-	info, err := v.d.dir.Load().Lstat(e.name)
+	info, err := v.dir.Lstat(e.name)
 	if err != nil {
 		return false, nil // it has just left
 	}
 	return now.Sub(info.ModTime()) > stale, nil
-}
-
-// stale is the ticket's stale timeout, as far as it is known.
-func (e *entry) stale() time.Duration {
-	switch {
-	case e.ticket != nil:
-		return e.ticket.stale
-	case e.said != nil:
-		return e.said.stale
-	}
-	return 0
 }
 
 // isExhausted reports whether the process, or the system, has no more of something
@@ -192,16 +177,14 @@ func isExhausted(err error) bool {
 // evictSuspects removes the suspects whose owners are gone, with all dead owners if
 // there are any, and reports whether there were. It takes the seq lock only if it cannot
 // do without.
-func (d *directory) evictSuspects(ctx context.Context, s *settings, suspects []*entry) (gone bool, err error) {
+func (c *call) evictSuspects(suspects []*entry) (gone bool, err error) {
 	if !lockedfile.CloseBeforeRemove {
-		v := &evictor{d: d, ctx: ctx}
-		gone, err = v.evictAll(suspects, s.slots)
-		queue.Evicted(ctx, v.evicted)
-		if gone || err != nil || !d.haveStale(suspects) {
+		gone, err = c.evictAll(suspects, c.s.slots)
+		if gone || err != nil || !c.haveStale(suspects) {
 			return gone, err
 		}
 	}
-	l, err := d.lockSeq(ctx, s, longestLook)
+	l, err := c.lockSeq(longestLook)
 	if errors.Is(err, errBusy) {
 		return false, nil
 	}
@@ -209,14 +192,16 @@ func (d *directory) evictSuspects(ctx context.Context, s *settings, suspects []*
 		return false, err
 	}
 	defer l.unlock()
-	return l.evictAll(suspects, s.slots)
+	return l.evictAll(suspects, c.s.slots)
 }
 
+// evictAll removes the suspects whose owners are gone, with all dead owners if there are
+// any, and reports whether there were.
 func (v *evictor) evictAll(suspects []*entry, slots int) (gone bool, err error) {
 	for _, e := range suspects {
-		v.d.mu.Lock()
+		v.mu.Lock()
 		out, err := v.evict(e)
-		v.d.mu.Unlock()
+		v.mu.Unlock()
 		if err != nil {
 			return gone, err
 		}
@@ -229,23 +214,18 @@ func (v *evictor) evictAll(suspects []*entry, slots int) (gone bool, err error) 
 }
 
 // haveStale reports whether one of the tickets can be evicted by its age.
-func (k *knownLine) haveStale(entries []*entry) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, e := range entries {
-		if e.stale() > 0 {
-			return true
-		}
-	}
-	return false
+func (v *evictor) haveStale(entries []*entry) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.ContainsFunc(entries, func(e *entry) bool { return e.stale() > 0 })
 }
 
 // cleanupStale removes the dead owners.
-func (d *directory) cleanupStale(ctx context.Context, s *settings) error {
-	if empty, err := d.isEmpty(); empty || err != nil {
+func (c *call) cleanupStale() error {
+	if empty, err := c.isEmpty(); empty || err != nil {
 		return err
 	}
-	l, err := d.lockSeq(ctx, s, noLimit)
+	l, err := c.lockSeq(noLimit)
 	if err != nil {
 		return err
 	}
@@ -253,17 +233,52 @@ func (d *directory) cleanupStale(ctx context.Context, s *settings) error {
 	if err := l.list(); err != nil {
 		return err
 	}
-	return l.evictOwners(s.slots)
+	return l.evictOwners(c.s.slots)
 }
 
-// isEmpty reports whether there is no ticket.
-func (d *directory) isEmpty() (bool, error) {
-	if d.isTaken(1) {
-		return false, nil
+// seemsGone reports whether the ticket should be examined. mu is held.
+func (e *entry) seemsGone(dir *lockedfile.Dir) bool {
+	if e.ticket == nil {
+		if err := e.openProbe(dir); err != nil {
+			return !isExhausted(err)
+		}
+		if locked, err := e.probe.TryLock(); locked || err != nil {
+			e.probe.Unlock()
+			return true
+		}
 	}
-	if !d.dir.Load().IsCurrent() {
-		return false, errDirectoryGone
+	if e.stale() == 0 {
+		return false
 	}
-	names, err := d.names()
-	return len(names) == 0, err
+	info, err := dir.Lstat(e.name)
+	return err != nil || time.Since(info.ModTime()) > e.stale()
+}
+
+// openProbe keeps the file of a remote ticket open, so that its lock can be asked for also
+// when the process has no descriptors left. mu is held.
+func (e *entry) openProbe(dir *lockedfile.Dir) error {
+	if e.probe != nil {
+		return nil
+	}
+	probe, err := dir.OpenToProbe(e.name)
+	if err != nil {
+		return err
+	}
+	e.probe = probe
+	e.read(probe)
+	return nil
+}
+
+func (e *entry) closeProbe() {
+	if e.probe != nil {
+		e.probe.Close()
+		e.probe = nil
+	}
+}
+
+// read notes what the file of a remote ticket says. mu is held.
+func (e *entry) read(f *lockedfile.File) {
+	if e.said == nil {
+		e.said = readContent(f.File)
+	}
 }

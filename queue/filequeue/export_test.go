@@ -1,7 +1,6 @@
 package filequeue
 
 import (
-	"context"
 	"runtime"
 	"testing"
 
@@ -23,7 +22,7 @@ func SkipOnWindows(t *testing.T, why string) {
 // process.
 func RecheckIsSet(q *Queue) bool {
 	d := useDirectory(q.settings.path)
-	defer d.done(context.Background())
+	defer d.done()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.recheck != nil

@@ -134,7 +134,7 @@ func (q *Queue) Share(n int) queue.TicketQueue {
 func (q *view) String() string { return fmt.Sprintf("file queue %q", q.settings.path) }
 
 // with calls f with the directory, and names the operation and the queue in an error.
-func (q *view) with(ctx context.Context, operation string, create bool, f func(*directory) error) error {
+func (q *view) with(ctx context.Context, operation string, create bool, f func(*call) error) error {
 	return q.fail(operation, q.call(ctx, create, f))
 }
 
@@ -146,7 +146,7 @@ func (q *view) fail(operation string, err error) error {
 	return &queue.Error{Op: operation, Queue: q.String(), Err: err}
 }
 
-func (q *view) call(ctx context.Context, create bool, f func(*directory) error) error {
+func (q *view) call(ctx context.Context, create bool, f func(*call) error) error {
 	switch {
 	case q.err != nil:
 		return q.err
@@ -158,7 +158,7 @@ func (q *view) call(ctx context.Context, create bool, f func(*directory) error) 
 
 // onTicket is with for a call about a ticket, which is not in line where there is no
 // directory.
-func (q *view) onTicket(ctx context.Context, operation string, t queue.Ticket, f func(*directory) error) error {
+func (q *view) onTicket(ctx context.Context, operation string, t queue.Ticket, f func(*call) error) error {
 	err := q.call(ctx, false, f)
 	if err == nil {
 		return nil
@@ -173,8 +173,8 @@ func (q *view) onTicket(ctx context.Context, operation string, t queue.Ticket, f
 // kind of lock (see [queue.Sharer]), and if seq or the directory are not such as the queue
 // makes them, and says what they are.
 func (q *view) Register(ctx context.Context) (t queue.Ticket, err error) {
-	err = q.with(ctx, "register", true, func(d *directory) (err error) {
-		t, _, err = d.register(ctx, &q.settings, false)
+	err = q.with(ctx, "register", true, func(c *call) (err error) {
+		t, _, err = c.register(false)
 		return err
 	})
 	return t, err
@@ -182,8 +182,8 @@ func (q *view) Register(ctx context.Context) (t queue.Ticket, err error) {
 
 // TryRegister implements [queue.TryRegisterer].
 func (q *view) TryRegister(ctx context.Context) (t queue.Ticket, ok bool, err error) {
-	err = q.with(ctx, "try to register", true, func(d *directory) (err error) {
-		t, ok, err = d.register(ctx, &q.settings, true)
+	err = q.with(ctx, "try to register", true, func(c *call) (err error) {
+		t, ok, err = c.register(true)
 		return err
 	})
 	return t, ok, err
@@ -205,8 +205,8 @@ func (q *view) Position(ctx context.Context, t queue.Ticket) (queue.Place, error
 }
 
 func (q *view) position(ctx context.Context, operation string, t queue.Ticket, evict bool) (place queue.Place, err error) {
-	err = q.onTicket(ctx, operation, t, func(d *directory) (err error) {
-		place, err = d.position(ctx, &q.settings, t, evict)
+	err = q.onTicket(ctx, operation, t, func(c *call) (err error) {
+		place, err = c.position(t, evict)
 		return err
 	})
 	return place, err
@@ -220,8 +220,8 @@ func (q *view) position(ctx context.Context, operation string, t queue.Ticket, e
 // be waited for, and without a stale timeout nothing else would ever end it while
 // the process lives. One of another process can be removed too.
 func (q *view) Remove(ctx context.Context, t queue.Ticket) error {
-	return q.onTicket(context.WithoutCancel(ctx), "remove", t, func(d *directory) error {
-		_, err := d.remove(ctx, &q.settings, t)
+	return q.onTicket(context.WithoutCancel(ctx), "remove", t, func(c *call) error {
+		_, err := c.remove(t)
 		return err
 	})
 }
@@ -229,8 +229,8 @@ func (q *view) Remove(ctx context.Context, t queue.Ticket) error {
 // Release implements [queue.Releaser]. Its error is that of removing the ticket, for
 // which Remove says what holds.
 func (q *view) Release(ctx context.Context, t queue.Ticket) error {
-	return q.onTicket(context.WithoutCancel(ctx), "release", t, func(d *directory) error {
-		return d.release(ctx, &q.settings, t)
+	return q.onTicket(context.WithoutCancel(ctx), "release", t, func(c *call) error {
+		return c.release(t)
 	})
 }
 
@@ -239,15 +239,15 @@ func (q *view) Release(ctx context.Context, t queue.Ticket) error {
 // was lost because other code has closed its descriptor. A ticket that was not
 // refreshed for its stale timeout is lost too, whether or not it was evicted yet.
 func (q *view) Refresh(ctx context.Context, t queue.Ticket) error {
-	return q.onTicket(ctx, "refresh", t, func(d *directory) error { return d.refresh(t) })
+	return q.onTicket(ctx, "refresh", t, func(c *call) error { return c.refresh(t) })
 }
 
 // Watch implements [queue.Watcher]. queue.WakeOwner comes only from a ticket of this
 // process; another process gives hints, and so does the death of one, within 40 ms.
 func (q *view) Watch(ctx context.Context, t queue.Ticket) (wake <-chan queue.Wake, stop func(), err error) {
 	stop = func() {}
-	err = q.onTicket(ctx, "watch", t, func(d *directory) error {
-		w, s, err := d.watch(t)
+	err = q.onTicket(ctx, "watch", t, func(c *call) error {
+		w, s, err := c.watch(t)
 		if err == nil {
 			wake, stop = w, s
 		}
@@ -258,8 +258,8 @@ func (q *view) Watch(ctx context.Context, t queue.Ticket) (wake <-chan queue.Wak
 
 // CleanupStale implements [queue.TicketQueue].
 func (q *view) CleanupStale(ctx context.Context) error {
-	err := q.with(ctx, "remove stale tickets", false, func(d *directory) error {
-		return d.cleanupStale(ctx, &q.settings)
+	err := q.with(ctx, "remove stale tickets", false, func(c *call) error {
+		return c.cleanupStale()
 	})
 	if errors.Is(err, errNoDirectory) {
 		return nil
@@ -269,8 +269,8 @@ func (q *view) CleanupStale(ctx context.Context) error {
 
 // IsEmpty implements [queue.TicketQueue].
 func (q *view) IsEmpty(ctx context.Context) (empty bool, err error) {
-	err = q.with(ctx, "see whether it is empty", false, func(d *directory) (err error) {
-		empty, err = d.isEmpty()
+	err = q.with(ctx, "see whether it is empty", false, func(c *call) (err error) {
+		empty, err = c.isEmpty()
 		return err
 	})
 	if errors.Is(err, errNoDirectory) {
@@ -281,16 +281,16 @@ func (q *view) IsEmpty(ctx context.Context) (empty bool, err error) {
 
 // MaybeCleanup implements [queue.TicketQueue].
 func (q *view) MaybeCleanup(ctx context.Context) {
-	_ = q.with(ctx, "clean up", false, func(d *directory) error {
-		d.cleanUp.Store(true)
+	_ = q.with(ctx, "clean up", false, func(c *call) error {
+		c.d.cleanUp.Store(true)
 		return nil
 	})
 }
 
 // Members implements [queue.Lister]. Host is the name of this machine.
 func (q *view) Members(ctx context.Context) (members []queue.Member, err error) {
-	err = q.with(ctx, "list the members", false, func(d *directory) (err error) {
-		members, err = d.members(ctx, &q.settings)
+	err = q.with(ctx, "list the members", false, func(c *call) (err error) {
+		members, err = c.members()
 		return err
 	})
 	if errors.Is(err, errNoDirectory) {

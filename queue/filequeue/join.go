@@ -1,7 +1,6 @@
 package filequeue
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -30,25 +29,25 @@ import (
 // C, goes unnoticed.
 
 // register takes a ticket; onlyFree, if it owns at once.
-func (d *directory) register(ctx context.Context, s *settings, onlyFree bool) (t queue.Ticket, ok bool, err error) {
-	if onlyFree && d.isTaken(s.slots) {
+func (c *call) register(onlyFree bool) (t queue.Ticket, ok bool, err error) {
+	if onlyFree && c.isTaken(c.s.slots) {
 		return queue.Ticket{}, false, nil
 	}
-	p := poll{nap: true}
+	var p poll
 	for {
-		t, ok, err = d.tryRegister(ctx, s, onlyFree)
+		t, ok, err = c.tryRegister(onlyFree)
 		if !errors.Is(err, errBusy) {
 			return t, ok, err
 		}
 		// seq was taken away, or another program was at the ticket at once.
-		if err := p.wait(ctx); err != nil {
+		if err := p.wait(c.ctx); err != nil {
 			return queue.Ticket{}, false, err
 		}
 	}
 }
 
-func (d *directory) tryRegister(ctx context.Context, s *settings, onlyFree bool) (t queue.Ticket, ok bool, err error) {
-	l, err := d.lockSeq(ctx, s, noLimit)
+func (c *call) tryRegister(onlyFree bool) (t queue.Ticket, ok bool, err error) {
+	l, err := c.lockSeq(noLimit)
 	if err != nil {
 		return queue.Ticket{}, false, err
 	}
@@ -72,30 +71,20 @@ func (l *seqLock) checkShared() error {
 	// Those can join who may read and write seq, and write to the directory; to tell, one
 	// must read the ticket.
 	const read = 0o044
-	write := (l.rights & read >> 1) & l.rights & l.dir.Load().Info().Mode()
+	write := (l.rights & read >> 1) & l.rights & l.dir.Info().Mode()
 	if write<<1&^l.s.fileMode() == 0 {
 		return nil
 	}
 	return fmt.Errorf("%s is shared with other users (%v): give WithFileMode(%#o) in this program, too", seqName, l.rights, uint32(l.rights))
 }
 
-// isTaken reports whether it is certain, without the seq lock, that a ticket would not
-// own: as many are in line, of this process, and with no time that runs out.
-func (k *knownLine) isTaken(slots int) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if len(k.line.entries) < slots {
-		return false
+// list makes the line what the directory has.
+func (l *seqLock) list() error {
+	names, err := ticketNames(l.dir)
+	if err == nil {
+		l.take(names)
 	}
-	for _, e := range k.line.owners(slots) {
-		if e.isDoubtful() {
-			return false
-		}
-		if in, err := e.ticket.isInPlace(k.directory); err != nil || !in {
-			return false
-		}
-	}
-	return true
+	return err
 }
 
 // isFree reports whether a ticket that is taken now would own.
@@ -108,9 +97,8 @@ func (l *seqLock) isFree() (bool, error) {
 	if err := l.evictOwners(l.s.slots); err != nil {
 		return false, err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.line.entries) < l.s.slots, nil
+	n, _ := l.known()
+	return n < l.s.slots, nil
 }
 
 // join takes the next number and stands in line.
@@ -119,12 +107,12 @@ func (l *seqLock) join() (queue.Ticket, error) {
 	if err != nil {
 		return queue.Ticket{}, err
 	}
-	t, err := createTicket(l.directory, number, l.s)
+	t, err := createTicket(l.dir, number, l.s)
 	if err != nil {
 		return queue.Ticket{}, err
 	}
 	if !l.isUntouched() {
-		t.withdraw(l.directory)
+		t.withdraw()
 		return queue.Ticket{}, errBusy
 	}
 	ahead, err := l.append(t)
@@ -148,7 +136,8 @@ func (l *seqLock) takeNumber() (int64, error) {
 	}
 	c := l.content
 	for range tries {
-		number, err := nextNumber(c.number, l.highest())
+		_, highest := l.known()
+		number, err := nextNumber(c.number, highest)
 		if err != nil {
 			return 0, err
 		}
@@ -170,8 +159,9 @@ func (l *seqLock) takeNumber() (int64, error) {
 		if err := l.evictOwners(l.s.slots); err != nil {
 			return 0, err
 		}
+		_, highest = l.known()
 		switch is := l.kindOf(c.kind); {
-		case l.highest() >= number: // of a ticket that seq did not know
+		case highest >= number: // of a ticket that seq did not know
 		case is != noKind && is != l.s.kind:
 			return 0, fmt.Errorf("it is used by %s; %s cannot join it: give each a queue of its own", is.user(), l.s.kind.user())
 		case c.kind == l.s.kind:
@@ -186,17 +176,11 @@ func (l *seqLock) takeNumber() (int64, error) {
 // directoryChanged is the change time of the directory, or a time that is never the same
 // where it cannot be told.
 func (l *seqLock) directoryChanged() time.Time {
-	info, err := l.dir.Load().Stat()
+	info, err := l.dir.Stat()
 	if err != nil {
 		return time.Now()
 	}
 	return lockedfile.ChangeTime(info)
-}
-
-// withdraw takes back a ticket that is not in line yet.
-func (t *ticket) withdraw(d *directory) {
-	_ = d.dir.Load().Remove(t.name) // an error: it is a dead one then
-	t.close()
 }
 
 // append puts the new ticket at the end of the line.
@@ -204,7 +188,7 @@ func (l *seqLock) append(t *ticket) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.gone {
-		t.withdraw(l.directory)
+		t.withdraw()
 		return 0, errDirectoryGone
 	}
 	i := l.line.joined(&entry{name: t.name, number: t.number, slots: t.slots, ticket: t})
@@ -213,11 +197,39 @@ func (l *seqLock) append(t *ticket) (int, error) {
 	if t.waited {
 		for _, e := range l.line.owners(t.slots) {
 			if e.ticket == nil {
-				_ = e.openProbe(l.dir.Load()) // while there are descriptors
+				_ = e.openProbe(l.dir) // while there are descriptors
 			}
 		}
 	}
 	l.tickets[t.name] = t
-	l.retain()
 	return n, nil
 }
+
+// errUsedUp: a number was planted that is near the highest possible.
+var errUsedUp = errors.New("the numbers are used up: remove the queue's directory")
+
+// nextNumber is above every number given out before. The clock makes up for a
+// seq that was removed (the last one to leave cleans up) or damaged, the
+// highest ticket for a clock that was set back meanwhile.
+func nextNumber(last, highest int64) (int64, error) {
+	n := max(last, highest, clockNumber())
+	if n >= maxNumber {
+		return 0, errUsedUp
+	}
+	return n + 1, nil
+}
+
+// When the process was started, by both clocks.
+var (
+	start       = time.Now()
+	startNumber = start.UnixMicro()
+)
+
+// clockNumber is the time in microseconds. It does not go back while the
+// process lives, also when the clock is set back.
+func clockNumber() int64 {
+	return max(wallNumber(), startNumber+time.Since(start).Microseconds())
+}
+
+// wallNumber is clockNumber as a process has it that is started now.
+func wallNumber() int64 { return time.Now().UnixMicro() }

@@ -28,8 +28,8 @@ func TestFileRefreshBehindAJudge(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := useDirectory(q.settings.path)
-	defer d.done(context.Background())
-	l, err := d.lockSeq(ctx, &q.settings, noLimit)
+	defer d.done()
+	l, err := lockSeq(ctx, &d.seq, &evictor{knownLine: &d.knownLine}, &q.settings, noLimit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestFileRefreshBehindAJudge(t *testing.T) {
 	}
 	refreshed := q.Refresh(ctx, ticket)
 	d.mu.Lock()
-	err = l.evictor.remove(e, alive)
+	err = l.removeGone(e, alive)
 	d.mu.Unlock()
 	if err != nil {
 		t.Fatal(err)

@@ -1,24 +1,38 @@
 package filequeue
 
 import (
-	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
 // knownLine is the line of a directory as far as this process knows it, and its own
 // tickets in it. It tells the line what happens, and does what the line says.
 type knownLine struct {
-	directory *directory
+	dir *lockedfile.Dir // set once, when the directory is opened
 
 	mu sync.Mutex // guards what follows
 
 	gone    bool // the directory is not at its path any more
 	line    line
-	tickets map[string]*ticket // the local ones in line, by name
-	recheck *time.Timer        // see recheck.go; nil while it is not set
+	tickets map[string]*ticket // the local ones in line, by name; changed by calls only
+	recheck *time.Timer        // see wait.go; nil while it is not set
+}
+
+// ticketNames lists the tickets that are in the directory, in order.
+func ticketNames(dir *lockedfile.Dir) ([]string, error) {
+	c, err := dir.List(seqName, isTicketName)
+	if lockedfile.IsGone(err) {
+		return nil, errDirectoryGone
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing the directory: %w", err)
+	}
+	return c.Names, nil
 }
 
 // ticket returns the local ticket, nil if it is not one, or not in line any more.
@@ -28,6 +42,23 @@ func (k *knownLine) ticket(t queue.Ticket) *ticket {
 		return own
 	}
 	return nil
+}
+
+// errNotLocal says of a ticket that is not one of this process in line, why.
+func errNotLocal(dir *lockedfile.Dir, t queue.Ticket) error {
+	name, ok := parseTicketName(t.Member)
+	if !ok || name.number != t.Number || !dir.Exists(t.Member) {
+		return queue.ErrNotQueued
+	}
+	return errors.New("the ticket was taken by another process, or by another path: only a queue of the same path can tell its owner")
+}
+
+// known is how many are known to be in line, and the highest number that is known of a
+// ticket.
+func (k *knownLine) known() (n int, highest int64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.line.entries), k.line.highest
 }
 
 // kindOf is the kind of the line, noKind if no ticket is known to be in it. The first one
@@ -48,11 +79,23 @@ func (k *knownLine) kindOf(seq kind) kind {
 	return seq
 }
 
-// highest is the highest number that is known of a ticket.
-func (k *knownLine) highest() int64 {
+// isTaken reports whether it is certain, without the seq lock, that a ticket would not
+// own: as many are in line, of this process, and with no time that runs out.
+func (k *knownLine) isTaken(slots int) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.line.highest
+	if len(k.line.entries) < slots {
+		return false
+	}
+	for _, e := range k.line.owners(slots) {
+		if e.isDoubtful() {
+			return false
+		}
+		if in, err := e.ticket.isInPlace(); err != nil || !in {
+			return false
+		}
+	}
+	return true
 }
 
 // take is for the names of a listing, made with the seq lock held.
@@ -62,8 +105,7 @@ func (k *knownLine) take(names []string) {
 	k.tell(k.line.listed(names))
 }
 
-// tell does what a transition of the line asks for. mu is held, and the caller is
-// counted.
+// tell does what a transition of the line asks for. mu is held.
 func (k *knownLine) tell(n news) {
 	for _, e := range n.owners {
 		e.ticket.waiter.wake(queue.WakeHint)
@@ -74,25 +116,46 @@ func (k *knownLine) tell(n news) {
 	for _, e := range n.gone {
 		e.closeProbe()
 		if e.ticket != nil {
-			k.drop(e.ticket)
+			delete(k.tickets, e.name)
+			e.ticket.end()
 		}
 	}
-	k.setRecheck()
-}
-
-// drop lets go of a local ticket that is not in line any more. mu is held, and the caller
-// is counted: so this is not the last.
-func (k *knownLine) drop(t *ticket) {
-	delete(k.tickets, t.name)
-	t.listenTo(k.directory, nil)
-	t.waiter.wake(queue.WakeHint) // it shall find out
-	t.close()
-	k.directory.done(context.Background())
+	if len(k.line.entries) > 0 {
+		k.setRecheck()
+	}
 }
 
 // forget takes the entry out of the line, if it is in it. mu is held.
-func (k *knownLine) forget(e *entry) {
-	if i, ok := k.line.index(e.name); ok {
+func (k *knownLine) forget(name string) {
+	if i, ok := k.line.index(name); ok {
 		k.tell(k.line.left(i))
 	}
+}
+
+// refresh shows that the ticket is in line, and that its flock is held.
+func (k *knownLine) refresh(of queue.Ticket) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t := k.ticket(of)
+	if t == nil {
+		return errNotLocal(k.dir, of)
+	}
+	in, err := t.isInPlace()
+	if err != nil {
+		return err
+	}
+	if in && !t.lock.Held() {
+		// Code that has nothing to do with the queue has closed the descriptor, and
+		// dropped the flock with it. The ticket may be about to be evicted.
+		_ = k.dir.Remove(t.name)
+		in = false
+	}
+	if !in {
+		k.forget(t.name)
+		return queue.ErrNotQueued
+	}
+	if t.stale == 0 {
+		return nil
+	}
+	return t.touch()
 }

@@ -13,21 +13,33 @@ import (
 // remove takes the ticket out of the line. check says that it is to this call to look
 // whether the next in line is alive, or whether there is none: no other ticket of this
 // process will.
-func (d *directory) remove(ctx context.Context, s *settings, t queue.Ticket) (check bool, err error) {
+func (c *call) remove(t queue.Ticket) (check bool, err error) {
 	if lockedfile.CloseBeforeRemove {
-		l, err := d.lockSeq(ctx, s, noLimit)
+		l, err := c.lockSeq(noLimit)
 		if err != nil {
-			d.giveUp(t)
+			c.giveUp(t)
 			return false, err
 		}
 		defer l.unlock()
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if own := d.ticket(t); own != nil {
-		return d.removeLocal(own)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if own := c.ticket(t); own != nil {
+		return c.removeLocal(own)
 	}
-	return true, d.removeRemote(t)
+	return true, c.removeRemote(t)
+}
+
+// release removes the ticket, and makes sure that the next in line is alive. What is left
+// of an empty line is cleaned up when the directory is not used any more.
+func (c *call) release(t queue.Ticket) error {
+	check, err := c.remove(t)
+	if check && !lockedfile.CloseBeforeRemove {
+		// The ticket is out of the line: what fails from here on is made good by
+		// the next call, and is not the caller's business.
+		_ = c.evictOwners(c.s.slots)
+	}
+	return err
 }
 
 // giveUp leaves it to the others to remove a ticket of this process: its owner
@@ -46,11 +58,11 @@ func (k *knownLine) giveUp(t queue.Ticket) {
 // dropped, so that the others can evict what could not be removed. mu is held.
 func (k *knownLine) removeLocal(t *ticket) (check bool, err error) {
 	// By path first: in a directory that was moved away there is no line.
-	in, lerr := t.isInPlace(k.directory)
+	in, lerr := t.isInPlace()
 	if lockedfile.CloseBeforeRemove {
 		t.close()
 	}
-	err = k.directory.dir.Load().Remove(t.name)
+	err = k.dir.Remove(t.name)
 	i, _ := k.line.index(t.name)
 	var n news
 	switch {
@@ -75,7 +87,7 @@ func (k *knownLine) removeLocal(t *ticket) (check bool, err error) {
 // enough have left. It reports whether it did: not if the ticket is not there, which
 // another process may know better. mu is held.
 func (k *knownLine) grant(e *entry) bool {
-	if in, err := e.ticket.isInPlace(k.directory); !in || err != nil {
+	if in, err := e.ticket.isInPlace(); !in || err != nil {
 		return false
 	}
 	e.ticket.waiter.wake(queue.WakeOwner)
@@ -85,37 +97,19 @@ func (k *knownLine) grant(e *entry) bool {
 
 // removeRemote removes a ticket that another process took. mu is held.
 func (k *knownLine) removeRemote(t queue.Ticket) error {
-	dir := k.directory.dir.Load()
 	if name, ok := parseTicketName(t.Member); !ok || name.number != t.Number {
 		return queue.ErrNotQueued
 	}
-	if info, err := dir.Lstat(t.Member); lockedfile.IsGone(err) || err == nil && !info.Mode().IsRegular() || !dir.IsCurrent() {
+	if info, err := k.dir.Lstat(t.Member); lockedfile.IsGone(err) || err == nil && !info.Mode().IsRegular() || !k.dir.IsCurrent() {
 		return queue.ErrNotQueued
 	}
-	if err := dir.Remove(t.Member); lockedfile.IsGone(err) {
+	if err := k.dir.Remove(t.Member); lockedfile.IsGone(err) {
 		return queue.ErrNotQueued
 	} else if err != nil {
 		return fmt.Errorf("removing the ticket: %w", err)
 	}
-	if i, ok := k.line.index(t.Member); ok {
-		k.tell(k.line.left(i))
-	}
+	k.forget(t.Member)
 	return nil
-}
-
-// release removes the ticket, and makes sure that the next in line is alive. What is left
-// of an empty line is cleaned up when the directory is not used any more.
-func (d *directory) release(ctx context.Context, s *settings, t queue.Ticket) error {
-	check, err := d.remove(ctx, s, t)
-	if !check || lockedfile.CloseBeforeRemove {
-		return err
-	}
-	// The ticket is out of the line: what fails from here on is made good by
-	// the next call, and is not the caller's business.
-	v := &evictor{d: d, ctx: ctx}
-	_ = v.evictOwners(s.slots)
-	queue.Evicted(ctx, v.evicted)
-	return err
 }
 
 // cleanUp removes every artifact of the queue if the line is empty. The directory is not
@@ -126,16 +120,16 @@ func (d *directory) release(ctx context.Context, s *settings, t queue.Ticket) er
 // join until they are through here: as long as there is one, it is left to the last. One
 // that has come without, because at that moment this one had the exclusive flock, or another
 // program, has the seq lock, and so is waited for.
-func cleanUp(d *directory) (remove bool, evicted []queue.Ticket) {
-	dir := d.dir.Load()
-	if !dir.Exclude() || d.seq.file == nil && !dir.Exists(seqName) {
+func cleanUp(q *seq, k *knownLine, s *settings) (remove bool, evicted []queue.Ticket) {
+	dir := k.dir
+	if !dir.Exclude() || q.file == nil && !dir.Exists(seqName) {
 		return false, nil
 	}
-	s := &settings{path: d.path, slots: 1, mode: d.mode}
-	l, err := d.lockSeq(context.Background(), s, notAtAll)
+	v := &evictor{knownLine: k}
+	l, err := lockSeq(context.Background(), q, v, s, notAtAll)
 	if errors.Is(err, errBusy) {
 		dir.Leave() // the one that has it could not clean up either
-		if l, err = d.lockSeq(context.Background(), s, longestLook); err == nil && !dir.Exclude() {
+		if l, err = lockSeq(context.Background(), q, v, s, longestLook); err == nil && !dir.Exclude() {
 			l.unlock()
 			return false, nil
 		}
@@ -147,15 +141,14 @@ func cleanUp(d *directory) (remove bool, evicted []queue.Ticket) {
 	if contents, empty := l.empty(); empty {
 		remove = l.removeAll(contents)
 	}
-	evicted, l.evicted = l.evicted, nil
-	return remove, evicted
+	return remove, v.evicted
 }
 
 // empty removes the dead owners, and reports whether no ticket is left: then a listing that
 // was made after that has found nothing more than it returns.
 func (l *seqLock) empty() (lockedfile.Contents, bool) {
 	for {
-		c, err := l.dir.Load().List(seqName, isTicketName)
+		c, err := l.dir.List(seqName, isTicketName)
 		if err != nil {
 			return c, false
 		}
@@ -171,11 +164,10 @@ func (l *seqLock) empty() (lockedfile.Contents, bool) {
 
 // removeAll removes every artifact of an empty line, as cleanUp says.
 func (l *seqLock) removeAll(c lockedfile.Contents) (removeLater bool) {
-	d, dir := l.directory, l.dir.Load()
-	_ = dir.RemoveFiles(c.Leavings) // an error: those of another user
+	_ = l.dir.RemoveFiles(c.Leavings) // an error: those of another user
 	// A seq that is ahead of the clock, because the clock was set back, is
 	// what keeps the numbers from going back with it.
-	if number := max(l.content.number, d.line.highest); number >= wallNumber() {
+	if number := max(l.content.number, l.line.highest); number >= wallNumber() {
 		if l.content.number < number { // it was damaged
 			l.content.number = number
 			_ = l.write(l.content)
@@ -184,15 +176,15 @@ func (l *seqLock) removeAll(c lockedfile.Contents) (removeLater bool) {
 	}
 	switch {
 	case !l.seq.made:
-		_ = dir.Remove(seqName)
+		_ = l.dir.Remove(seqName)
 		return false
 	case lockedfile.CloseBeforeRemove: // the directory too, when it is closed
 		l.seq.close()
-		return dir.Remove(seqName) == nil
+		return l.dir.Remove(seqName) == nil
 	}
-	if l.removeDirectory(c) != nil && l.seq.file == nil && dir.IsCurrent() {
+	if l.removeDirectory(c) != nil && l.seq.file == nil && l.dir.IsCurrent() {
 		// It stays, with a seq that says that the queue has made it.
-		_ = l.seq.create(dir, l.s, seqContent{made: true})
+		_ = l.seq.create(l.dir, l.s, seqContent{made: true})
 	}
 	return false
 }
@@ -204,7 +196,7 @@ func (l *seqLock) removeDirectory(c lockedfile.Contents) error {
 	defer cancel()
 	var p poll
 	for {
-		err := l.s.home().Remove(l.dir.Load(), c, ctx.Err() == nil, l.seq.close)
+		err := l.s.home().Remove(l.dir, c, ctx.Err() == nil, l.seq.close)
 		if !errors.Is(err, lockedfile.ErrBusy) {
 			return err
 		}

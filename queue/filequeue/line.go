@@ -3,6 +3,7 @@ package filequeue
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
@@ -27,7 +28,7 @@ import (
 // really is: it may be too high by those that have left unnoticed, and a ticket that
 // owns by this owns indeed, if its own file is there.
 //
-// It is guarded by the mu of its directory.
+// It is guarded by the mu of the knownLine that it is in.
 type line struct {
 	entries []*entry // in the order of their names, which is that of their numbers
 
@@ -55,11 +56,18 @@ type entry struct {
 	said   *content         // what the file of a remote one says; nil: not read yet
 }
 
-func (e *entry) closeProbe() {
-	if e.probe != nil {
-		e.probe.Close()
-		e.probe = nil
+// isDoubtful reports whether the owner may be gone without this process's knowing.
+func (e *entry) isDoubtful() bool { return e.ticket == nil || e.ticket.stale > 0 }
+
+// stale is the ticket's stale timeout, as far as it is known.
+func (e *entry) stale() time.Duration {
+	switch {
+	case e.ticket != nil:
+		return e.ticket.stale
+	case e.said != nil:
+		return e.said.stale
 	}
+	return 0
 }
 
 func newLine() line {
@@ -194,30 +202,51 @@ func (l *line) watched(i, slots int) []*entry {
 	return l.entries[i-1 : i]
 }
 
-// doubtful are those among the owners, and the predecessor of the i'th, whose processes
-// may have died without telling.
-func (l *line) doubtful(i, slots int) (doubtful []*entry) {
-	for _, e := range l.owners(min(i, slots)) {
+// doubtfulOwners are those among the first n whose processes may have died without telling.
+func (l *line) doubtfulOwners(n int) (doubtful []*entry) {
+	for _, e := range l.owners(n) {
 		if e.isDoubtful() {
 			doubtful = append(doubtful, e)
 		}
 	}
+	return doubtful
+}
+
+// doubtful are those of the owners, with the predecessor of the i'th, which has the slots.
+func (l *line) doubtful(i, slots int) []*entry {
+	doubtful := l.doubtfulOwners(min(i, slots))
 	if i > slots && l.entries[i-1].isDoubtful() {
 		doubtful = append(doubtful, l.entries[i-1])
 	}
 	return doubtful
 }
 
-// isDoubtful reports whether the owner may be gone without this process's knowing.
-func (e *entry) isDoubtful() bool { return e.ticket == nil || e.ticket.stale > 0 }
-
-// firstWaiting is the first local one that waits, has the slots, and for which the
-// function says yes; nil if there is none.
-func (l *line) firstWaiting(slots int, heard func(*entry) bool) *entry {
+// firstWaiting is the first local one that waits, has the slots, and is listened for; nil
+// if there is none.
+func (l *line) firstWaiting(slots int) *entry {
 	for _, e := range l.entries[min(slots, len(l.entries)):] {
-		if e.slots == slots && heard(e) {
+		if e.slots == slots && e.ticket.waiter.isHeard() {
 			return e
 		}
 	}
 	return nil
+}
+
+// suspects are the owners that may have died without telling, for each of the first local
+// ones that wait for them.
+func (l *line) suspects() map[*entry][]*entry {
+	if !l.entries[0].isDoubtful() && len(l.slots) == 1 && l.slots[1] > 0 {
+		return nil // the usual case with one process
+	}
+	all := make(map[*entry][]*entry)
+	for slots := range l.slots {
+		first := l.firstWaiting(slots)
+		if first == nil {
+			continue
+		}
+		if owners := l.doubtfulOwners(slots); len(owners) > 0 {
+			all[first] = owners
+		}
+	}
+	return all
 }

@@ -97,6 +97,10 @@ func (l *lineUnderTest) join(number int64, slots int) *entry {
 		l.Fatal(err)
 	}
 	e := &entry{name: fmt.Sprintf("%020d.1.%032x", number, number), number: number, slots: slots}
+	if slots > 0 {
+		e.ticket = &ticket{stale: 1} // may have died, too
+		e.ticket.waiter.add()
+	}
 	l.names = append(l.names, e.name)
 	l.members[e.name] = t
 	return e
@@ -178,7 +182,7 @@ func (l *lineUnderTest) checkWaiting(i int, e *entry) {
 	if !slices.Equal(l.line.doubtful(i, e.slots), judged) {
 		l.Fatalf("%s, at %d of a line with %d slots, judges others", e.name, i, e.slots)
 	}
-	first := l.line.firstWaiting(e.slots, func(*entry) bool { return true })
+	first := l.line.firstWaiting(e.slots)
 	if at, _ := l.line.index(first.name); at > i || ahead(at, e.slots) == 0 {
 		l.Fatalf("%s is the first of %d slots to wait, and owns or comes after another", first.name, e.slots)
 	}

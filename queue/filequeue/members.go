@@ -1,7 +1,6 @@
 package filequeue
 
 import (
-	"context"
 	"errors"
 	"os"
 	"time"
@@ -10,36 +9,49 @@ import (
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
+// isEmpty reports whether there is no ticket.
+func (c *call) isEmpty() (bool, error) {
+	if c.isTaken(1) {
+		return false, nil
+	}
+	names, err := c.names()
+	return len(names) == 0, err
+}
+
 // members lists the tickets in line. Whether one is dead is told only if the
 // seq lock can be had: so no ticket is taken for one that is being created.
-func (d *directory) members(ctx context.Context, s *settings) ([]queue.Member, error) {
-	dir := d.dir.Load()
-	if !dir.IsCurrent() {
-		return nil, errDirectoryGone
-	}
-	names, err := d.names()
+func (c *call) members() ([]queue.Member, error) {
+	names, err := c.names()
 	if err != nil || len(names) == 0 {
 		return nil, err
 	}
-	l, err := d.lockSeq(ctx, s, longestLook)
+	l, err := c.lockSeq(longestLook)
 	switch {
 	case err == nil:
 		defer l.unlock()
 	case errors.Is(err, errDirectoryGone):
 		return nil, err
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
+	case c.ctx.Err() != nil:
+		return nil, c.ctx.Err()
 	}
 	host, _ := os.Hostname()
 	var members []queue.Member
 	for _, name := range names {
-		if m, ok := member(dir, l, name); ok {
+		if m, ok := member(c.dir, l, name); ok {
 			m.Ticket.Ahead = len(members)
 			m.Host = host
 			members = append(members, m)
 		}
 	}
 	return members, nil
+}
+
+// names lists the tickets that are in the directory, if it is at its path.
+func (c *call) names() ([]string, error) {
+	if !c.dir.IsCurrent() {
+		return nil, errDirectoryGone
+	}
+	return ticketNames(c.dir)
 }
 
 // member describes the ticket, unless it has just left. l may be nil.

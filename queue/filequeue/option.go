@@ -62,11 +62,6 @@ func WithLabel(text string) Option {
 	return func(o *options) { o.label = text }
 }
 
-// leastStaleTimeout is what the time stamps of common file systems, which move in
-// steps of up to 10 ms, can still make sense of: a ticket that is refreshed all the
-// time may seem to be one step old.
-const leastStaleTimeout = 10 * time.Millisecond
-
 // settings are the arguments of New, checked and completed. They do not change.
 type settings struct {
 	path  string        // absolute and clean

@@ -13,7 +13,7 @@ const (
 	leastPoll = 20 * time.Microsecond
 	mostPoll  = 5 * time.Millisecond
 
-	// longestNap is below what a timer takes.
+	// longestNap is below what a timer takes. A nap keeps a thread, and is as short as it says.
 	longestNap = time.Millisecond
 )
 
@@ -21,18 +21,13 @@ const (
 // longer, and with jitter, so that processes that met once do not meet again.
 // Its zero value is ready to use.
 type poll struct {
-	next        time.Duration
-	least, most time.Duration // 0: leastPoll, mostPoll
-	nap         bool          // short waits keep a thread, and are as short as they say
+	next time.Duration
 }
 
 func (p *poll) wait(ctx context.Context) error {
-	if p.most == 0 {
-		p.least, p.most = leastPoll, mostPoll
-	}
-	p.next = min(max(2*p.next, p.least), p.most)
+	p.next = min(max(2*p.next, leastPoll), mostPoll)
 	d := p.next/2 + rand.N(p.next)
-	if p.nap && d < longestNap && ctx.Err() == nil && lockedfile.Nap(d) {
+	if d < longestNap && ctx.Err() == nil && lockedfile.Nap(d) {
 		return ctx.Err()
 	}
 	timer := time.NewTimer(d)

@@ -7,13 +7,8 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
-
-// errBusy: the seq lock was not to be had in time, or another program was at a file
-// that the queue needs.
-var errBusy = errors.New("the queue is busy")
 
 // seq is the file seq of a directory. Its fields are guarded by the door, which is the
 // half of the seq lock that this process has to itself: the call that has come in may
@@ -52,71 +47,27 @@ func (q *seq) close() {
 	q.file, q.locked, q.seen = nil, false, 0
 }
 
-// seqLock is the lock on seq while it is held. What must not happen to a queue in two
-// places at once is a method of it, or is given it.
-type seqLock struct {
-	*directory
-	s *settings
-	evictor
-
-	size    int64       // of seq
-	content seqContent  // what seq says
-	valid   bool        // whether it says anything at all
-	changed time.Time   // the change time of seq
-	rights  fs.FileMode // those of seq
-	now     time.Time   // the time of the file system, when this lock has last written seq
-	same    bool        // seq is as this process has left it, when the line was known
-}
-
-// How long to wait for the seq lock.
-const (
-	notAtAll = time.Duration(0)
-	noLimit  = time.Duration(-1) // but that of the ctx
-)
-
-// lockSeq takes the seq lock. It never creates the directory, but seq.
-func (d *directory) lockSeq(ctx context.Context, s *settings, wait time.Duration) (*seqLock, error) {
-	caller := ctx
-	if wait > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, wait, errBusy)
-		defer cancel()
-	}
-	if err := d.seq.door.enter(ctx, wait); err != nil {
-		return nil, err
-	}
-	l, err := d.awaitSeq(ctx, s, wait)
-	if err != nil {
-		d.seq.door.leave(d.dir.Load(), func() {})
-		return nil, err
-	}
-	l.evictor = evictor{d: l.directory, ctx: caller, now: l.time}
-	return l, nil
-}
-
-// awaitSeq is for the call that has come in at the door.
-func (d *directory) awaitSeq(ctx context.Context, s *settings, wait time.Duration) (*seqLock, error) {
-	dir := d.dir.Load()
-	p := poll{nap: true}
+// await locks the file, for the call that has come in at the door, and describes it then.
+func (q *seq) await(ctx context.Context, dir *lockedfile.Dir, s *settings, wait time.Duration) (fs.FileInfo, error) {
+	var p poll
 	for {
 		first, nearer := true, false
 		if wait != notAtAll {
-			first, nearer = d.seq.door.isFirst(dir)
+			first, nearer = q.door.isFirst(dir)
 		}
 		err := errBusy
-		if first || d.seq.locked {
-			var l *seqLock
-			if l, err = d.tryLockSeq(s); err == nil {
-				d.seq.door.move(dir, 0)
-				return l, nil
+		if first || q.locked {
+			var info fs.FileInfo
+			if info, err = q.tryLock(dir, s); err == nil {
+				return info, nil
 			}
 		}
 		if !errors.Is(err, errBusy) || wait == notAtAll {
 			return nil, err
 		}
-		d.seq.door.stand(dir)
+		q.door.stand(dir)
 		if nearer {
-			p = poll{nap: true}
+			p = poll{}
 		}
 		if err := p.wait(ctx); err != nil {
 			return nil, waitError(ctx)
@@ -124,50 +75,36 @@ func (d *directory) awaitSeq(ctx context.Context, s *settings, wait time.Duratio
 	}
 }
 
-// waitError tells the end of the caller's ctx from that of a shorter wait.
-func waitError(ctx context.Context) error {
-	if errors.Is(context.Cause(ctx), errBusy) {
-		return errBusy
-	}
-	return ctx.Err()
-}
-
-// tryLockSeq takes the flock on seq if it is free, or returns errBusy. Between
-// two polls seq may be removed and created anew. What was locked must be what is
-// there: all processes meet on one inode.
-func (d *directory) tryLockSeq(s *settings) (*seqLock, error) {
-	if err := d.seq.open(d.dir.Load(), s); err != nil {
+// tryLock takes the flock if it is free, or returns errBusy. Between two polls seq may be
+// removed and created anew. What was locked must be what is there: all processes meet on
+// one inode.
+func (q *seq) tryLock(dir *lockedfile.Dir, s *settings) (fs.FileInfo, error) {
+	if err := q.open(dir, s); err != nil {
 		return nil, err
 	}
-	dir, f := d.dir.Load(), d.seq.file
-	locked := d.seq.locked
-	d.seq.locked = false
+	locked := q.locked
+	q.locked = false
 	if !locked {
 		var err error
-		if locked, err = f.TryLock(); err != nil {
+		if locked, err = q.file.TryLock(); err != nil {
 			return nil, err
 		}
 	}
-	info, err := f.Verify(dir)
-	if err != nil {
-		d.seq.close()
-		if !dir.IsCurrent() {
-			return nil, errDirectoryGone
-		}
-		if errors.Is(err, lockedfile.ErrBusy) {
-			err = errBusy
-		}
-		return nil, err
-	}
-	if !locked {
+	info, err := q.file.Verify(dir)
+	switch {
+	case err == nil && locked:
+		return info, nil
+	case err == nil:
 		return nil, errBusy
 	}
-	l := &seqLock{directory: d, s: s}
-	if err := l.read(info); err != nil {
-		d.seq.close()
-		return nil, err
+	q.close()
+	if !dir.IsCurrent() {
+		return nil, errDirectoryGone
 	}
-	return l, nil
+	if errors.Is(err, lockedfile.ErrBusy) {
+		err = errBusy
+	}
+	return nil, err
 }
 
 // open makes sure that seq is open, and creates it if there is none.
@@ -201,22 +138,63 @@ func (q *seq) open(dir *lockedfile.Dir, s *settings) error {
 	return nil
 }
 
+// seqLock is the lock on seq while it is held. What must not happen to a queue in two
+// places at once is a method of it, or is given it. It is for one goroutine.
+type seqLock struct {
+	*evictor // of the call; by age, too, while the lock is held
+	seq      *seq
+	s        *settings
+
+	size    int64       // of seq
+	content seqContent  // what seq says
+	changed time.Time   // the change time of seq
+	rights  fs.FileMode // those of seq
+	now     time.Time   // the time of the file system, when this lock has last written seq
+	same    bool        // seq is as this process has left it, when the line was known
+}
+
+// lockSeq takes the seq lock, for the call that has the evictor. It never creates the
+// directory, but seq.
+func lockSeq(ctx context.Context, q *seq, v *evictor, s *settings, wait time.Duration) (*seqLock, error) {
+	if wait > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, wait, errBusy)
+		defer cancel()
+	}
+	if err := q.door.enter(ctx, wait); err != nil {
+		return nil, err
+	}
+	info, err := q.await(ctx, v.dir, s, wait)
+	if err == nil {
+		l := &seqLock{evictor: v, seq: q, s: s}
+		if err = l.read(info); err == nil {
+			q.door.move(v.dir, 0)
+			v.clock = l.time
+			return l, nil
+		}
+		q.close()
+	}
+	q.door.leave(v.dir, func() {})
+	return nil, err
+}
+
 // read reads seq, which is locked. One that has another name too (a backup of hard
 // links) is replaced: the content behind the other name is never touched.
 func (l *seqLock) read(info fs.FileInfo) error {
-	q := &l.seq
+	q := l.seq
 	l.size, l.changed, l.rights = info.Size(), lockedfile.ChangeTime(info), info.Mode().Perm()
 	if l.size > lockedfile.ContentOffset+longestSeq {
 		return &lockedfile.NotOursError{Name: seqName, What: fmt.Sprintf("a file of %d bytes", l.size)}
 	}
-	l.content, l.valid = readSeq(q.file, l.size)
-	q.made = q.made || l.content.made
-	l.content.made = q.made
-	l.same = l.valid && q.fine && q.seen > 0 && l.content.number == q.seen && l.changed.Equal(q.seenAt)
+	content, valid := readSeq(q.file, l.size)
+	q.made = q.made || content.made
+	content.made = q.made
+	l.content = content
+	l.same = valid && q.fine && q.seen > 0 && l.content.number == q.seen && l.changed.Equal(q.seenAt)
 	if lockedfile.LinkCount(info) == 1 {
 		return nil
 	}
-	f, err := l.s.seqFile(l.content).CreateLocked(l.dir.Load(), true)
+	f, err := l.s.seqFile(l.content).CreateLocked(l.dir, true)
 	if err != nil {
 		return fmt.Errorf("replacing %s, which has another name too: %w", seqName, err)
 	}
@@ -241,7 +219,7 @@ func (l *seqLock) write(c seqContent) error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", seqName, err)
 	}
-	l.content, l.valid, l.size, l.same = c, true, info.Size(), false
+	l.content, l.size, l.same = c, info.Size(), false
 	l.now, l.changed = info.ModTime(), lockedfile.ChangeTime(info)
 	l.seq.fine = l.seq.fine || lockedfile.IsFine(l.changed)
 	return nil
@@ -250,7 +228,7 @@ func (l *seqLock) write(c seqContent) error {
 // isUntouched reports whether seq is at its path, and was not touched since this lock
 // has last written it.
 func (l *seqLock) isUntouched() bool {
-	info, err := l.seq.file.Verify(l.dir.Load())
+	info, err := l.seq.file.Verify(l.dir)
 	return err == nil && lockedfile.LinkCount(info) == 1 && lockedfile.ChangeTime(info).Equal(l.changed)
 }
 
@@ -265,10 +243,10 @@ func (l *seqLock) time() (time.Time, error) {
 }
 
 func (l *seqLock) unlock() {
-	l.seq.door.leave(l.dir.Load(), func() {
+	l.seq.door.leave(l.dir, func() {
 		if l.seq.file != nil {
 			l.seq.file.Unlock()
 		}
 	})
-	queue.Evicted(l.evictor.ctx, l.evicted)
+	l.clock = nil
 }

@@ -3,22 +3,21 @@ package filequeue
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
-	"strconv"
-	"strings"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 	"github.com/fifolock/fifolock/queue/filequeue/internal/notify"
-	"github.com/fifolock/fifolock/queue/internal/label"
+	"github.com/fifolock/fifolock/queue/internal/wakeup"
 )
 
 // ticket is a ticket of this process. The flock on its file is held for as
 // long as it lives; that is what shows the others that its owner does.
 type ticket struct {
+	dir    *lockedfile.Dir
 	name   string
 	number int64
 	slots  int
@@ -27,7 +26,7 @@ type ticket struct {
 	lock   *lockedfile.Lock
 	waiter waiter // has a lock of its own
 
-	// Guarded by the directory's mu.
+	// Guarded by the mu of the line.
 	seen      time.Time         // the file's time stamp since the last sign of life
 	listening map[string]func() // ends listening to a remote ticket, by its name
 	waited    bool              // has had to wait, and was not found to own yet
@@ -36,13 +35,13 @@ type ticket struct {
 
 // createTicket creates the ticket's file and takes its flock. If it returns an
 // error, there is no file. The seq lock is held.
-func createTicket(d *directory, number int64, s *settings) (*ticket, error) {
+func createTicket(dir *lockedfile.Dir, number int64, s *settings) (*ticket, error) {
 	name, err := newTicketName(number)
 	if err != nil {
 		return nil, fmt.Errorf("naming the ticket: %w", err)
 	}
 	file := lockedfile.NewFile{Name: name, Mode: s.fileMode(), Content: s.content().bytes()}
-	lock, err := file.Create(d.dir.Load(), s.mode != 0, s.stale > 0)
+	lock, err := file.Create(dir, s.mode != 0, s.stale > 0)
 	switch {
 	case errors.Is(err, lockedfile.ErrBusy) || errors.Is(err, fs.ErrExist):
 		return nil, errBusy // removed or locked at once: another program is at it
@@ -51,7 +50,20 @@ func createTicket(d *directory, number int64, s *settings) (*ticket, error) {
 	case err != nil:
 		return nil, fmt.Errorf("creating the ticket: %w", err)
 	}
-	return &ticket{name: name, number: number, slots: s.slots, kind: s.kind, stale: s.stale, lock: lock, seen: lock.Info().ModTime()}, nil
+	return &ticket{dir: dir, name: name, number: number, slots: s.slots, kind: s.kind, stale: s.stale, lock: lock, seen: lock.Info().ModTime()}, nil
+}
+
+// withdraw takes back a ticket that is not in line yet.
+func (t *ticket) withdraw() {
+	_ = t.dir.Remove(t.name) // an error: it is a dead one then
+	t.close()
+}
+
+// end lets go of a ticket that is not in line any more. mu is held.
+func (t *ticket) end() {
+	t.listenTo(nil)
+	t.waiter.wake(queue.WakeHint) // it shall find out
+	t.close()
 }
 
 // close drops the flock. mu is held, or the ticket is not in line yet.
@@ -64,8 +76,8 @@ func (t *ticket) close() {
 
 // isInPlace reports whether the ticket's file is still at its path. By path, so
 // that a directory that was moved away is noticed too.
-func (t *ticket) isInPlace(d *directory) (bool, error) {
-	info, err := d.dir.Load().LstatPath(t.name)
+func (t *ticket) isInPlace() (bool, error) {
+	info, err := t.dir.LstatPath(t.name)
 	switch {
 	case err == nil:
 		return t.lock.Is(info), nil
@@ -73,45 +85,6 @@ func (t *ticket) isInPlace(d *directory) (bool, error) {
 		return false, nil
 	}
 	return false, fmt.Errorf("looking for the ticket: %w", err)
-}
-
-// refresh shows that the ticket is in line, and that its flock is held.
-func (k *knownLine) refresh(of queue.Ticket) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	t := k.ticket(of)
-	if t == nil {
-		return errNotLocal(k.directory, of)
-	}
-	in, err := t.isInPlace(k.directory)
-	if err != nil {
-		return err
-	}
-	if in && !t.lock.Held() {
-		// Code that has nothing to do with the queue has closed the descriptor, and
-		// dropped the flock with it. The ticket may be about to be evicted.
-		_ = k.directory.dir.Load().Remove(t.name)
-		in = false
-	}
-	if !in {
-		i, _ := k.line.index(t.name)
-		k.tell(k.line.left(i))
-		return queue.ErrNotQueued
-	}
-	if t.stale == 0 {
-		return nil
-	}
-	return t.touch()
-}
-
-// errNotLocal says of a ticket that is not one of this process in line, why. mu is
-// held.
-func errNotLocal(d *directory, t queue.Ticket) error {
-	name, ok := parseTicketName(t.Member)
-	if !ok || name.number != t.Number || !d.dir.Load().Exists(t.Member) {
-		return queue.ErrNotQueued
-	}
-	return errors.New("the ticket was taken by another process, or by another path: only a queue of the same path can tell its owner")
 }
 
 // touch renews the time stamp of the ticket's file, by writing: so it is the
@@ -139,22 +112,17 @@ func (t *ticket) touch() error {
 	return nil
 }
 
-// listenTo has the ticket's waiter woken when one of the remote entries leaves or
-// changes, and not by others any more. It reports whether it has begun to listen to
-// another one, so that the caller must look once more, and whether it listens to all.
-// mu is held.
-func (t *ticket) listenTo(d *directory, entries []*entry) (begun, all bool) {
-	wanted := make(map[string]bool, len(entries))
+// listenTo has the ticket's waiter woken when one of the remote tickets with the names
+// leaves or changes, and not by others any more. It reports whether it has begun to listen
+// to another one, so that the caller must look once more, and whether it listens to all.
+// The names are in order. mu is held.
+func (t *ticket) listenTo(names []string) (begun, all bool) {
 	all = true
-	for _, e := range entries {
-		if e.ticket != nil {
-			continue // tells by itself
-		}
-		wanted[e.name] = true
-		if t.listening[e.name] != nil {
+	for _, name := range names {
+		if t.listening[name] != nil {
 			continue
 		}
-		remove, err := notify.Add(d.dir.Load().Path(e.name), func() { t.waiter.wake(queue.WakeHint) })
+		remove, err := notify.Add(t.dir.Path(name), func() { t.waiter.wake(queue.WakeHint) })
 		if err != nil {
 			all = false // the limit is reached, say, or there is no such service
 			continue
@@ -163,10 +131,10 @@ func (t *ticket) listenTo(d *directory, entries []*entry) (begun, all bool) {
 		if t.listening == nil {
 			t.listening = make(map[string]func())
 		}
-		t.listening[e.name] = remove
+		t.listening[name] = remove
 	}
 	for name, remove := range t.listening {
-		if !wanted[name] {
+		if _, ok := slices.BinarySearch(names, name); !ok {
 			remove()
 			delete(t.listening, name)
 		}
@@ -174,84 +142,38 @@ func (t *ticket) listenTo(d *directory, entries []*entry) (begun, all bool) {
 	return begun, all
 }
 
-// content is what the file of a ticket says, if there is anything to say: the stale
-// timeout on the first line, then how many own, which says of what kind the line is, then
-// the label, which is for people.
-type content struct {
-	stale  time.Duration // 0: the ticket lives as long as its owner
-	owners int           // 0: it excludes all others
-	label  string
+// waiter wakes the listeners of one ticket. It has a lock of its own, taken last
+// and for an instant, so that it may be called from anywhere.
+type waiter struct {
+	mu    sync.Mutex
+	wakes []chan queue.Wake // each of capacity 1; guarded by mu
 }
 
-const (
-	ownersWord     = "owners "
-	labelWord      = "label "
-	longestContent = 64 + len(ownersWord) + 20 + len(labelWord) + label.Longest
-)
-
-func (c content) bytes() []byte {
-	if c == (content{}) {
-		return nil // as nearly all
-	}
-	text := c.stale.String() + "\n"
-	if c.owners > 0 {
-		text += ownersWord + strconv.Itoa(c.owners) + "\n"
-	}
-	if c.label != "" {
-		text += labelWord + c.label + "\n"
-	}
-	return []byte(text)
+func (w *waiter) add() chan queue.Wake {
+	wake := make(chan queue.Wake, 1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wakes = append(w.wakes, wake)
+	return wake
 }
 
-// parseContent is the inverse of bytes. What makes no sense is left out.
-func parseContent(b []byte) (c content) {
-	first, rest, ok := strings.Cut(string(b), "\n")
-	if !ok {
-		return c
-	}
-	if d, err := time.ParseDuration(first); err == nil && d >= leastStaleTimeout {
-		c.stale = d
-	}
-	for line := range strings.Lines(rest) {
-		line, whole := strings.CutSuffix(line, "\n")
-		if !whole {
-			break
-		}
-		if text, found := strings.CutPrefix(line, ownersWord); found {
-			c.owners = parseOwners(text)
-		}
-		if text, found := strings.CutPrefix(line, labelWord); found && label.Check(text) == nil {
-			c.label = text
-		}
-	}
-	return c
+func (w *waiter) remove(wake chan queue.Wake) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wakes = slices.DeleteFunc(w.wakes, func(other chan queue.Wake) bool { return other == wake })
 }
 
-// parseOwners returns 0 for what is no number, and the highest for one that is too high
-// for this machine.
-func parseOwners(text string) int {
-	if !isDecimal(text) {
-		return 0
-	}
-	n, _ := strconv.Atoi(text)
-	return n
+// isHeard reports whether there is a listener.
+func (w *waiter) isHeard() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.wakes) > 0
 }
 
-// kind is that of the line which the ticket is in.
-func (c content) kind() kind {
-	if c.owners > 0 {
-		return shared
+func (w *waiter) wake(what queue.Wake) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, wake := range w.wakes {
+		wakeup.Put(wake, what)
 	}
-	return exclusive
-}
-
-// readContent returns what the file of a ticket says, nil if it cannot be read.
-func readContent(f *os.File) *content {
-	var buf [longestContent]byte // bounded, whatever is in the file
-	n, err := f.ReadAt(buf[:], lockedfile.ContentOffset)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil
-	}
-	c := parseContent(buf[:n])
-	return &c
 }

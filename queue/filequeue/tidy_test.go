@@ -35,9 +35,9 @@ func TestFileCallThatGivesUpJoiningCleansUp(t *testing.T) {
 		_, err := q.Register(ctx)
 		joined <- err
 	}()
-	for refs := 0; refs < 3; time.Sleep(time.Millisecond) {
+	for calls := 0; calls < 2; time.Sleep(time.Millisecond) {
 		directories.Lock()
-		refs = d.refs // the ticket, this test, and the call
+		calls = d.calls // this test's, and that one
 		directories.Unlock()
 	}
 	if err := q.Release(t.Context(), ticket); err != nil { // hangs if it wants the seq lock
@@ -50,8 +50,8 @@ func TestFileCallThatGivesUpJoiningCleansUp(t *testing.T) {
 	if err := <-joined; !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	d.seq.door.leave(d.dir.Load(), func() {})
-	d.done(t.Context())
+	d.seq.door.leave(d.dir, func() {})
+	d.done()
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the directory is left: %v", err)
 	}
@@ -81,7 +81,7 @@ func TestFileJoiningAfterMaybeCleanupSharesTheDirectory(t *testing.T) {
 		t.Error("another process can take the directory for one that is not in use")
 	}
 	other.Close()
-	d.done(t.Context())
+	d.done()
 	if err := q.Release(t.Context(), ticket); err != nil {
 		t.Error(err)
 	}

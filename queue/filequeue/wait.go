@@ -1,7 +1,6 @@
 package filequeue
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 	"github.com/fifolock/fifolock/queue/internal/wakeup"
 )
 
@@ -22,66 +22,30 @@ const (
 	// which may lose something, and one that is woken by another ticket of this process.
 	recheckRemote = time.Second
 	recheckLocal  = time.Minute
+
+	// recheckEvery is how often the first of this process that waits has the owners
+	// examined: nothing tells that a process has died. There is a first one for each
+	// number of slots in use.
+	recheckEvery = 30 * time.Millisecond
 )
-
-// waiter wakes the listeners of one ticket. It has a lock of its own, taken last
-// and for an instant, so that it may be called from anywhere.
-type waiter struct {
-	mu    sync.Mutex
-	wakes []chan queue.Wake // each of capacity 1; guarded by mu
-}
-
-func (w *waiter) add() chan queue.Wake {
-	wake := make(chan queue.Wake, 1)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.wakes = append(w.wakes, wake)
-	return wake
-}
-
-func (w *waiter) remove(wake chan queue.Wake) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i, other := range w.wakes {
-		if other == wake {
-			w.wakes = append(w.wakes[:i], w.wakes[i+1:]...)
-			return
-		}
-	}
-}
-
-// isHeard reports whether there is a listener.
-func (w *waiter) isHeard() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.wakes) > 0
-}
-
-func (w *waiter) wake(what queue.Wake) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, wake := range w.wakes {
-		wakeup.Put(wake, what)
-	}
-}
 
 // position says where the ticket stands. If evict is set, it removes those in front
 // whose owners are gone.
-func (d *directory) position(ctx context.Context, s *settings, t queue.Ticket, evict bool) (queue.Place, error) {
+func (c *call) position(t queue.Ticket, evict bool) (queue.Place, error) {
 	for {
-		place, suspects, err := d.look(t)
+		place, suspects, err := c.look(t)
 		if err != nil || !evict || len(suspects) == 0 {
 			return place, err
 		}
-		gone, err := d.evictSuspects(ctx, s, suspects)
-		if ended := ctx.Err(); ended != nil {
+		gone, err := c.evictSuspects(suspects)
+		if ended := c.ctx.Err(); ended != nil {
 			return queue.Place{}, ended // also when it ended right after that: 0 alone says that it owns
 		}
 		if isExhausted(err) {
 			return place, nil // it says nothing against what is known; the next look may have more luck
 		}
 		if err == nil {
-			err = d.checkWritable(t.Member)
+			err = checkWritable(c.dir, t.Member)
 		}
 		if err != nil {
 			return queue.Place{}, err
@@ -95,8 +59,8 @@ func (d *directory) position(ctx context.Context, s *settings, t queue.Ticket, e
 // checkWritable reports that the file system has become read-only, as it does when it
 // finds an error in itself. No ticket can leave the line any more then, so that a waiter
 // would never own, though what is cached may look well. name is that of a local ticket.
-func (d *directory) checkWritable(name string) error {
-	f, err := d.dir.Load().OpenToWrite(name)
+func checkWritable(dir *lockedfile.Dir, name string) error {
+	f, err := dir.OpenToWrite(name)
 	if err == nil {
 		f.Close()
 	}
@@ -113,7 +77,7 @@ func (k *knownLine) look(of queue.Ticket) (queue.Place, []*entry, error) {
 	defer k.mu.Unlock()
 	t := k.ticket(of)
 	if t == nil {
-		return queue.Place{}, nil, errNotLocal(k.directory, of)
+		return queue.Place{}, nil, errNotLocal(k.dir, of)
 	}
 	place, i, err := k.place(t)
 	if err != nil || place.Ahead == 0 || k.isLookedFor(t) {
@@ -129,7 +93,7 @@ func (k *knownLine) isLookedFor(t *ticket) bool {
 	if k.recheck == nil {
 		return false
 	}
-	first := k.line.firstWaiting(t.slots, func(e *entry) bool { return e.ticket.waiter.isHeard() })
+	first := k.line.firstWaiting(t.slots)
 	return first != nil && first.number < t.number
 }
 
@@ -137,29 +101,29 @@ func (k *knownLine) isLookedFor(t *ticket) bool {
 // exact, if that is 0 or 1, and more than 1 otherwise. If there is a listener, it is made
 // sure that it hears of those that it must. mu is held.
 func (k *knownLine) place(t *ticket) (place queue.Place, i int, err error) {
-	in, err := t.isInPlace(k.directory)
+	in, err := t.isInPlace()
 	if err != nil {
 		return queue.Place{}, 0, err
 	}
-	i, _ = k.line.index(t.name)
 	if !in {
-		k.tell(k.line.left(i))
+		k.forget(t.name)
 		return queue.Place{}, 0, queue.ErrNotQueued
 	}
+	i, _ = k.line.index(t.name)
 	for {
 		if i <= t.slots || !k.isLookedFor(t) || k.line.entries[i-1].ticket == nil {
 			i = k.prune(i, t.slots)
 		}
 		n := ahead(i, t.slots)
 		if n == 0 {
-			t.listenTo(k.directory, nil)
+			t.listenTo(nil)
 			k.announce(t)
 			return queue.Place{}, i, nil
 		}
 		if !t.waiter.isHeard() {
 			return queue.Place{Ahead: n}, i, nil
 		}
-		begun, all := t.listenTo(k.directory, k.line.watched(i, t.slots))
+		begun, all := t.listenTo(remote(k.line.watched(i, t.slots)))
 		if !begun {
 			place := queue.Place{Ahead: n}
 			if all {
@@ -174,21 +138,30 @@ func (k *knownLine) place(t *ticket) (place queue.Place, i int, err error) {
 	}
 }
 
+// remote are the names of those of other processes, in order: local ones tell by themselves.
+func remote(entries []*entry) (names []string) {
+	for _, e := range entries {
+		if e.ticket == nil {
+			names = append(names, e.name)
+		}
+	}
+	return names
+}
+
 // prune forgets those in front of the i-th who have left, from the front on until as
 // many are there as own, and from directly before it on up to the first that is there.
 // Those in between need not be known; so the cost is that of those who have left, and
 // each is forgotten once for the whole process. It returns how many remain. mu is held.
 func (k *knownLine) prune(i, slots int) int {
-	dir := k.directory.dir.Load()
 	for j := 0; j < i && j < slots; {
-		if dir.Exists(k.line.entries[j].name) {
+		if k.dir.Exists(k.line.entries[j].name) {
 			j++
 			continue
 		}
 		k.tell(k.line.left(j))
 		i--
 	}
-	for i > slots && !dir.Exists(k.line.entries[i-1].name) {
+	for i > slots && !k.dir.Exists(k.line.entries[i-1].name) {
 		k.tell(k.line.left(i - 1))
 		i--
 	}
@@ -211,7 +184,7 @@ func (k *knownLine) announce(t *ticket) {
 	if t.stale > 0 {
 		modified = time.Time{} // as it is: this is no sign of life
 	}
-	_ = k.directory.dir.Load().Chtimes(t.name, now, modified) // an error: a hint is lost
+	_ = k.dir.Chtimes(t.name, now, modified) // an error: a hint is lost
 }
 
 // watch begins to listen for the ticket. A local predecessor wakes it itself; fsnotify
@@ -224,7 +197,7 @@ func (k *knownLine) watch(of queue.Ticket) (wake <-chan queue.Wake, stop func(),
 	defer k.mu.Unlock()
 	t := k.ticket(of)
 	if t == nil {
-		return nil, nil, errNotLocal(k.directory, of)
+		return nil, nil, errNotLocal(k.dir, of)
 	}
 	listener := t.waiter.add()
 	place, _, err := k.place(t)
@@ -246,6 +219,48 @@ func (k *knownLine) unwatch(t *ticket, listener chan queue.Wake) {
 	defer k.mu.Unlock()
 	t.waiter.remove(listener)
 	if !t.waiter.isHeard() {
-		t.listenTo(k.directory, nil)
+		t.listenTo(nil)
+	}
+}
+
+// setRecheck makes sure that the owners are examined as long as a ticket of this
+// process waits for them. It does so for all of them: they are woken one by the other.
+// mu is held, and the line is not empty.
+func (k *knownLine) setRecheck() {
+	if k.recheck != nil {
+		return
+	}
+	if len(k.line.suspects()) == 0 {
+		return
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(recheckEvery, func() { k.recheckOwners(&timer) })
+	k.recheck = timer
+}
+
+// recheckOwners wakes the first waiter of this process if one of the owners seems to be
+// dead. That one looks, which evicts it.
+func (k *knownLine) recheckOwners(timer **time.Timer) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.recheck != *timer {
+		return
+	}
+	k.recheck = nil
+	if k.gone || len(k.line.entries) == 0 {
+		return
+	}
+	suspects := k.line.suspects()
+	for first, owners := range suspects {
+		for _, e := range owners {
+			if e.seemsGone(k.dir) {
+				first.ticket.waiter.wake(queue.WakeHint)
+				break
+			}
+		}
+	}
+	if len(suspects) > 0 {
+		k.recheck = *timer
+		k.recheck.Reset(recheckEvery)
 	}
 }

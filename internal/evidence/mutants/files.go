@@ -25,14 +25,14 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: a ticket that is withdrawn stays",
 		in:   ofFile + "ticket.withdraw",
-		old:  "_ = d.dir.Load().Remove(t.name)",
-		new:  "_ = d",
+		old:  "_ = t.dir.Remove(t.name)",
+		new:  "",
 	},
 	{
 		name: "file: a damaged seq is removed, though it was ahead of the clock",
 		in:   ofFile + "seqLock.removeAll",
-		old:  "number := max(l.content.number, d.line.highest)",
-		new:  "number := min(l.content.number, max(l.content.number, d.line.highest))",
+		old:  "number := max(l.content.number, l.line.highest)",
+		new:  "number := min(l.content.number, max(l.content.number, l.line.highest))",
 	},
 	{
 		name: "file: a seq that is ahead of the clock is removed",
@@ -72,9 +72,9 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: seq is not looked at again after its flock was taken",
-		in:   ofFile + "directory.tryLockSeq",
-		old:  "info, err := f.Verify(dir)",
-		new:  "info, err := f.Stat()",
+		in:   ofFile + "seq.tryLock",
+		old:  "info, err := q.file.Verify(dir)",
+		new:  "info, err := q.file.Stat()",
 	},
 	{
 		name: "file: an older seq that was put back is believed",
@@ -195,8 +195,8 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: a dead ticket that cannot be removed stays in line",
-		in:   ofFile + "evictor.remove",
-		old:  "v.d.tell(v.d.line.unremoved(i))",
+		in:   ofFile + "evictor.removeGone",
+		old:  "v.tell(v.line.unremoved(i))",
 		new:  "_ = i",
 	},
 	{
@@ -219,8 +219,8 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: a look that cannot judge says nothing",
-		in:   ofFile + "directory.position",
-		old:  "if err == nil { err = d.checkWritable(t.Member) } if err != nil { return queue.Place{}, err }",
+		in:   ofFile + "call.position",
+		old:  "if err == nil { err = checkWritable(c.dir, t.Member) } if err != nil { return queue.Place{}, err }",
 		new:  "_ = err",
 	},
 	{
@@ -272,8 +272,8 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: nothing looks whether a process has died with all its tickets",
 		in:   ofFile + "knownLine.recheckOwners",
-		old:  "if k.seemsGone(e) {",
-		new:  "if false && k.seemsGone(e) {",
+		old:  "if e.seemsGone(k.dir) {",
+		new:  "if false && e.seemsGone(k.dir) {",
 	},
 	{
 		name: "file: the recheck is ten times slower",
@@ -295,9 +295,9 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: a release does not look after the next in line",
-		in:   ofFile + "directory.release",
-		old:  "if !check || lockedfile.CloseBeforeRemove {",
-		new:  "if true || !check {",
+		in:   ofFile + "call.release",
+		old:  "if check && !lockedfile.CloseBeforeRemove {",
+		new:  "if false && check {",
 	},
 	{
 		name: "file: a release looks after the next only if it was the first",
@@ -376,7 +376,7 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: a directory in use is not kept from those that tidy up",
 		in:   ofFile + "directory.openFirst",
-		old:  "!dir.Share() && patient",
+		old:  "!d.dir.Share() && patient",
 		new:  "false && patient",
 	},
 
@@ -390,8 +390,8 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: the dead are removed only in front",
 		in:   ofFile + "evictor.evictOwners",
-		old:  "i < n && i < len(v.d.line.entries)",
-		new:  "i < 1 && i < len(v.d.line.entries)",
+		old:  "i < n && i < len(v.line.entries)",
+		new:  "i < 1 && i < len(v.line.entries)",
 	},
 	{
 		name: "file: the wrong rank is told",
@@ -429,8 +429,8 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: the first that waits judges the first of those that hold",
 		in:   ofFile + "line.doubtful",
-		old:  "l.owners(min(i, slots))",
-		new:  "l.owners(min(i, slots, 1))",
+		old:  "l.doubtfulOwners(min(i, slots))",
+		new:  "l.doubtfulOwners(min(i, slots, 1))",
 	},
 	{
 		name: "file: a waiter does not judge the one in front of it",
