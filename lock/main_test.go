@@ -3,14 +3,8 @@ package lock_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(suite{m}) }
-
-// suite ends the redis-server that the tests may have started.
-type suite struct{ m *testing.M }
-
-func (s suite) Run() int { return redistest.Main(s.m) }
+func TestMain(m *testing.M) { testenv.Main(func() int { return redistest.Main(m) }) }

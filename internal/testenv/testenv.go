@@ -10,6 +10,7 @@ package testenv
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"testing"
 )
 
@@ -34,6 +35,22 @@ func Need(tb testing.TB, programs ...string) {
 		default:
 			tb.Skipf("%v: install it; CONTRIBUTING.md names the packages", err)
 		}
+	}
+}
+
+// NeedRoot skips the test if it is not run by root.
+func NeedRoot(tb testing.TB) {
+	tb.Helper()
+	if os.Geteuid() != 0 {
+		tb.Skip("needs root: run with sudo go test")
+	}
+}
+
+// NeedSignals skips the test where a process cannot be interrupted or stopped.
+func NeedSignals(tb testing.TB) {
+	tb.Helper()
+	if runtime.GOOS == "windows" {
+		tb.Skip("needs signals: run on another system than Windows")
 	}
 }
 

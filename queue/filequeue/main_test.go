@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/fifolock/fifolock/internal/testenv"
 )
 
 // TestMain is that of the tests, or of one of the processes they start: those
@@ -20,5 +20,5 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "no such role:", role)
 		os.Exit(2)
 	}
-	goleak.VerifyTestMain(m)
+	testenv.Main(m.Run)
 }

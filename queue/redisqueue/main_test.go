@@ -2,23 +2,9 @@ package redisqueue_test
 
 import (
 	"testing"
-	"time"
-
-	"go.uber.org/goleak"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(suite{m}) }
-
-// suite ends the redis-server that the tests may have started, and waits for
-// those who notice only now and then that their client was closed.
-type suite struct{ m *testing.M }
-
-func (s suite) Run() int {
-	const patience = 10 * time.Second
-	code := redistest.Main(s.m)
-	for began := time.Now(); goleak.Find() != nil && time.Since(began) < patience; {
-	}
-	return code
-}
+func TestMain(m *testing.M) { testenv.Main(func() int { return redistest.Main(m) }) }

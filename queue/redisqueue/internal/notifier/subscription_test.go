@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 )
 
@@ -49,7 +50,7 @@ func TestSubscriptionOfClosedClient(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	n := New(closing{client}, tokenOf)
 	_, stop := n.Watch(Ticket{Token: n.NewToken(), Owners: 1})
-	goleak.VerifyNone(t, before)
+	testenv.WantNoGoroutines(t, before)
 	stop()
 }
 
