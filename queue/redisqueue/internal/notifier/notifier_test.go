@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
@@ -146,10 +147,11 @@ func TestSubscriptionEndsBeforeWatch(t *testing.T) {
 	ticket := join(n, "line", 1)
 	n.unsubscribe()
 	wake, stop := n.Watch(ticket)
-	defer stop()
 	if got := woken(wake); got != queue.WakeHint {
 		t.Errorf("woken by %v from a Watch that may have missed something; want WakeHint", got)
 	}
+	stop()
+	n.unsubscribe()
 }
 
 // When the subscription changes, those near the head of each line look, and no
@@ -189,74 +191,81 @@ func TestOnlyThoseNearTheHeadLook(t *testing.T) {
 
 // Many lines are not looked at all at once.
 func TestLooksAreSpread(t *testing.T) {
-	n := up()
-	var tickets []Ticket
-	for i := range 200 {
-		tickets = append(tickets, join(n, fmt.Sprint("line", i), 1))
-	}
-	n.down(n.subscription)
-	pending := func() (count int) {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		for _, ticket := range tickets {
-			if len(n.waiters.byToken[ticket.Token].wake) == 0 {
-				count++
-			}
+	synctest.Test(t, func(t *testing.T) {
+		const lines = 200
+		n := up()
+		var tickets []Ticket
+		for i := range lines {
+			tickets = append(tickets, join(n, fmt.Sprint("line", i), 1))
 		}
-		return count
-	}
-	if pending() < 100 {
-		t.Errorf("only %d of 200 wait before they look", pending())
-	}
-	for pending() > 0 {
-		time.Sleep(time.Millisecond)
-	}
+		n.down(n.subscription)
+		pending := func() (count int) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			for _, ticket := range tickets {
+				if len(n.waiters.byToken[ticket.Token].wake) == 0 {
+					count++
+				}
+			}
+			return count
+		}
+		time.Sleep(lines * spread / 4)
+		if pending() < lines/2 {
+			t.Errorf("only %d of %d wait before they look", pending(), lines)
+		}
+		time.Sleep(lines * spread)
+		if pending() > 0 {
+			t.Errorf("%d do not look", pending())
+		}
+	})
 }
 
 // A waiter relies on being woken only while the subscription is up (K16), and not
 // after one was not told.
 func TestReliable(t *testing.T) {
-	n := up()
-	waiting, next := join(n, "line", 1), join(n, "line", 2)
-	reliable := func(want bool, when string) {
-		t.Helper()
-		if got := n.Reliable(next.Token); got != want {
-			t.Errorf("%s: reliable = %v", when, got)
+	synctest.Test(t, func(t *testing.T) {
+		n := up()
+		waiting, next := join(n, "line", 1), join(n, "line", 2)
+		reliable := func(want bool, when string) {
+			t.Helper()
+			if got := n.Reliable(next.Token); got != want {
+				t.Errorf("%s: reliable = %v", when, got)
+			}
 		}
-	}
-	reliable(false, "not watched")
-	_, stop := n.Watch(next)
-	defer stop()
-	_, stopWaiting := n.Watch(waiting)
-	defer stopWaiting()
-	reliable(true, "watched")
-	n.down(n.subscription)
-	reliable(false, "down")
-	n.up(n.subscription)
-	reliable(true, "up")
-	n.Found(waiting.Token)
-	reliable(true, "one was not told that may have missed it")
+		reliable(false, "not watched")
+		_, stop := n.Watch(next)
+		defer stop()
+		_, stopWaiting := n.Watch(waiting)
+		defer stopWaiting()
+		reliable(true, "watched")
+		n.down(n.subscription)
+		reliable(false, "down")
+		n.up(n.subscription)
+		reliable(true, "up")
+		n.Found(waiting.Token)
+		reliable(true, "one was not told that may have missed it")
 
-	told := join(n, "line", 3)
-	_, stopTold := n.Watch(told)
-	defer stopTold()
-	n.Deliver(told.Entry)
-	n.Found(told.Token)
-	reliable(true, "one was told, and looked")
+		told := join(n, "line", 3)
+		_, stopTold := n.Watch(told)
+		defer stopTold()
+		n.Deliver(told.Entry)
+		n.Found(told.Token)
+		reliable(true, "one was told, and looked")
 
-	missed := join(n, "line", 4)
-	_, stopMissed := n.Watch(missed)
-	defer stopMissed()
-	n.Found(missed.Token)
-	reliable(false, "one was not told")
-	first := n.doubt
-	n.Found(missed.Token)
-	if n.doubt <= first || n.doubt > longestDoubt {
-		t.Errorf("doubt of %v after one of %v", n.doubt, first)
-	}
-	n.heard(missed.Entry)
-	reliable(true, "the subscription works")
-	if n.Reliable("another") {
-		t.Error("a ticket without a waiter relies on being woken")
-	}
+		missed := join(n, "line", 4)
+		_, stopMissed := n.Watch(missed)
+		defer stopMissed()
+		n.Found(missed.Token)
+		reliable(false, "one was not told")
+		first := n.doubt
+		n.Found(missed.Token)
+		if n.doubt <= first || n.doubt > longestDoubt {
+			t.Errorf("doubt of %v after one of %v", n.doubt, first)
+		}
+		n.heard(missed.Entry)
+		reliable(true, "the subscription works")
+		if n.Reliable("another") {
+			t.Error("a ticket without a waiter relies on being woken")
+		}
+	})
 }
