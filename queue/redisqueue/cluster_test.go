@@ -240,9 +240,13 @@ func TestWatchFindsTheNewPrimary(t *testing.T) {
 	next := mustRegister(t, far)
 	wake, _ := watch(t, far, next)
 	mustSleep(t, wake)
-	cluster.Primaries[listensAt(far)].Kill()
+	fails := listensAt(far)
+	cluster.Primaries[fails].Kill()
 	mustWake(t, wake, queue.WakeHint)
-	mustWake(t, wake, queue.WakeHint) // it listens again
+	redistest.AwaitPrimary(t, cluster.Replicas[fails])
+	cluster.AwaitState("ok")
+	listening(t, far) // again
+	drain(wake)
 	mustRelease(t, near, holder)
 	mustWake(t, wake, queue.WakeOwner)
 	mustRelease(t, far, next)

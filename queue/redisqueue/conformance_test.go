@@ -12,18 +12,21 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
 		return redisqueue.New(redistest.Client(t), redistest.Name(t))
 	})
 }
 
 func TestConformanceMiniredis(t *testing.T) {
+	t.Parallel()
 	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
 		return redisqueue.New(redistest.ClientOf(t, redistest.Miniredis(t)), redistest.Name(t))
 	})
 }
 
 func TestConformanceRing(t *testing.T) {
+	t.Parallel()
 	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
 		ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"one": redistest.Addr(t)}})
 		t.Cleanup(func() { _ = ring.Close() })
@@ -33,6 +36,7 @@ func TestConformanceRing(t *testing.T) {
 
 // A view that one owns is as good as the queue.
 func TestConformanceShared(t *testing.T) {
+	t.Parallel()
 	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
 		return redisqueue.New(redistest.Client(t), redistest.Name(t)).Share(1)
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +41,7 @@ func retries(n int) func(*redis.Options) {
 
 // A lost reply makes no second ticket, and no ticket at all if Register fails.
 func TestLostReplyOfRegister(t *testing.T) {
+	t.Parallel()
 	redistest.NeedReal(t)
 	direct := redistest.Client(t)
 	warm(t, direct)
@@ -100,6 +102,8 @@ func TestLateRegister(t *testing.T) {
 			client := redistest.ClientOf(t, proxy.Addr, retries(-1), func(o *redis.Options) {
 				o.ReadTimeout = 50 * time.Millisecond
 			})
+			for client.Ping(t.Context()).Err() != nil { // or there is no connection to send it on
+			}
 			name := redistest.Name(t)
 			q, near := redisqueue.New(client, name), redisqueue.New(direct, name)
 			_, deliver := proxy.HoldRequest(hash)
@@ -124,11 +128,21 @@ func TestRegisterCanceled(t *testing.T) {
 	proxy := redistest.NewProxy(t, redistest.Addr(t))
 	client := redistest.ClientOf(t, proxy.Addr, func(o *redis.Options) { o.ContextTimeoutEnabled = true })
 	name := redistest.Name(t)
-	_, deliver := proxy.HoldRequest(redisqueue.RegisterHash)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := redisqueue.New(client, name).Register(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v; want DeadlineExceeded", err)
+	if err := client.Ping(t.Context()).Err(); err != nil { // so that there is a connection
+		t.Fatal(err)
+	}
+	held, deliver := proxy.HoldRequest(redisqueue.RegisterHash)
+	for timeout, sent := 50*time.Millisecond, false; !sent; timeout *= 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
+		defer cancel()
+		if _, err := redisqueue.New(client, name).Register(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v; want DeadlineExceeded", err)
+		}
+		select {
+		case <-held:
+			sent = true
+		case <-time.After(timeout): // the ctx had ended before it was sent
+		}
 	}
 	deliver()
 	mustBeEmpty(t, redisqueue.New(direct, name))
@@ -173,6 +187,7 @@ func TestRegisterAtStoppedServer(t *testing.T) {
 
 // A lost reply of a release is no error, and nobody else's ticket is touched.
 func TestLostReplyOfRelease(t *testing.T) {
+	t.Parallel()
 	redistest.NeedReal(t)
 	direct := redistest.Client(t)
 	warm(t, direct)
@@ -284,6 +299,12 @@ func TestReplica(t *testing.T) {
 	if err := client.ReplicaOf(t.Context(), "127.0.0.1", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
+	var refused atomic.Pointer[context.CancelFunc] // is called by the next refusal
+	client.AddHook(answered(func(err error) {
+		if cancel := refused.Load(); cancel != nil && redis.HasErrorPrefix(err, "READONLY") {
+			(*cancel)()
+		}
+	}))
 	for call, f := range calls(q, held) {
 		if call == "Watch" {
 			continue // does not ask
@@ -291,7 +312,7 @@ func TestReplica(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		if call == "Release" || call == "Remove" {
 			// It may be a primary again: a ticket is not left behind for that.
-			ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
+			refused.Store(&cancel)
 		}
 		err := f(ctx)
 		if !redis.HasErrorPrefix(err, "READONLY") || !strings.Contains(err.Error(), "primary") {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/redisqueue"
@@ -156,7 +158,8 @@ func TestSenderBesideAHangingConnection(t *testing.T) {
 	redistest.NeedReal(t)
 	warm(t, redistest.Client(t))
 	proxy := redistest.NewProxy(t, redistest.Addr(t))
-	q := redisqueue.New(redistest.ClientOf(t, proxy.Addr), redistest.Name(t))
+	slow := redistest.ClientOf(t, proxy.Addr, func(o *redis.Options) { o.ReadTimeout = time.Minute })
+	q := redisqueue.New(slow, redistest.Name(t))
 	ticket := mustRegister(t, q)
 	var wg sync.WaitGroup
 	for range 8 { // more than fly at once
@@ -165,10 +168,11 @@ func TestSenderBesideAHangingConnection(t *testing.T) {
 		<-held
 		defer deliver()
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	if err := q.Release(ctx, ticket); err != nil {
 		t.Errorf("Release beside heartbeats that hang: %v", err)
 	}
-	t.Cleanup(wg.Wait)
+	proxy.Cut()
+	wg.Wait()
 }

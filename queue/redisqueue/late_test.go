@@ -55,24 +55,34 @@ func TestLeaseIsOfOneTicket(t *testing.T) {
 	mustBeEmpty(t, near)
 }
 
-// answers is a hook of a client: it is told every error that a server replies.
-type answers chan error
+// answered is a hook of a client: it is told every error that a server replies, and nil
+// for every answer.
+type answered func(error)
 
-func (answers) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (answered) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-func (answers) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (answered) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
 
-func (a answers) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (told answered) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
-		select {
-		case a <- err:
-		default:
-		}
+		told(err)
 		return err
 	}
+}
+
+// firstAnswer returns what receives what a client is told next.
+func firstAnswer(client *redis.Client) <-chan error {
+	first := make(chan error, 1)
+	client.AddHook(answered(func(err error) {
+		select {
+		case first <- err:
+		default:
+		}
+	}))
+	return first
 }
 
 // A server that says "not now" is asked again: otherwise the ticket would stay
@@ -102,8 +112,7 @@ func TestReleaseAtBusyServer(t *testing.T) {
 			for !redis.HasErrorPrefix(control.Ping(t.Context()).Err(), "BUSY") {
 				time.Sleep(pause)
 			}
-			said := make(answers, 1)
-			client.AddHook(said)
+			said := firstAnswer(client)
 			released := make(chan error, 1)
 			go func() { released <- q.Release(t.Context(), held) }()
 			if err := <-said; !redis.HasErrorPrefix(err, "BUSY") {
@@ -135,8 +144,7 @@ func TestRegisterAtBusyServer(t *testing.T) {
 	if _, _, err := q.TryRegister(t.Context()); err == nil || !strings.Contains(err.Error(), "BUSY") {
 		t.Errorf("TryRegister: %v; want BUSY", err)
 	}
-	said := make(answers, 1)
-	client.AddHook(said)
+	said := firstAnswer(client)
 	registered := make(chan error, 1)
 	go func() {
 		ticket, err := q.Register(t.Context())

@@ -209,7 +209,7 @@ func TestClientSaysNothing(t *testing.T) {
 	client := redistest.Client(t)
 	name := redistest.Name(t)
 	direct := redisqueue.New(redistest.Client(t), name)
-	q := redisqueue.New(client, name, redisqueue.WithLease(time.Second))
+	q := redisqueue.New(client, name)
 	ticket := mustRegister(t, q)
 	client.AddHook(silent{})
 	all := calls(q, ticket)
