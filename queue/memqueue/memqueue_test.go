@@ -24,7 +24,7 @@ func TestConformance(t *testing.T) {
 }
 
 func TestLeases(t *testing.T) {
-	queuetest.RunLeases(t, func(*testing.T) queue.TicketQueue { return memqueue.New(memqueue.WithLease(300 * time.Millisecond)) })
+	queuetest.RunLeases(t, func(*testing.T) queue.TicketQueue { return memqueue.New(memqueue.WithLease(100 * time.Millisecond)) })
 }
 
 func mustRegister(t *testing.T, q queue.TicketQueue) queue.Ticket {

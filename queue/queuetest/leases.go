@@ -71,8 +71,21 @@ func (o *owner) refresh(t *testing.T) {
 		if _, ok := o.q.(queue.Refresher); ok {
 			t.Errorf("Refresh returned %v", err)
 		}
-	case sent.Before(o.until):
+	case !o.late(err):
 		t.Errorf("Refresh returned %v before the lease had ended", err)
+	}
+}
+
+// late reports whether an error says no more than that the owner has not shown in time
+// that it is alive, which happens on a machine that is busy.
+func (o *owner) late(err error) bool {
+	return errors.Is(err, queue.ErrNotQueued) && time.Now().After(o.until)
+}
+
+func (o *owner) release(t *testing.T) {
+	t.Helper()
+	if err := queue.Release(t.Context(), o.q, o.ticket); err != nil && !o.late(err) {
+		t.Errorf("Release: %v", err)
 	}
 }
 
@@ -92,7 +105,7 @@ func leases(t *testing.T, q queue.TicketQueue) {
 		}
 		place, err := queue.Position(t.Context(), q, b.ticket)
 		answered := time.Now()
-		if errors.Is(err, queue.ErrNotQueued) && answered.After(b.until) {
+		if b.late(err) {
 			return // nothing could keep the waiter alive, and nothing but the lease has ended it
 		}
 		if err != nil {
@@ -104,7 +117,7 @@ func leases(t *testing.T, q queue.TicketQueue) {
 		if answered.Before(a.until) {
 			t.Errorf("a second owner %v before the lease of the first had ended", a.until.Sub(answered))
 		}
-		mustRelease(t, q, b.ticket)
+		b.release(t)
 		return
 	}
 }
@@ -117,6 +130,9 @@ func deadInTheMiddle(t *testing.T, q queue.TicketQueue) {
 		a.refresh(t)
 		c.refresh(t)
 		place, err := queue.Position(t.Context(), q, c.ticket)
+		if c.late(err) {
+			return
+		}
 		if err != nil {
 			t.Fatalf("Position: %v", err)
 		}
@@ -132,8 +148,6 @@ func deadInTheMiddle(t *testing.T, q queue.TicketQueue) {
 	if time.Now().Before(a.until) && (err != nil || !head) {
 		t.Errorf("the first, which is alive, is an owner: %v, %v", head, err)
 	}
-	mustRelease(t, q, c.ticket)
-	if err := queue.Release(t.Context(), q, a.ticket); err != nil && time.Now().Before(a.until) {
-		t.Errorf("Release: %v", err)
-	}
+	c.release(t)
+	a.release(t)
 }
