@@ -25,6 +25,7 @@ func doorOf(t *testing.T, path string) (*door, *lockedfile.Dir) {
 
 func mustEnter(t *testing.T, o *door) {
 	t.Helper()
+	time.Sleep(2 * time.Duration(longestStep)) // no two calls come at one time
 	if err := o.enter(t.Context(), noLimit); err != nil {
 		t.Error(err)
 	}
@@ -62,28 +63,30 @@ func noSeq() {}
 // Calls of three processes, in this order: A, B, A again, C. A process stands for the
 // first of its calls, from before the one in front of it leaves.
 func TestFileDoorIsInOrderOfTheCalls(t *testing.T) {
-	path := t.TempDir()
-	a, dirA := doorOf(t, path)
-	b, dirB := doorOf(t, path)
-	c, dirC := doorOf(t, path)
-	mustEnter(t, a)
-	a.stand(dirA)
-	mustEnter(t, b)
-	b.stand(dirB)
-	again := enterSoon(t, a, 1)
-	mustEnter(t, c)
-	wantFirst(t, a, dirA, true)
-	wantFirst(t, b, dirB, false)
-	a.leave(dirA, func() { wantFirst(t, c, dirC, false) })
-	<-again
-	wantFirst(t, b, dirB, true)
-	wantFirst(t, a, dirA, false)
-	b.leave(dirB, func() { wantFirst(t, c, dirC, false) })
-	wantFirst(t, a, dirA, true)
-	wantFirst(t, c, dirC, false)
-	a.leave(dirA, noSeq)
-	wantFirst(t, c, dirC, true)
-	c.leave(dirC, noSeq)
+	synctest.Test(t, func(t *testing.T) {
+		path := t.TempDir()
+		a, dirA := doorOf(t, path)
+		b, dirB := doorOf(t, path)
+		c, dirC := doorOf(t, path)
+		mustEnter(t, a)
+		a.stand(dirA)
+		mustEnter(t, b)
+		b.stand(dirB)
+		again := enterSoon(t, a, 1)
+		mustEnter(t, c)
+		wantFirst(t, a, dirA, true)
+		wantFirst(t, b, dirB, false)
+		a.leave(dirA, func() { wantFirst(t, c, dirC, false) })
+		<-again
+		wantFirst(t, b, dirB, true)
+		wantFirst(t, a, dirA, false)
+		b.leave(dirB, func() { wantFirst(t, c, dirC, false) })
+		wantFirst(t, a, dirA, true)
+		wantFirst(t, c, dirC, false)
+		a.leave(dirA, noSeq)
+		wantFirst(t, c, dirC, true)
+		c.leave(dirC, noSeq)
+	})
 }
 
 // A call ends at the moment in which it comes in: it comes in or it does not, and the
@@ -113,50 +116,49 @@ func TestFileDoorCallEndsAsItComesIn(t *testing.T) {
 // mustBecomeFirst returns when the one in front, which stands still, was passed.
 func mustBecomeFirst(t *testing.T, o *door, dir *lockedfile.Dir) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		if first, _ := o.isFirst(dir); first {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatal("what stands still is not passed")
-		}
+	if took := becomesFirst(o, dir, func() {}); took > longestPolite/2 {
+		t.Fatal("what stands still is not passed")
 	}
 }
 
 // A process is stopped as it moves its place, and has two, side by side: the kernel makes
 // one lock of them.
 func TestFileDoorPassesWhatStandsOnTwoPlaces(t *testing.T) {
-	path := t.TempDir()
-	a, dirA := doorOf(t, path)
-	b, dirB := doorOf(t, path)
-	mustEnter(t, a)
-	a.stand(dirA)
-	dirA.TakePlace(a.place + 1)
-	mustEnter(t, b)
-	wantFirst(t, b, dirB, false)
-	mustBecomeFirst(t, b, dirB)
-}
-
-// Another program has a lock on the whole directory, or on much of it.
-func TestFileDoorBesideALockOfAnotherProgram(t *testing.T) {
-	for _, length := range []int64{0, time.Now().UnixNano() / 2, time.Now().UnixNano() * 2} {
+	synctest.Test(t, func(t *testing.T) {
 		path := t.TempDir()
-		other, err := os.Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer other.Close()
-		if err := unix.FcntlFlock(other.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_RDLCK, Len: length}); err != nil {
-			t.Fatal(err)
-		}
 		a, dirA := doorOf(t, path)
 		b, dirB := doorOf(t, path)
 		mustEnter(t, a)
 		a.stand(dirA)
+		dirA.TakePlace(a.place + 1)
 		mustEnter(t, b)
-		mustBecomeFirst(t, a, dirA)
+		wantFirst(t, b, dirB, false)
 		mustBecomeFirst(t, b, dirB)
-	}
+	})
+}
+
+// Another program has a lock on the whole directory, or on much of it.
+func TestFileDoorBesideALockOfAnotherProgram(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, length := range []int64{0, time.Now().UnixNano() / 2, time.Now().UnixNano() * 2} {
+			path := t.TempDir()
+			other, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer other.Close()
+			if err := unix.FcntlFlock(other.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_RDLCK, Len: length}); err != nil {
+				t.Fatal(err)
+			}
+			a, dirA := doorOf(t, path)
+			b, dirB := doorOf(t, path)
+			mustEnter(t, a)
+			a.stand(dirA)
+			mustEnter(t, b)
+			mustBecomeFirst(t, a, dirA)
+			mustBecomeFirst(t, b, dirB)
+		}
+	})
 }
 
 // becomesFirst is how long a call stands at the door that looks every millisecond.

@@ -14,7 +14,7 @@ const ContentOffset = lockedfile.ContentOffset
 func SkipOnWindows(t *testing.T, why string) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
-		t.Skip("on Windows " + why)
+		t.Skip("on Windows " + why + ": run on another system")
 	}
 }
 

@@ -522,12 +522,6 @@ func nobodyWorker(q *filequeue.Queue) error {
 	return nil
 }
 
-func skipUnlessRoot(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can do this")
-	}
-}
-
 // chownToNobody gives a new directory to another user, and lets that user in.
 func (f *fileFixture) chownToNobody() {
 	f.Helper()
@@ -539,7 +533,7 @@ func (f *fileFixture) chownToNobody() {
 }
 
 func TestFileReadOnlyDirectory(t *testing.T) {
-	skipUnlessRoot(t)
+	testenv.NeedRoot(t)
 	f := newFileFixture(t, filequeue.WithFileMode(0o600))
 	f.chownToNobody()
 	f.must("Chmod", os.Chmod(f.dir, 0o555))
@@ -556,7 +550,7 @@ func TestFileReadOnlyDirectory(t *testing.T) {
 // The directory becomes read-only while the lock is held. The one who releases
 // is told, and the others get on.
 func TestFileReadOnlyWhileHeld(t *testing.T) {
-	skipUnlessRoot(t)
+	testenv.NeedRoot(t)
 	f := newFileFixture(t, filequeue.WithFileMode(0o600))
 	f.chownToNobody()
 	w := f.start("nobody", nil)
@@ -575,7 +569,7 @@ func TestFileReadOnlyWhileHeld(t *testing.T) {
 // A dead ticket that this user cannot remove (in a sticky directory, say) does
 // not stand in line, and does no harm.
 func TestFileDeadButUndeletable(t *testing.T) {
-	skipUnlessRoot(t)
+	testenv.NeedRoot(t)
 	f := newFileFixture(t, filequeue.WithFileMode(0o666))
 	f.chownToNobody()
 	f.must("Chown", os.Chown(f.dir, 0, 0))
@@ -614,7 +608,7 @@ func TestFileDirectoryOfOthers(t *testing.T) {
 	f.must("Chmod", os.Chmod(f.dir, 0o775))
 	f.release(f.register())
 
-	skipUnlessRoot(t)
+	testenv.NeedRoot(t)
 	f.chownToNobody()
 	if _, err := f.q.Register(t.Context()); err == nil || !strings.Contains(err.Error(), "another user") {
 		t.Errorf("Register in another user's directory: %v, want it refused", err)
@@ -692,7 +686,7 @@ func TestFileModeBelowSetgid(t *testing.T) {
 // When nothing is in use, nothing is open.
 func TestFileLeavesNothingOpen(t *testing.T) {
 	if _, err := os.ReadDir("/proc/self/fd"); err != nil {
-		t.Skip("no /proc here")
+		t.Skip("needs /proc: run on Linux")
 	}
 	// Without a collector, which closes what was forgotten.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
@@ -745,12 +739,13 @@ func openFiles(t *testing.T) string {
 // nothing from the calls of its process that have opened the directory meanwhile.
 func TestFileMadeByAnotherProcess(t *testing.T) {
 	testenv.Long(t)
+	t.Parallel()
 	above := t.TempDir()
 	if err := os.Mkdir(filepath.Join(above, "a"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Symlink("a", filepath.Join(above, "b")); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	for range 1000 {
 		var all sync.WaitGroup

@@ -10,12 +10,14 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue/filequeue"
 )
 
 // With inotify no wake-up is lost, wherever two meet on their ways. If one
 // were, somebody would wait for ever.
 func TestFileWatchMissesNothing(t *testing.T) {
+	t.Parallel()
 	f := newFileFixture(t)
 	const processes, rounds = 4, 200
 	var workers []*worker
@@ -29,10 +31,10 @@ func TestFileWatchMissesNothing(t *testing.T) {
 }
 
 func TestFileNoSpace(t *testing.T) {
-	skipUnlessRoot(t)
+	testenv.NeedRoot(t)
 	disk := t.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=32k,nr_inodes=100,mode=700"); err != nil {
-		t.Skipf("no file system to be mounted here: %v", err)
+		t.Skipf("needs the right to mount: run where root has it (CAP_SYS_ADMIN): %v", err)
 	}
 	t.Cleanup(func() { syscall.Unmount(disk, 0) })
 	f := &fileFixture{T: t, dir: filepath.Join(disk, "queue")}

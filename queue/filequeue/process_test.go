@@ -113,7 +113,7 @@ func TestFileStoppedHolderKeepsItsPlace(t *testing.T) {
 // In its own pid namespace every process has pid 1, and no other can be seen.
 func TestFilePIDNamespaces(t *testing.T) {
 	if err := exec.Command("unshare", "--pid", "--fork", "true").Run(); err != nil {
-		t.Skipf("no pid namespace to be had here: %v", err)
+		t.Skipf("needs pid namespaces: run as root on Linux: %v", err)
 	}
 	f := newFileFixture(t)
 	holder := f.start("hold", nil, "unshare", "--pid", "--fork", "--kill-child")
@@ -241,6 +241,7 @@ func wantAscendingTokens(t *testing.T, aside string) {
 }
 
 func TestFileProcesses(t *testing.T) {
+	t.Parallel()
 	f := newFileFixture(t)
 	const processes, rounds = 8, 40
 	aside := t.TempDir()
@@ -264,6 +265,7 @@ func TestFileProcesses(t *testing.T) {
 
 func TestFileProcessesKilled(t *testing.T) {
 	testenv.Long(t)
+	t.Parallel()
 	f := newFileFixture(t)
 	const processes, kills, rounds = 6, 12, 30
 	aside := t.TempDir()
@@ -338,6 +340,7 @@ func churnWorker(q *filequeue.Queue) error {
 // Cleaning up and registering meet at every point of their ways.
 func TestFileCleanupRacesRegister(t *testing.T) {
 	testenv.Long(t)
+	t.Parallel()
 	f := newFileFixture(t)
 	const processes, rounds = 6, 300
 	env := []string{"FIFOLOCK_ASIDE=" + t.TempDir(), fmt.Sprint("FIFOLOCK_ROUNDS=", rounds)}

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
@@ -18,6 +16,7 @@ import (
 // The view in which the first one owns is a queue as the queue itself is.
 func TestFileConformanceShared(t *testing.T) {
 	testenv.Long(t)
+	t.Parallel()
 	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
 		return filequeue.New(t.TempDir() + "/queue").Share(1)
 	})
@@ -245,45 +244,6 @@ func TestFileShareBadNumber(t *testing.T) {
 			t.Errorf("Share(%d): %v, want an error that says what to give", n, err)
 		}
 	}
-}
-
-// There are never more than n that own, and all are served in order.
-func TestFileShareGoroutines(t *testing.T) {
-	const goroutines, rounds, n = 20, 10, 3
-	f := newFileFixture(t).shared(n)
-	var (
-		wg     sync.WaitGroup
-		mu     sync.Mutex
-		inside int
-	)
-	for range goroutines {
-		wg.Go(func() {
-			for range rounds {
-				ticket, err := f.view.Register(t.Context())
-				if err == nil {
-					err = awaitHead(t.Context(), f.view, ticket)
-				}
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				mu.Lock()
-				if inside++; inside > n {
-					t.Errorf("%d own, want at most %d", inside, n)
-				}
-				mu.Unlock()
-				time.Sleep(10 * time.Microsecond)
-				mu.Lock()
-				inside--
-				mu.Unlock()
-				if err := queue.Release(t.Context(), f.view, ticket); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	f.wantNoDirectory()
 }
 
 func TestFileLabel(t *testing.T) {

@@ -100,7 +100,7 @@ func TestFileWatchPredecessorGivesUpInProcess(t *testing.T) {
 // holder was killed.
 func TestFileWatchPredecessorBecomesHead(t *testing.T) {
 	if underWine() {
-		t.Skip("Wine tells of a new time stamp as of attributes, which nobody asks for; Windows as of a write")
+		t.Skip("Wine tells of a new time stamp as of attributes, which nobody asks for: run on Windows, which tells of a write")
 	}
 	f := newFileFixture(t)
 	first, second := f.hold(), f.hold()
