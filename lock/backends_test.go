@@ -42,7 +42,7 @@ func TestFile(t *testing.T) {
 func TestFileWithStaleTimeout(t *testing.T) {
 	testenv.Long(t)
 	if runtime.GOOS == "windows" {
-		t.Skip("on Windows there is no eviction by age")
+		t.Skip("needs eviction by age: run on another system than Windows")
 	}
 	runSuite(t, func(t *testing.T) func() queue.TicketQueue {
 		dir := filepath.Join(t.TempDir(), "queue")

@@ -43,8 +43,9 @@ var properties = []struct {
 
 // runSuite checks every property on queues of one kind, of a Mutex, and of a
 // Semaphore of 1 on those that can be shared. Each call of newLine makes a new
-// queue's constructor.
+// queue's constructor. The suites run side by side.
 func runSuite(t *testing.T, newLine func(t *testing.T) func() queue.TicketQueue) {
+	t.Parallel()
 	runSuiteOf(t, newLine, mutexes)
 	if _, ok := newLine(t)().(queue.Sharer); ok {
 		t.Run("semaphore of 1", func(t *testing.T) { runSuiteOf(t, newLine, semaphoresOfOne) })
