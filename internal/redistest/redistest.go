@@ -72,7 +72,7 @@ func Addr(tb testing.TB) string {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.process == nil {
-		shared.process = startOnFreePort(tb, os.TempDir(), "--save", "", "--appendonly", "no")
+		shared.process = startOnFreePort(tb, os.TempDir(), nil, "--save", "", "--appendonly", "no")
 	}
 	return shared.process.addr
 }

@@ -36,6 +36,7 @@ type Server struct {
 
 	tb      testing.TB
 	dir     string
+	env     []string // beside the test's
 	args    []string
 	process *process // nil while it is stopped
 }
@@ -45,14 +46,20 @@ type Server struct {
 // first argument may be the path of a configuration.
 func StartServer(tb testing.TB, args ...string) *Server {
 	tb.Helper()
+	return StartServerIn(tb, nil, args...)
+}
+
+// StartServerIn is StartServer with variables in the server's environment.
+func StartServerIn(tb testing.TB, env []string, args ...string) *Server {
+	tb.Helper()
 	testenv.NeedRedisServer(tb)
 	defaults := []string{"--save", "", "--appendonly", "no"}
 	at := 0
 	if len(args) > 0 && !strings.HasPrefix(args[0], "--") {
 		at = 1 // a configuration must stay the first
 	}
-	s := &Server{tb: tb, dir: tb.TempDir(), args: slices.Insert(slices.Clone(args), at, defaults...)}
-	s.process = startOnFreePort(tb, s.dir, s.args...)
+	s := &Server{tb: tb, dir: tb.TempDir(), env: env, args: slices.Insert(slices.Clone(args), at, defaults...)}
+	s.process = startOnFreePort(tb, s.dir, s.env, s.args...)
 	s.Addr = s.process.addr
 	tb.Cleanup(s.Kill)
 	return s
@@ -75,7 +82,7 @@ func (s *Server) Kill() {
 // Start starts the server again at the same address, with what it had saved.
 func (s *Server) Start() {
 	s.tb.Helper()
-	p, err := start(s.dir, s.Addr, s.args...)
+	p, err := start(s.dir, s.Addr, s.env, s.args...)
 	if err != nil {
 		s.tb.Fatal(err)
 	}
@@ -86,8 +93,9 @@ func (s *Server) Start() {
 // cannot be stopped, it skips the test.
 func (s *Server) Pause() {
 	s.tb.Helper()
+	testenv.NeedSignals(s.tb)
 	if err := pause(s.process.cmd.Process); err != nil {
-		s.tb.Skip(err)
+		s.tb.Fatal(err)
 	}
 }
 
@@ -104,7 +112,7 @@ func (p *process) kill() {
 	_ = p.cmd.Wait() // says how it ended, which we know
 }
 
-func startOnFreePort(tb testing.TB, dir string, args ...string) *process {
+func startOnFreePort(tb testing.TB, dir string, env []string, args ...string) *process {
 	tb.Helper()
 	var err error
 	for range startAttempts {
@@ -113,7 +121,7 @@ func startOnFreePort(tb testing.TB, dir string, args ...string) *process {
 			break
 		}
 		var p *process
-		if p, err = start(dir, addr, args...); err == nil {
+		if p, err = start(dir, addr, env, args...); err == nil {
 			return p
 		}
 	}
@@ -150,7 +158,7 @@ func listenBriefly(port int) (addr string, err error) {
 }
 
 // start runs a redis-server and returns when it answers.
-func start(dir, addr string, args ...string) (*process, error) {
+func start(dir, addr string, env []string, args ...string) (*process, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
@@ -161,6 +169,7 @@ func start(dir, addr string, args ...string) (*process, error) {
 		return nil, err
 	}
 	cmd := exec.Command(path, args...)
+	cmd.Env = append(os.Environ(), env...)
 	cmd.SysProcAttr = dieWithUs()
 	log, err := os.Create(filepath.Join(dir, "redis-"+port+".log"))
 	if err != nil {
