@@ -31,6 +31,20 @@ func (p *Process) LockFor(d time.Duration) *Call {
 	return p.call("lock", d)
 }
 
+// StandInLine has the worker call Lock, and returns when the call has a ticket.
+func (p *Process) StandInLine() *Call {
+	p.h.tb.Helper()
+	return p.StandInLineFor(0)
+}
+
+// StandInLineFor is StandInLine with a ctx that ends after d.
+func (p *Process) StandInLineFor(d time.Duration) *Call {
+	p.h.tb.Helper()
+	c := p.LockFor(d)
+	c.Registered()
+	return c
+}
+
 // TryLock has the worker call TryLock and reports whether it got the lock.
 func (p *Process) TryLock() (Event, bool) {
 	p.h.tb.Helper()

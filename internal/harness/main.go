@@ -8,12 +8,11 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime"
-	"strconv"
 	"syscall"
 	"testing"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 )
 
 const (
@@ -34,7 +33,7 @@ func Main(m *testing.M, commands map[string]Command) int {
 			return 0
 		}
 		takeIgnored()
-		waitTogether()
+		testenv.Together(4) // they wait, for processes and for leases, most of their time
 		return redistest.Main(m)
 	}
 	var c config
@@ -47,17 +46,6 @@ func Main(m *testing.M, commands map[string]Command) int {
 		return 1
 	}
 	return 0
-}
-
-// waitTogether lets more tests run side by side than there are processors, unless the
-// flag says how many: they wait, for processes and for leases, most of their time.
-func waitTogether() {
-	const together = 4
-	given := false
-	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
-	if !given && runtime.GOMAXPROCS(0) < together {
-		_ = flag.Set("test.parallel", strconv.Itoa(together))
-	}
 }
 
 // ending are the signals that end a process unless it ignores them.
