@@ -22,8 +22,7 @@ func NewLine(t *testing.T, spec harness.Spec, n int) *Line {
 	l.Tolerant = true
 	l.Workers = l.StartAll(n)
 	for _, w := range l.Workers {
-		c := w.Lock()
-		c.Registered()
+		c := w.StandInLine()
 		l.Calls = append(l.Calls, c)
 	}
 	l.Calls[0].Granted()

@@ -29,6 +29,7 @@ import (
 
 // Whoever tries never stands in the way of those who wait, and leaves nothing.
 func TestA09TryLockBesideWaiters(t *testing.T) {
+	t.Parallel()
 	faulttest.OnBoth(t, faulttest.LongLease, func(t *testing.T, spec harness.Spec) {
 		const waiters, triers, rounds = 5, 30, 20
 		m, q := faulttest.Mutex(t, spec)
@@ -166,7 +167,7 @@ func TestA16ManyNames(t *testing.T) {
 	} {
 		t.Run(kind, func(t *testing.T) {
 			if kind == "file" && 4*names > fileLimit(t) {
-				t.Skip("each ticket that is held needs files; the limit is too low: ulimit -n")
+				t.Skipf("needs files for each ticket that is held: raise the limit, ulimit -n %d", 4*names)
 			}
 			goroutines, before := runtime.NumGoroutine(), allocated()
 			held := make([]*lock.Mutex, names)
@@ -209,9 +210,10 @@ func allocated() int64 {
 // A Mutex whose hold was lost works again, with another token and another
 // channel.
 func TestA07UseAfterLoss(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	client := server.Client()
-	m := lock.New(redisqueue.New(client, "again", redisqueue.WithLease(300*time.Millisecond)))
+	m := lock.New(redisqueue.New(client, "again", redisqueue.WithLease(2*time.Second)))
 	faulttest.MustLock(t, m)
 	token, lost := m.Token(), m.Lost()
 	faulttest.Do(t, client, "FLUSHALL")
@@ -232,7 +234,8 @@ func TestA07UseAfterLoss(t *testing.T) {
 // Only the holder is told that the lock is lost, and once; waiters line up
 // again or get an error.
 func TestA11LossIsToldOnce(t *testing.T) {
-	const lease, waiters = 500 * time.Millisecond, 10
+	t.Parallel()
+	const lease, waiters = 3 * time.Second, 10
 	server := redistest.StartServer(t)
 	var mu sync.Mutex
 	var told []int64
@@ -273,6 +276,7 @@ func TestA11LossIsToldOnce(t *testing.T) {
 // Unlock and the loss of the lock meet: one of nil and ErrLost, and the queue is
 // as it says.
 func TestA13UnlockMeetsLoss(t *testing.T) {
+	t.Parallel()
 	redistest.NeedReal(t)
 	const times = 200
 	random := harness.Random(t)

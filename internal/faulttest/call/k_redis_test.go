@@ -31,6 +31,7 @@ import (
 //
 // B must not own beside C; and it owns after C.
 func TestK01MessageForAnEarlierEntry(t *testing.T) {
+	t.Parallel()
 	for what, leases := range map[string]bool{"all keys vanish": false, "the lease vanishes": true} {
 		t.Run(what, func(t *testing.T) {
 			p := faulttest.NewPaths(t)
@@ -86,6 +87,7 @@ func TestK01MessageForAnEarlierEntry(t *testing.T) {
 // B must not own with its old token, which is less than C's was. When it is heard
 // again, it comes in with a new one.
 func TestK02MessageForALateEntry(t *testing.T) {
+	t.Parallel()
 	p := faulttest.NewPaths(t)
 	p.Listen(t, p.Far)
 	const lease = 5 * time.Second

@@ -34,7 +34,9 @@ const (
 	longGrace = 10 * time.Second
 )
 
-func spec(addr, name string) harness.Spec {
+func spec(addr, name string) harness.Spec { return specOf(addr, name, grace) }
+
+func specOf(addr, name string, grace time.Duration) harness.Spec {
 	s := harness.Redis(addr, name, longLease)
 	s.Crash = grace
 	return s
@@ -43,22 +45,24 @@ func spec(addr, name string) harness.Spec {
 // armed waits until the server notices the end of the processes of so many tickets.
 func armed(t *testing.T, q queue.TicketQueue, n int) {
 	t.Helper()
-	for {
-		members, err := queue.Members(t.Context(), q)
-		if err != nil {
-			t.Fatal(err)
-		}
-		count := 0
-		for _, m := range members {
-			if m.CrashDetection > 0 && m.Gone.IsZero() {
-				count++
-			}
-		}
-		if count == n {
-			return
-		}
+	for !isArmed(t, q, n) {
 		time.Sleep(faulttest.Moment / 10) // between two looks
 	}
+}
+
+func isArmed(t *testing.T, q queue.TicketQueue, n int) bool {
+	t.Helper()
+	members, err := queue.Members(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, m := range members {
+		if m.CrashDetection > 0 && m.Gone.IsZero() {
+			count++
+		}
+	}
+	return count == n
 }
 
 // holderAndWaiter starts a process that holds and one that waits, whose ends the server
@@ -81,7 +85,7 @@ func holderAndWaiter(t *testing.T, s harness.Spec) (h *harness.Harness, a, b *ha
 func seenAnew(t *testing.T, server *redistest.Server, name string, n int) {
 	t.Helper()
 	client := server.Client()
-	for count := 0; count != n; {
+	for count := 0; count != n; time.Sleep(faulttest.Moment / 10) {
 		count = 0
 		info, err := client.InfoMap(t.Context(), "server").Result()
 		if err != nil {
@@ -109,11 +113,10 @@ func TestKilledProcessLeavesTheLine(t *testing.T) {
 	a, b, c := h.Start(), h.Start(), h.Start()
 	a.Lock().Granted()
 	for range 2 {
-		a.Lock().Registered()
+		a.StandInLine()
 	}
-	b.Lock().Registered()
-	call := c.Lock()
-	call.Registered()
+	b.StandInLine()
+	call := c.StandInLine()
 	q, closeQueue := s.Open()
 	defer closeQueue()
 	armed(t, q, 5)
@@ -130,8 +133,8 @@ func TestKilledProcessLeavesTheLine(t *testing.T) {
 }
 
 // shown waits until so many processes are connected again, and have shown themselves by
-// as many scripts.
-func shown(t *testing.T, admin *redis.Client, n int) {
+// as many scripts; or until one of them has not kept its ticket.
+func shown(t *testing.T, admin *redis.Client, n int, kept func() bool) {
 	t.Helper()
 	scripts := func() (calls int) {
 		stats, err := admin.Info(t.Context(), "commandstats").Result()
@@ -142,8 +145,7 @@ func shown(t *testing.T, admin *redis.Client, n int) {
 		_, _ = fmt.Sscan(strings.ReplaceAll(stats, ",", " "), &calls)
 		return calls
 	}
-	before := scripts()
-	for {
+	for before := scripts(); kept(); time.Sleep(grace / 100) {
 		list, err := admin.Do(t.Context(), "CLIENT", "LIST", "TYPE", "pubsub").Text()
 		if err != nil {
 			t.Fatal(err)
@@ -151,7 +153,6 @@ func shown(t *testing.T, admin *redis.Client, n int) {
 		if strings.Count(list, "id=") >= n && scripts() >= before+n {
 			return
 		}
-		time.Sleep(grace / 100)
 	}
 }
 
@@ -159,23 +160,29 @@ func shown(t *testing.T, admin *redis.Client, n int) {
 // itself on new ones, lives and keeps the lock.
 func TestKilledConnectionsAreNoDeath(t *testing.T) {
 	t.Parallel()
-	server := redistest.StartServer(t)
-	s := spec(server.Addr, "connections")
-	h, a, b, call := holderAndWaiter(t, s)
-	admin := server.Client()
-	for began := time.Now(); time.Since(began) < 6*grace; shown(t, admin, 2) {
-		for _, kind := range []string{"pubsub", "normal"} {
-			if err := admin.Do(t.Context(), "CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes").Err(); err != nil {
-				t.Fatal(err)
+	faulttest.WithLease(t, grace, func(grace time.Duration) bool {
+		server := redistest.StartServer(t)
+		h, a, b, call := holderAndWaiter(t, specOf(server.Addr, "connections", grace))
+		admin := server.Client()
+		kept := func() bool { return faulttest.Kept(h, 2) }
+		for began := time.Now(); time.Since(began) < 6*grace && kept(); shown(t, admin, 2, kept) {
+			for _, kind := range []string{"pubsub", "normal"} {
+				if err := admin.Do(t.Context(), "CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes").Err(); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
-	}
-	call.StaysBlocked(2 * grace)
-	a.MustUnlock()
-	call.Granted()
-	b.MustUnlock()
-	h.Check()
-	h.CheckNothingIsLeft()
+		if !faulttest.KeptFor(h, 2, 2*grace) {
+			return false
+		}
+		call.StaysBlocked(faulttest.Moment)
+		a.MustUnlock()
+		call.Granted()
+		b.MustUnlock()
+		h.Check()
+		h.CheckNothingIsLeft()
+		return true
+	})
 }
 
 // A server that is stopped for many grace times has closed nothing: no one is lost.
@@ -222,29 +229,38 @@ func TestRestartedServerIsNoDeath(t *testing.T) {
 //  3. A's Lost closes, by A's own clock; then B owns.
 func TestCutOffOwnerIsToldFirst(t *testing.T) {
 	t.Parallel()
-	server := redistest.StartServer(t)
-	g := newGate(t, server.Addr)
-	a, b, q := twoMutexes(t, server, g)
-	armed(t, q, 1)
-	owns := lockInBackground(t, b)
-	armed(t, q, 2)
-	g.refuse()
-	<-a.Lost()
-	select {
-	case at := <-owns:
-		if !at.IsZero() {
-			t.Error("the next one owned before the first was told")
+	faulttest.WithLease(t, grace, func(grace time.Duration) (told bool) {
+		server := redistest.StartServer(t)
+		g := newGate(t, server.Addr)
+		a, b, q := twoMutexes(t, server, g, grace)
+		armed(t, q, 1)
+		lost := a.Lost()
+		owns := make(chan bool, 1) // whether A had been told
+		go func() {
+			err := b.Lock(t.Context())
+			select {
+			case <-lost:
+				owns <- true
+			default:
+				owns <- false
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}()
+		armed(t, q, 2)
+		g.refuse()
+		<-lost
+		told = <-owns
+		g.open()
+		if err := a.Unlock(); !errors.Is(err, lock.ErrLost) {
+			t.Errorf("Unlock of the lost hold: %v, want ErrLost", err)
 		}
-	default:
-	}
-	<-owns
-	g.open()
-	if err := a.Unlock(); !errors.Is(err, lock.ErrLost) {
-		t.Errorf("Unlock of the lost hold: %v, want ErrLost", err)
-	}
-	if a.Token() != 0 || b.Unlock() != nil {
-		t.Error("the second hold was touched")
-	}
+		if a.Token() != 0 || b.Unlock() != nil {
+			t.Error("the second hold was touched")
+		}
+		return told // or A's clock had no time to say so
+	})
 }
 
 // The case that is left (see redisqueue.WithCrashDetection): the server is told that the
@@ -255,7 +271,7 @@ func TestTwoHoldIfOnlyTheServerHearsOfTheEnd(t *testing.T) {
 	t.Parallel()
 	server := redistest.StartServer(t)
 	g := newGate(t, server.Addr)
-	a, b, q := twoMutexes(t, server, g)
+	a, b, q := twoMutexes(t, server, g, grace)
 	armed(t, q, 1)
 	owns := lockInBackground(t, b)
 	armed(t, q, 2)
@@ -278,7 +294,7 @@ func TestTwoHoldIfOnlyTheServerHearsOfTheEnd(t *testing.T) {
 }
 
 // twoMutexes returns a Mutex that is held, through a gate, another one, and its queue.
-func twoMutexes(t *testing.T, server *redistest.Server, g *gate) (held, other *lock.Mutex, q queue.TicketQueue) {
+func twoMutexes(t *testing.T, server *redistest.Server, g *gate, grace time.Duration) (held, other *lock.Mutex, q queue.TicketQueue) {
 	t.Helper()
 	through := redistest.ClientOf(t, g.addr, func(o *redis.Options) { o.MaxRetries = -1 })
 	options := []redisqueue.Option{redisqueue.WithLease(longLease), redisqueue.WithCrashDetection(grace)}
@@ -290,14 +306,14 @@ func twoMutexes(t *testing.T, server *redistest.Server, g *gate) (held, other *l
 	return held, lock.New(q), q
 }
 
-// lockInBackground returns what receives the time at which m was locked.
-func lockInBackground(t *testing.T, m *lock.Mutex) <-chan time.Time {
-	owns := make(chan time.Time, 1)
+// lockInBackground returns what is closed when m was locked.
+func lockInBackground(t *testing.T, m *lock.Mutex) <-chan struct{} {
+	owns := make(chan struct{})
 	go func() {
+		defer close(owns)
 		if err := m.Lock(t.Context()); err != nil {
 			t.Error(err)
 		}
-		owns <- time.Now()
 	}()
 	return owns
 }
@@ -349,10 +365,7 @@ func TestMixedLine(t *testing.T) {
 	plain := harness.With(harness.Redis(server.Addr, "mixed", 3*time.Second))
 	with, without, last := h.Start(), h.Start(plain), h.Start(plain)
 	with.Lock().Granted()
-	second := without.Lock()
-	second.Registered()
-	third := last.Lock()
-	third.Registered()
+	second, third := without.StandInLine(), last.StandInLine()
 	q, closeQueue := spec(server.Addr, "mixed").Open()
 	defer closeQueue()
 	armed(t, q, 1)
@@ -391,36 +404,49 @@ func TestFailoverIsNoDeath(t *testing.T) {
 //  2. The server's side of A's subscription is closed, just after a ping was answered.
 //  3. A is never lost, and has a subscription again.
 func TestOnlyTheSubscriptionEndsUnheard(t *testing.T) {
-	server := redistest.StartServer(t)
-	g := newGate(t, server.Addr)
-	a, b, q := twoMutexes(t, server, g)
-	armed(t, q, 1)
-	owns := lockInBackground(t, b)
-	armed(t, q, 2)
-	g.slow(30 * time.Millisecond)
-	for range 3 {
-		g.swallowSubscription()
-		for began := time.Now(); time.Since(began) < 2*grace; {
-			if err := q.CleanupStale(t.Context()); err != nil {
-				t.Fatal(err)
+	t.Parallel()
+	faulttest.WithLease(t, grace, func(grace time.Duration) (kept bool) {
+		server := redistest.StartServer(t)
+		g := newGate(t, server.Addr)
+		a, b, q := twoMutexes(t, server, g, grace)
+		armed(t, q, 1)
+		owns := lockInBackground(t, b)
+		armed(t, q, 2)
+		g.slow(30 * time.Millisecond)
+		lost := a.Lost()
+		kept = true
+		for i := 0; i < 3 && kept; i++ {
+			g.swallowSubscription()
+			for began := time.Now(); time.Since(began) < 2*grace; time.Sleep(grace / 500) {
+				if err := q.CleanupStale(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for again := false; kept && !again; time.Sleep(grace / 50) {
+				select {
+				case <-lost:
+					kept = false
+				default:
+					again = isArmed(t, q, 2)
+				}
 			}
 		}
-		armed(t, q, 2)
-	}
-	select {
-	case <-a.Lost():
-		t.Error("a holder that can reach the server has lost the lock")
-	case <-owns:
-		t.Error("two hold the lock")
-	default:
-	}
-	if err := a.Unlock(); err != nil {
-		t.Error(err)
-	}
-	<-owns
-	if err := b.Unlock(); err != nil {
-		t.Error(err)
-	}
+		select {
+		case <-owns:
+			if kept {
+				t.Error("two hold the lock")
+			}
+		default:
+		}
+		if err := a.Unlock(); kept && err != nil {
+			t.Error(err)
+		}
+		<-owns
+		if err := b.Unlock(); err != nil {
+			t.Error(err)
+		}
+		return kept
+	})
 }
 
 // What cannot work is refused, with the reason.

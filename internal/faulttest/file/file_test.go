@@ -15,10 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/fifolock/fifolock/internal/faulttest"
 	"github.com/fifolock/fifolock/internal/harness"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue"
@@ -27,7 +26,7 @@ import (
 // A process dies at every system call of its way, while others contend.
 func TestX06KilledAtEverySystemCall(t *testing.T) {
 	h := harness.New(t, faulttest.File(t))
-	h.Section = 200 * time.Microsecond
+	h.Section, h.Gap = 200*time.Microsecond, 2*time.Millisecond
 	others := h.StartAll(2)
 	for _, w := range others {
 		w.Run(1, 0)
@@ -79,7 +78,7 @@ func TestX06KilledAtEverySystemCall(t *testing.T) {
 // go on without it; nobody is in the section beside it, and nobody is evicted.
 func TestX06StoppedAtEverySystemCall(t *testing.T) {
 	h := harness.New(t, faulttest.File(t))
-	h.Section = 200 * time.Microsecond
+	h.Section, h.Gap = 200*time.Microsecond, 2*time.Millisecond
 	others := h.StartAll(2)
 	for _, w := range others {
 		w.Run(1, 0)
@@ -155,14 +154,11 @@ func TestF38SystemCallsFail(t *testing.T) {
 // Processes that see none of each other, each number 1 of its own pid
 // namespace, as in containers.
 func TestF35PIDNamespaces(t *testing.T) {
-	needRoot(t)
+	testenv.NeedRoot(t)
 	h := harness.New(t, faulttest.File(t))
 	a, b, c := h.Start(harness.OwnPIDNamespace), h.Start(harness.OwnPIDNamespace), h.Start()
 	a.Lock().Granted()
-	second := b.Lock()
-	second.Registered()
-	third := c.Lock()
-	third.Registered()
+	second, third := b.StandInLine(), c.StandInLine()
 	second.StaysBlocked(3 * faulttest.Moment) // a lives, though nobody sees its pid
 	third.StaysBlocked(faulttest.Moment)
 	b.Kill()
@@ -176,7 +172,7 @@ func TestF35PIDNamespaces(t *testing.T) {
 
 // The main test, through pid namespaces, with kills.
 func TestF35PIDNamespacesContend(t *testing.T) {
-	needRoot(t)
+	testenv.NeedRoot(t)
 	h := harness.New(t, faulttest.File(t))
 	h.Section = 200 * time.Microsecond
 	workers := h.StartAll(4, harness.OwnPIDNamespace)
@@ -222,8 +218,7 @@ func TestF21KilledBeforeTheMode(t *testing.T) {
 	victim.Lock()
 	victim.Ends()
 	waiter := h.Start(harness.As(2, 2))
-	call := waiter.Lock()
-	call.Registered()
+	call := waiter.StandInLine()
 	holder.MustUnlock()
 	call.Granted()
 	waiter.MustUnlock()
@@ -234,13 +229,7 @@ func TestF21KilledBeforeTheMode(t *testing.T) {
 // twoUsers is a file queue that the users 1 and 2 can get at and share.
 func twoUsers(t *testing.T) harness.Spec {
 	t.Helper()
-	needRoot(t)
-	spec := faulttest.File(t)
-	for dir := filepath.Dir(spec.Dir); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o777); err != nil {
-			t.Fatal(err)
-		}
-	}
+	spec := openToAll(t, faulttest.File(t))
 	spec.Mode = 0o666
 	return spec
 }
@@ -351,10 +340,7 @@ func TestF14DirectoryRemoved(t *testing.T) {
 	h.Losses = true
 	a, b, c := h.Start(), h.Start(), h.Start()
 	held := a.Lock().Granted()
-	second, third := b.Lock(), (*harness.Call)(nil)
-	second.Registered()
-	third = c.Lock()
-	third.Registered()
+	second, third := b.StandInLine(), c.StandInLine()
 	for _, w := range []*harness.Process{a, b, c} {
 		w.Stop()
 	}
@@ -398,8 +384,7 @@ func TestF20NoDescriptorsLeft(t *testing.T) {
 	h.Tolerant = true
 	a, b := h.Start(), h.Start()
 	a.Lock().Granted()
-	call := b.Lock()
-	call.Registered()
+	call := b.StandInLine()
 	a.Do("limit", 0)
 	for range 10 {
 		if e := a.Lock().Cancelled(); !strings.Contains(e.Error, "too many open files") {
@@ -429,8 +414,7 @@ func TestF24FileSystems(t *testing.T) {
 			}
 			// And the dead are recognised.
 			workers[0].Lock().Granted()
-			call := workers[1].Lock()
-			call.Registered()
+			call := workers[1].StandInLine()
 			workers[0].Kill()
 			call.Granted()
 			workers[1].MustUnlock()
@@ -593,55 +577,27 @@ func TestF33OneDirectoryManyPaths(t *testing.T) {
 // Nothing can be removed from the directory. Unlock says so; who has unlocked is
 // out of the line all the same, and is passed over.
 func TestF37TicketsCannotBeRemoved(t *testing.T) {
-	needRoot(t)
+	testenv.NeedRoot(t)
 	spec := harness.File(filepath.Join(mount(t, "ext4", ""), "queue"))
 	h := harness.New(t, spec)
 	h.Tolerant = true
 	workers := h.StartAll(3)
 	var calls []*harness.Call
 	for _, w := range workers {
-		c := w.Lock()
-		c.Registered()
+		c := w.StandInLine()
 		calls = append(calls, c)
 	}
-	setAppendOnly(t, spec.Dir, true)
-	defer setAppendOnly(t, spec.Dir, false)
+	setAttribute(t, spec.Dir, appendOnly, true)
+	defer setAttribute(t, spec.Dir, appendOnly, false)
 	for i, w := range workers {
 		calls[i].Granted()
 		if e := w.Unlock(); e.Cause != harness.OtherCause {
 			t.Errorf("Unlock returned %q, and the ticket is still there", e.Error)
 		}
 	}
-	setAppendOnly(t, spec.Dir, false)
+	setAttribute(t, spec.Dir, appendOnly, false)
 	h.Check()
 	h.CheckNothingIsLeft()
-}
-
-// setAppendOnly makes a directory one to which can be added, but from which
-// nothing can be removed.
-func setAppendOnly(t *testing.T, path string, on bool) {
-	t.Helper()
-	f, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) && !on {
-		return
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	const appendOnly = 0x20 // FS_APPEND_FL
-	flags, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
-	if on {
-		flags |= appendOnly
-	} else {
-		flags &^= appendOnly
-	}
-	if err == nil {
-		err = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags)
-	}
-	if err != nil {
-		t.Skipf("no directory to be made append-only here: %v", err)
-	}
 }
 
 // A ticket that seems to be of a process that lives is dead if nobody holds it:

@@ -43,8 +43,7 @@ func TestK36HardLinkBackup(t *testing.T) {
 			h := harness.New(t, faulttest.File(t))
 			a, b, c, d := h.Start(), h.Start(), h.Start(), h.Start()
 			a.Lock().Granted()
-			second := b.LockFor(patience)
-			second.Registered()
+			second := b.StandInLineFor(patience)
 			copied := filepath.Join(filepath.Dir(h.Spec.Dir), "copy")
 			mustMkdir(t, copied)
 			content := make(map[string]string)
@@ -55,8 +54,7 @@ func TestK36HardLinkBackup(t *testing.T) {
 				}
 				content[path] = mustRead(t, path)
 			}
-			third := c.LockFor(patience)
-			third.Registered()
+			third := c.StandInLineFor(patience)
 			if _, ok := d.TryLock(); ok {
 				t.Error("TryLock got a lock that is held")
 			}
@@ -219,8 +217,7 @@ func TestK43DirectoryOfAnAdministrator(t *testing.T) {
 		"waited": func(_ *testing.T, h *harness.Harness) {
 			a, b := h.Start(), h.Start()
 			a.Lock().Granted()
-			call := b.LockFor(patience)
-			call.Registered()
+			call := b.StandInLineFor(patience)
 			a.Kill()
 			call.Granted()
 			b.MustUnlock()
@@ -228,8 +225,7 @@ func TestK43DirectoryOfAnAdministrator(t *testing.T) {
 		"seq removed": func(t *testing.T, h *harness.Harness) {
 			a, b := h.Start(), h.Start()
 			a.Lock().Granted()
-			call := b.LockFor(patience)
-			call.Registered()
+			call := b.StandInLineFor(patience)
 			removes(t, filepath.Join(h.Spec.Dir, "seq"))
 			a.MustUnlock()
 			call.Granted()
@@ -391,8 +387,7 @@ func TestK48FlockOnTheDirectory(t *testing.T) {
 	if !isLocked(t, h.Spec.Dir) {
 		t.Error("there is no flock on the directory of a lock that is held")
 	}
-	call := b.LockFor(patience)
-	call.Registered()
+	call := b.StandInLineFor(patience)
 	a.Kill()
 	call.Granted()
 	if !isLocked(t, h.Spec.Dir) {
@@ -419,10 +414,10 @@ func TestK48FlockOnTheDirectory(t *testing.T) {
 
 // K48. systemd-tmpfiles finds a held ticket that is older than what it removes.
 func TestK48SystemdTmpfiles(t *testing.T) {
-	needRoot(t)
+	testenv.NeedRoot(t)
 	program, err := exec.LookPath("systemd-tmpfiles")
 	if err != nil {
-		t.Skip("needs systemd-tmpfiles")
+		t.Skip("needs systemd-tmpfiles: apt-get install systemd")
 	}
 	spec := faulttest.File(t)
 	h := harness.New(t, spec)
@@ -439,7 +434,7 @@ func TestK48SystemdTmpfiles(t *testing.T) {
 	rules := filepath.Join(t.TempDir(), "rules.conf")
 	mustWrite(t, rules, "e "+filepath.Dir(spec.Dir)+" - - - mM:1m\n")
 	if out, err := exec.Command(program, "--clean", rules).CombinedOutput(); err != nil {
-		t.Skipf("systemd-tmpfiles: %v: %s", err, out)
+		t.Skipf("needs a systemd-tmpfiles that runs here: %v: %s", err, out)
 	}
 	wantAbsent(t, garbage) // it has cleaned up
 	if _, ok := b.TryLock(); ok {
@@ -649,11 +644,11 @@ func isThere(path string) bool {
 // returns where.
 func mountFUSE(t *testing.T) (target string) {
 	t.Helper()
-	needRoot(t)
+	testenv.NeedRoot(t)
 	testenv.Need(t, "bindfs", "fusermount3")
 	behind, target := t.TempDir(), t.TempDir()
 	if out, err := exec.Command("bindfs", behind, target).CombinedOutput(); err != nil {
-		t.Skipf("bindfs: %v: %s", err, out)
+		t.Skipf("needs FUSE: run where root may use /dev/fuse: bindfs: %v: %s", err, out)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(target, unix.MNT_DETACH) })
 	return target
@@ -663,17 +658,18 @@ func mountFUSE(t *testing.T) (target string) {
 // there. It does not know that a queue has made it; the one that did does.
 func TestK42MovedInWhileMade(t *testing.T) {
 	h := harness.New(t, harness.File(filepath.Join(mountFUSE(t), "queue")))
-	slow := h.Start(underStrace(t, "-P", h.Spec.Dir, "-e", "trace=mkdirat", "-e", "inject=mkdirat:delay_exit=500000"))
-	locked := slow.LockFor(patience)
-	for !isThere(h.Spec.Dir) {
-		time.Sleep(time.Millisecond)
+	slow, fast := step(t, h.Start(), "mkdirat"), h.Start()
+	locked := slow.LockFor(time.Minute)
+	for slow.awaitStop(func() bool { return owns(slow.Process) }) && !isThere(h.Spec.Dir) {
+		slow.resume()
 	}
-	fast := h.Start()
 	fast.LockFor(patience).Granted()
-	locked.Registered() // it has found a seq that is not its own
+	slow.steps(func() bool { return slow.Count(harness.Registered) > 0 }) // it has found a seq that is not its own
 	fast.MustUnlock()
+	slow.steps(func() bool { return owns(slow.Process) })
 	locked.Granted()
-	slow.MustUnlock()
+	slow.Tell("unlock")
+	slow.steps(func() bool { return slow.Count(harness.Released) > 0 })
 	h.Check()
 	wantAbsent(t, h.Spec.Dir)
 }

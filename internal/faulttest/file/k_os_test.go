@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fifolock/fifolock/internal/harness"
+	"github.com/fifolock/fifolock/internal/testenv"
 )
 
 // patience is how long a call waits that is to be served soon: so that it fails
@@ -37,7 +38,7 @@ func mustWrite(t *testing.T, path, content string) {
 // queue's is.
 func openToAll(t *testing.T, spec harness.Spec) harness.Spec {
 	t.Helper()
-	needRoot(t)
+	testenv.NeedRoot(t)
 	for dir := filepath.Dir(spec.Dir); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
 		mustChmod(t, dir, 0o777)
 	}
@@ -70,7 +71,10 @@ func mustTicket(t *testing.T, dir string) string {
 }
 
 // Attributes of files that even root obeys.
-const immutable = 0x10 // FS_IMMUTABLE_FL
+const (
+	immutable  = 0x10 // FS_IMMUTABLE_FL
+	appendOnly = 0x20 // FS_APPEND_FL: of a directory, nothing can be removed from it
+)
 
 // setAttribute sets or clears an attribute of a file. It skips the test where there
 // is no such thing.
@@ -94,7 +98,7 @@ func setAttribute(t *testing.T, path string, attribute int, on bool) {
 		err = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags)
 	}
 	if err != nil {
-		t.Skipf("no attributes to be set here: %v", err)
+		t.Skipf("needs attributes of files (chattr): run as root on a file system that has them: %v", err)
 	}
 }
 

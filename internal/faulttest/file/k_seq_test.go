@@ -366,8 +366,7 @@ func TestK52SeqRestoredWithinAStep(t *testing.T) {
 	for range rounds {
 		held := faulttest.MustRegister(t, q)
 		restore := copyOf(t, filepath.Join(h.Spec.Dir, "seq"))
-		between := other.Lock()
-		between.Registered()
+		between := other.StandInLine()
 		restore()
 		last := faulttest.MustRegister(t, q)
 		if last.Ahead != 2 {
@@ -415,6 +414,6 @@ func needFineTimes(t *testing.T) {
 		t.Fatalf("Linux %q: %v", release, err)
 	}
 	if major < 6 || major == 6 && minor < 13 {
-		t.Skipf("needs Linux 6.13, this is %s", release)
+		t.Skipf("needs Linux 6.13: run there, this is %s", release)
 	}
 }

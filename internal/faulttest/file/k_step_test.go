@@ -43,7 +43,7 @@ func trace(t *testing.T, w *harness.Process, args ...string) (log string, end fu
 	}
 	if lines.Err() != nil || !strings.Contains(lines.Text(), " attached") {
 		_ = cmd.Wait()
-		t.Skipf("needs the right to trace: %q", said)
+		t.Skipf("needs the right to trace: run where it is given (CAP_SYS_PTRACE): %q", said)
 	}
 	go io.Copy(io.Discard, told)
 	ended := false

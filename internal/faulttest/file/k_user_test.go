@@ -54,10 +54,8 @@ func TestK33AnotherUserLetsGo(t *testing.T) {
 				mustDo(t, w, "user", c.first)
 			}
 			a.Lock().Granted()
-			waiting := b.Lock()
-			waiting.Registered()
-			next := last.LockFor(patience)
-			next.Registered()
+			waiting := b.StandInLine()
+			next := last.StandInLineFor(patience)
 
 			mustDo(t, a, "user", c.second)
 			mustDo(t, b, "user", c.second)
@@ -118,8 +116,7 @@ func k34(t *testing.T, spec harness.Spec, protect func(*testing.T, string), end 
 	a, b := h.Start(changes...), h.Start(changes...)
 	a.Lock().Granted()
 	ticket := mustTicket(t, spec.Dir)
-	call := b.LockFor(patience)
-	call.Registered()
+	call := b.StandInLineFor(patience)
 	protect(t, ticket)
 	end(t, a)
 	call.Granted()
@@ -164,8 +161,7 @@ func TestK39EveryUmask(t *testing.T) {
 			var calls []*harness.Call
 			for _, w := range users {
 				mustDo(t, w, "umask", umask)
-				call := w.LockFor(patience)
-				call.Registered()
+				call := w.StandInLineFor(patience)
 				calls = append(calls, call)
 			}
 			wantModes(t, spec.Dir, 0o770, 0o660)
@@ -212,8 +208,7 @@ func TestK41SetgidForbidden(t *testing.T) {
 	mustDo(t, a, "umask", "077")
 	mustDo(t, a, "forbid-setgid")
 	a.LockFor(patience).Granted()
-	call := b.LockFor(patience)
-	call.Registered()
+	call := b.StandInLineFor(patience)
 	a.MustUnlock()
 	call.Granted()
 	b.MustUnlock()

@@ -21,20 +21,13 @@ func mustMkdir(t *testing.T, path string) {
 	}
 }
 
-func needRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: run with sudo go test")
-	}
-}
-
 // needStrace skips a test of what happens between two system calls where there is no
 // strace, and under the race detector: a worker is some ten times slower with both, and
 // what it is tested for are not races of its memory.
 func needStrace(t *testing.T) {
 	t.Helper()
 	if testenv.Race {
-		t.Skip("is tested without the race detector")
+		t.Skip("is too slow with the race detector: run without -race")
 	}
 	testenv.Need(t, "strace")
 }
@@ -45,7 +38,7 @@ func underStrace(t *testing.T, args ...string) harness.Change {
 	t.Helper()
 	needStrace(t)
 	if err := exec.Command("strace", "-f", "-o", "/dev/null", "true").Run(); err != nil {
-		t.Skipf("needs the right to trace: %v", err)
+		t.Skipf("needs the right to trace: run where it is given (CAP_SYS_PTRACE): %v", err)
 	}
 	return harness.Under("strace", append([]string{"-f", "-q", "-o", "/dev/null"}, args...)...)
 }
@@ -53,14 +46,14 @@ func underStrace(t *testing.T, args ...string) harness.Change {
 // mount mounts a new file system of the kind for the test and returns where.
 func mount(t *testing.T, kind, options string) string {
 	t.Helper()
-	needRoot(t)
+	testenv.NeedRoot(t)
 	dir := t.TempDir()
 	target := filepath.Join(dir, "mounted")
 	mustMkdir(t, target)
 	run := func(name string, args ...string) {
 		t.Helper()
 		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-			t.Skipf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
+			t.Skipf("needs to make and mount a file system: run where root may (CAP_SYS_ADMIN): %s %s: %v: %s", name, strings.Join(args, " "), err, out)
 		}
 	}
 	switch kind {

@@ -34,7 +34,7 @@ type disk struct {
 
 func newDisk(t *testing.T) *disk {
 	t.Helper()
-	needRoot(t)
+	testenv.NeedRoot(t)
 	testenv.Need(t, "mkfs.ext4")
 	dir := t.TempDir()
 	d := &disk{t, filepath.Join(dir, "image"), filepath.Join(dir, "mounted")}
@@ -49,7 +49,7 @@ func newDisk(t *testing.T) *disk {
 		t.Fatalf("mkfs.ext4: %v: %s", err, out)
 	}
 	if err := d.mount(); err != nil {
-		t.Skipf("no file system to be mounted here: %v", err)
+		t.Skipf("needs the right to mount: run where root has it (CAP_SYS_ADMIN): %v", err)
 	}
 	t.Cleanup(d.unmount)
 	return d
@@ -173,14 +173,14 @@ func powerFails(t *testing.T, stale time.Duration) {
 	for _, sync := range []func(){
 		func() {}, d.syncNames, d.sync, func() {}, d.syncNames, d.sync,
 	} {
-		began := harness.Event{At: harness.Now()}
 		workers := h.StartAll(4)
+		began := harness.Event{At: harness.Now()}
 		for _, w := range workers {
 			w.Run(1, 0)
 		}
 		for _, w := range workers {
-			if gap := faulttest.Since(began, w.AwaitKind(0, harness.Granted)); gap > faulttest.Soon {
-				t.Errorf("worker %d is served %v after it was started", w.Number, gap)
+			if gap := faulttest.Since(began, w.AwaitKind(0, harness.Granted)); gap > faulttest.LongLease/2 {
+				t.Errorf("worker %d is served after %v", w.Number, gap)
 			}
 		}
 		served(workers, random.IntN(5))
@@ -304,10 +304,8 @@ func diskFails(t *testing.T, fail func(*disk), reason string) {
 	holder, waiter, last, other := h.Start(), h.Start(), h.Start(), h.Start()
 	held := holder.Lock().Granted()
 	const patience = 10 * time.Second // that is never needed
-	call := waiter.LockFor(patience)
-	call.Registered()
-	behind := last.LockFor(patience)
-	behind.Registered()
+	call := waiter.StandInLineFor(patience)
+	behind := last.StandInLineFor(patience)
 	wantDiskError := func(what string, e harness.Event) {
 		t.Helper()
 		if e.Cause != harness.OtherCause || !strings.Contains(e.Error, h.Spec.Dir) || !strings.Contains(e.Error, reason) {
@@ -326,8 +324,7 @@ func diskFails(t *testing.T, fail func(*disk), reason string) {
 	workers := []*harness.Process{other, holder, waiter, last}
 	var calls []*harness.Call
 	for _, w := range workers {
-		c := w.Lock()
-		c.Registered()
+		c := w.StandInLine()
 		calls = append(calls, c)
 	}
 	for i, w := range workers {

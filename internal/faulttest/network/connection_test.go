@@ -18,6 +18,7 @@ import (
 )
 
 func TestR07ConnectionsKilled(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	client := server.Client()
 	v := faulttest.Disturb(t, harness.Redis(server.Addr, "connections", faulttest.LongLease), 150, 20*time.Millisecond, func(ctx context.Context) error {
@@ -31,6 +32,7 @@ func TestR07ConnectionsKilled(t *testing.T) {
 // Without the connection that wakes them up, waiters are served all the same,
 // and a connection that breaks does not leave anything behind.
 func TestR08SubscriptionsKilled(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	client := server.Client()
 	v := faulttest.Disturb(t, harness.Redis(server.Addr, "subscriptions", faulttest.LongLease), 12, 50*time.Millisecond, func(ctx context.Context) error {
@@ -81,8 +83,7 @@ func TestR16HalfOpen(t *testing.T) {
 	h.Tolerant = true
 	a, b := h.Start(harness.With(far)), h.Start()
 	a.Lock().Granted()
-	call := b.Lock()
-	call.Registered()
+	call := b.StandInLine()
 	heal := proxy.BlackHole()
 	defer heal()
 	lost, granted := a.AwaitKind(0, harness.Lost), call.Granted()
@@ -104,18 +105,23 @@ func TestR16HalfOpen(t *testing.T) {
 // connected goes on.
 func TestR39NoConnectionsLeft(t *testing.T) {
 	t.Parallel()
-	const lease = time.Second
-	server := redistest.StartServer(t)
-	l := faulttest.NewLine(t, harness.Redis(server.Addr, "crowded", lease), 2)
-	faulttest.Do(t, server.Client(), "CONFIG SET maxclients 1")
-	newcomer := l.Start()
-	newcomer.Lock().Cancelled() // the server hangs up; what it says before gets lost now and then
-	l.Calls[1].StaysBlocked(3 * lease)
-	l.Workers[0].MustUnlock()
-	l.Drain(t, 1)
-	if v := l.Check(); v.LostHolds != 0 || v.Evicted != 0 {
-		t.Errorf("%v; want nothing lost", v)
-	}
+	faulttest.WithLease(t, time.Second, func(lease time.Duration) bool {
+		server := redistest.StartServer(t)
+		l := faulttest.NewLine(t, harness.Redis(server.Addr, "crowded", lease), 2)
+		faulttest.Do(t, server.Client(), "CONFIG SET maxclients 1")
+		newcomer := l.Start()
+		newcomer.Lock().Cancelled() // the server hangs up; what it says before gets lost now and then
+		if !faulttest.KeptFor(l.Harness, 2, 3*lease) {
+			return false
+		}
+		l.Calls[1].StaysBlocked(faulttest.Moment)
+		l.Workers[0].MustUnlock()
+		l.Drain(t, 1)
+		if v := l.Check(); v.LostHolds != 0 || v.Evicted != 0 {
+			t.Errorf("%v; want nothing lost", v)
+		}
+		return true
+	})
 }
 
 // The only connection of the client's pool is kept by a command of the user's.

@@ -183,6 +183,7 @@ func TestK17PoolIsExhaustedForAMoment(t *testing.T) {
 
 // A client that talks to something else than it takes it for is told what to do.
 func TestK23AdviceForWrongPorts(t *testing.T) {
+	t.Parallel()
 	sentinel := redistest.StartSentinel(t)
 	ours := newAuthority(t)
 	secure := startTLS(t, ours.issue(t, 2, time.Now().Add(time.Hour)))

@@ -153,6 +153,7 @@ func TestR11SlowNetwork(t *testing.T) {
 // The network breaks everything into single bytes; or breaks connections in
 // the middle of a command or a reply.
 func TestR12NetworkInPieces(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		network  network
 		tolerant bool
@@ -181,6 +182,7 @@ func TestR12NetworkInPieces(t *testing.T) {
 
 // Both versions of the protocol.
 func TestR45Protocols(t *testing.T) {
+	t.Parallel()
 	for _, protocol := range []int{2, 3} {
 		spec := faulttest.Redis(t, faulttest.LongLease)
 		spec.Protocol = protocol

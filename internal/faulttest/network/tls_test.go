@@ -29,6 +29,7 @@ import (
 
 	"github.com/fifolock/fifolock/internal/faulttest"
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/queuetest"
@@ -120,7 +121,7 @@ func startTLS(t *testing.T, certificate []string) *tlsServer {
 	if settings, err := redistest.Client(t).ConfigGet(t.Context(), "tls-port").Result(); err != nil {
 		t.Fatal(err)
 	} else if len(settings) == 0 {
-		t.Skip("needs a redis-server that was built with TLS")
+		t.Skip("needs a redis-server that was built with TLS (make BUILD_TLS=yes): put it first on PATH")
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -202,7 +203,7 @@ func TestR32TLSFails(t *testing.T) {
 		},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+			defer testenv.WantNoGoroutines(t, goleak.IgnoreCurrent())
 			m := lock.New(redisqueue.New(c.client, name))
 			err := m.Lock(t.Context())
 			switch {
@@ -233,6 +234,7 @@ func hasHungUp(err error) bool {
 
 // A queue over TLS is like any other, the wake-ups included.
 func TestR32TLS(t *testing.T) {
+	t.Parallel()
 	ours := newAuthority(t)
 	server := startTLS(t, ours.issue(t, 2, time.Now().Add(time.Hour)))
 	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
@@ -242,6 +244,7 @@ func TestR32TLS(t *testing.T) {
 
 // A handshake that nobody answers does not outlast the ctx.
 func TestR32TLSCancelled(t *testing.T) {
+	t.Parallel()
 	ours := newAuthority(t)
 	server := startTLS(t, ours.issue(t, 2, time.Now().Add(time.Hour)))
 	m := lock.New(redisqueue.New(tlsClient(t, server.Addr, &tls.Config{RootCAs: ours.pool}), "tls"))
@@ -261,6 +264,7 @@ func TestR32TLSCancelled(t *testing.T) {
 // wait for ever, and both are told why. When the server is the right one again,
 // they go on.
 func TestR32TLSCertificateRefused(t *testing.T) {
+	t.Parallel()
 	const name, lease = "tls", 3 * time.Second // longer than it takes to be refused
 	ours, others := newAuthority(t), newAuthority(t)
 	certificate := ours.issue(t, 2, time.Now().Add(time.Hour))
@@ -272,20 +276,9 @@ func TestR32TLSCertificateRefused(t *testing.T) {
 	holder, waiter := mutex(), mutex()
 	faulttest.MustLock(t, holder)
 	token := holder.Token()
-	waited := make(chan error, 1)
-	go func() { waited <- waiter.Lock(t.Context()) }()
+	waiting := faulttest.Lock(t.Context(), t, waiter)
 	admin := server.Client()
-	inLine := redisqueue.New(admin, name)
-	for {
-		members, err := inLine.Members(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(members) == 2 {
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
+	faulttest.AwaitLine(t, redisqueue.New(admin, name), 2)
 	server.rotate(t, others.issue(t, 5, time.Now().Add(time.Hour)))
 	faulttest.Do(t, admin, "CLIENT KILL TYPE normal")
 	faulttest.Do(t, admin, "CLIENT KILL TYPE pubsub")
@@ -293,7 +286,7 @@ func TestR32TLSCertificateRefused(t *testing.T) {
 	if err := holder.Unlock(); !errors.Is(err, lock.ErrLost) || !isError[x509.UnknownAuthorityError](err) {
 		t.Errorf("Unlock of the holder returned %v, want ErrLost and the certificate", err)
 	}
-	if err := <-waited; !isError[x509.UnknownAuthorityError](err) {
+	if err := waiting.Returned(); !isError[x509.UnknownAuthorityError](err) {
 		t.Errorf("Lock of the waiter returned %v, want the certificate", err)
 	}
 
@@ -322,6 +315,7 @@ func TestR32TLSCertificateRefused(t *testing.T) {
 // is connected goes on; who comes is shown the new one, and refused if it is of
 // an authority that the client does not trust.
 func TestR32TLSCertificateRotated(t *testing.T) {
+	t.Parallel()
 	const name, lease = "tls", 2 * time.Second
 	ours, others := newAuthority(t), newAuthority(t)
 	server := startTLS(t, ours.issue(t, 2, time.Now().Add(time.Hour)))
@@ -337,25 +331,20 @@ func TestR32TLSCertificateRotated(t *testing.T) {
 		return lock.New(redisqueue.New(client, name, redisqueue.WithLease(lease)))
 	}
 	holder := mutex()
-	if err := holder.Lock(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	faulttest.MustLock(t, holder)
 	lost := holder.Lost()
 
 	server.rotate(t, ours.issue(t, 4, time.Now().Add(time.Hour)))
 	next := mutex()
-	granted := make(chan error, 1)
-	go func() { granted <- next.Lock(t.Context()) }()
+	waiting := faulttest.Lock(t.Context(), t, next)
 	inLine := redisqueue.New(server.Client(), name)
+	faulttest.AwaitLine(t, inLine, 2)
 	members := func() []queue.Member {
 		members, err := inLine.Members(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		return members
-	}
-	for len(members()) < 2 {
-		time.Sleep(time.Millisecond)
 	}
 	if n := serial.Load(); n != 4 {
 		t.Errorf("a new client was shown certificate %d, want 4", n)
@@ -376,15 +365,9 @@ func TestR32TLSCertificateRotated(t *testing.T) {
 		t.Error("the holder lost the lock")
 	default:
 	}
-	if err := holder.Unlock(); err != nil {
-		t.Error(err)
-	}
-	if err := <-granted; err != nil {
-		t.Fatal(err)
-	}
-	if err := next.Unlock(); err != nil {
-		t.Error(err)
-	}
+	faulttest.MustUnlock(t, holder)
+	waiting.Granted()
+	faulttest.MustUnlock(t, next)
 	if keys := redistest.Keys(t, server.Client(), name); len(keys) > 0 {
 		t.Errorf("left behind: %q", keys)
 	}

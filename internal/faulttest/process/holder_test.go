@@ -16,7 +16,8 @@ import (
 // A panic in the section: with a deferred Unlock the lock is released; without
 // one, and if the process lives on, it stays locked.
 func TestX11Panic(t *testing.T) {
-	faulttest.OnBoth(t, time.Second, func(t *testing.T, spec harness.Spec) {
+	t.Parallel()
+	faulttest.OnBoth(t, 2*time.Second, func(t *testing.T, spec harness.Spec) {
 		h := harness.New(t, spec)
 		a, b := h.Start(), h.Start()
 		if e := a.Do("panics", "deferred"); e.Text != "recovered" {
@@ -27,8 +28,7 @@ func TestX11Panic(t *testing.T) {
 		if e := a.Do("panics", "bare"); e.Text != "recovered" {
 			t.Fatalf("the worker says %+v", e)
 		}
-		call := b.Lock()
-		call.Registered()
+		call := b.StandInLine()
 		call.StaysBlocked(3*spec.Stale/2 + faulttest.Moment) // the heartbeat goes on
 		a.Kill()
 		call.Granted()
@@ -41,14 +41,14 @@ func TestX11Panic(t *testing.T) {
 // A Mutex that nothing refers to any more stays locked as long as its process
 // lives: the garbage collector unlocks nothing.
 func TestX15Garbage(t *testing.T) {
-	faulttest.OnBoth(t, time.Second, func(t *testing.T, spec harness.Spec) {
+	t.Parallel()
+	faulttest.OnBoth(t, 2*time.Second, func(t *testing.T, spec harness.Spec) {
 		h := harness.New(t, spec)
 		a, b := h.Start(), h.Start()
 		if e := a.Do("drop"); e.Text != "dropped" {
 			t.Fatalf("the worker says %+v", e)
 		}
-		call := b.Lock()
-		call.Registered()
+		call := b.StandInLine()
 		call.StaysBlocked(3*spec.Stale/2 + faulttest.Moment)
 		a.Kill()
 		call.Granted()
@@ -64,16 +64,14 @@ func TestX16Child(t *testing.T) {
 	a, b := h.Start(), h.Start()
 	a.Lock().Granted()
 	defer killChild(t, a.Do("child", "plain"))
-	first := b.Lock()
-	first.Registered()
+	first := b.StandInLine()
 	a.MustUnlock()
 	first.Granted()
 	b.MustUnlock()
 
 	a.Lock().Granted()
 	defer killChild(t, a.Do("child", "plain"))
-	second := b.Lock()
-	second.Registered()
+	second := b.StandInLine()
 	a.Kill()
 	second.Granted()
 	b.MustUnlock()
@@ -88,8 +86,7 @@ func TestX17ChildWithTheTicket(t *testing.T) {
 	a, b := h.Start(), h.Start()
 	a.Lock().Granted()
 	child := a.Do("child", "with-tickets")
-	call := b.Lock()
-	call.Registered()
+	call := b.StandInLine()
 	a.Kill()
 	call.StaysBlocked(3 * faulttest.Moment)
 	killChild(t, child)
@@ -146,8 +143,7 @@ func TestF39StrayClose(t *testing.T) {
 	h.Losses = true
 	a, b := h.Start(), h.Start()
 	a.Lock().Granted()
-	call := b.Lock()
-	call.Registered()
+	call := b.StandInLine()
 	if e := a.Do("closefds"); e.Text != "closed 1" {
 		t.Fatalf("the worker says %+v", e)
 	}

@@ -19,8 +19,7 @@ func TestX03KillHolder(t *testing.T) {
 		holder.Lock().Granted()
 		for range kills {
 			next := h.Start()
-			call := next.Lock()
-			call.Registered()
+			call := next.StandInLine()
 			holder.Kill()
 			gaps = append(gaps, faulttest.Since(holder.KilledAt(), call.Granted()))
 			holder = next
@@ -42,10 +41,9 @@ func TestX03KillHolder(t *testing.T) {
 			holder, next := h.Start(), h.Start()
 			holder.Lock().Granted()
 			for range waiters {
-				holder.Lock().Registered()
+				holder.StandInLine()
 			}
-			call := next.Lock()
-			call.Registered()
+			call := next.StandInLine()
 			holder.Kill()
 			gaps = append(gaps, faulttest.Since(holder.KilledAt(), call.Granted()))
 			next.MustUnlock()
@@ -63,10 +61,7 @@ func TestX03KillHolder(t *testing.T) {
 		h := harness.New(t, faulttest.Redis(t, lease))
 		workers := h.StartAll(3)
 		workers[0].Lock().Granted()
-		second, third := workers[1].Lock(), (*harness.Call)(nil)
-		second.Registered()
-		third = workers[2].Lock()
-		third.Registered()
+		second, third := workers[1].StandInLine(), workers[2].StandInLine()
 		workers[0].Kill()
 		gap := faulttest.Since(workers[0].KilledAt(), second.Granted())
 		t.Logf("from kill -9 of the holder to the next grant: %v, with a lease of %v", gap, lease)
@@ -88,8 +83,7 @@ func TestX04KillWaiter(t *testing.T) {
 		workers := h.StartAll(5)
 		var calls []*harness.Call
 		for _, w := range workers {
-			c := w.Lock()
-			c.Registered()
+			c := w.StandInLine()
 			calls = append(calls, c)
 		}
 		calls[0].Granted()
@@ -117,12 +111,11 @@ func TestX05ManyDeadWaiters(t *testing.T) {
 		workers := h.StartAll(dying)
 		for _, w := range workers {
 			for range each {
-				w.Lock().Registered()
+				w.StandInLine()
 			}
 		}
 		last := h.Start()
-		call := last.Lock()
-		call.Registered()
+		call := last.StandInLine()
 		for _, w := range workers {
 			w.Kill()
 		}
@@ -141,14 +134,14 @@ func TestX05ManyDeadWaiters(t *testing.T) {
 
 // All the ways in which a process can end while it holds the lock.
 func TestX14WaysToEnd(t *testing.T) {
+	t.Parallel()
 	faulttest.OnBoth(t, 500*time.Millisecond, func(t *testing.T, spec harness.Spec) {
 		h := harness.New(t, spec)
 		watcher := h.Start()
 		for _, way := range []string{"exit 0", "exit 1", "fatal", "panic", "signal 15", "signal 1", "signal 2", "signal 6"} {
 			holder := h.Start()
 			holder.Lock().Granted()
-			call := watcher.Lock()
-			call.Registered()
+			call := watcher.StandInLine()
 			began := harness.Event{At: harness.Now()}
 			holder.Tell("end", way)
 			state := holder.Ends()

@@ -42,9 +42,7 @@ func startWithClock(t *testing.T) (*redistest.Server, clock) {
 	t.Cleanup(func() { file.Close() })
 	c := clock{t, file}
 	c.set(0)
-	t.Setenv("CLOCK_FILE", file.Name())
-	t.Setenv("LD_PRELOAD", library) // workers are not linked to anything that it would change
-	return redistest.StartServer(t), c
+	return redistest.StartServerIn(t, []string{"CLOCK_FILE=" + file.Name(), "LD_PRELOAD=" + library}), c
 }
 
 // set sets the clock so much ahead of the machine's.
@@ -59,6 +57,7 @@ func (c clock) set(ahead time.Duration) {
 // The server's clock is set forward: every lease has run out. The holder is told,
 // the others line up again, and tokens ascend also when the clock is set right.
 func TestR37ClockSetForward(t *testing.T) {
+	t.Parallel()
 	server, clock := startWithClock(t)
 	l := faulttest.NewLine(t, harness.Redis(server.Addr, "clock", 2*time.Second), 4)
 	clock.set(time.Hour)
@@ -85,6 +84,7 @@ func checkSeqIsLeft(t *testing.T, server *redistest.Server) {
 // It is set right after an hour in which it was ahead, while the lock is in use:
 // nobody loses anything, and tokens go on from where they were.
 func TestR37ClockSetBack(t *testing.T) {
+	t.Parallel()
 	server, clock := startWithClock(t)
 	clock.set(time.Hour)
 	l := faulttest.NewLine(t, harness.Redis(server.Addr, "clock", 2*time.Second), 4)
@@ -105,6 +105,7 @@ func TestR37ClockSetBack(t *testing.T) {
 // It is set back when a holder and a waiter have died: by the server's clock
 // their leases have an hour to go, but no lease is longer than it was made.
 func TestR37ClockSetBackForTheDead(t *testing.T) {
+	t.Parallel()
 	const lease = 2 * time.Second
 	server, clock := startWithClock(t)
 	clock.set(time.Hour)
@@ -124,6 +125,7 @@ func TestR37ClockSetBackForTheDead(t *testing.T) {
 // The same where nobody waits, and somebody comes by from time to time to see
 // whether it can have the lock.
 func TestR37ClockSetBackForThoseWhoTry(t *testing.T) {
+	t.Parallel()
 	const lease = 2 * time.Second
 	server, clock := startWithClock(t)
 	clock.set(time.Hour)

@@ -27,7 +27,8 @@ import (
 // leases have an hour to go. The one behind them owns after one lease, not after
 // one for each thousand.
 func TestK08ClockSetBackForManyDead(t *testing.T) {
-	const dead, lease = 2500, 6 * time.Second
+	t.Parallel()
+	const dead, lease = 2500, 3 * time.Second
 	server, clock := startWithClock(t)
 	clock.set(time.Hour)
 	q := redisqueue.New(server.Client(), "clock", redisqueue.WithLease(lease))
