@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/fifolock/fifolock/examples/internal/cli"
 	"github.com/fifolock/fifolock/examples/internal/programtest"
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 )
 
 func TestMain(m *testing.M) { programtest.Main(m, main, redistest.Main) }
@@ -91,9 +91,7 @@ func TestQueue(t *testing.T) {
 }
 
 func TestInterrupted(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("there are no signals here")
-	}
+	testenv.NeedSignals(t)
 	p := programtest.Start(t, "-job", "1h", "-queue")
 	p.Stdout.Want(t, "RUNS")
 	p.Process.Signal(os.Interrupt)

@@ -16,8 +16,8 @@ func TestMain(m *testing.M) { programtest.Main(m, main, redistest.Main) }
 
 func TestFencing(t *testing.T) {
 	for name, flags := range map[string][]string{
-		"file":  {"-stale", "1s"},
-		"redis": {"-lease", "1s", "-redis", redistest.Addr(t)},
+		"file":  {"-stale", "2s"},
+		"redis": {"-lease", "2s", "-redis", redistest.Addr(t)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

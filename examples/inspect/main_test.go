@@ -70,15 +70,15 @@ func wantLines(t *testing.T, args []string, words ...[]string) {
 	}
 }
 
-// places are a queue in a directory and one in Redis, both with a label, and how
-// they are named to the program.
-func places(t *testing.T) map[string]place {
+// places are a queue in a directory and one in Redis, with that lease, both with a
+// label, and how they are named to the program.
+func places(t *testing.T, lease time.Duration) map[string]place {
 	directory := filepath.Join(t.TempDir(), "queue")
 	name := redistest.Name(t)
 	return map[string]place{
 		"file": {filequeue.New(directory, filequeue.WithLabel("deploy 42")), []string{"-file", directory}, 10 * time.Second},
-		"redis": {redisqueue.New(redistest.Client(t), name, redisqueue.WithLabel("deploy 42"), redisqueue.WithLease(3*time.Second)),
-			[]string{"-redis", redistest.Addr(t), "-name", name}, time.Second},
+		"redis": {redisqueue.New(redistest.Client(t), name, redisqueue.WithLabel("deploy 42"), redisqueue.WithLease(lease)),
+			[]string{"-redis", redistest.Addr(t), "-name", name}, lease / 3},
 	}
 }
 
@@ -93,7 +93,7 @@ func TestTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, p := range places(t) {
+	for name, p := range places(t, time.Minute) {
 		t.Run(name, func(t *testing.T) {
 			wantLines(t, p.flags, []string{"free, none in line"})
 
@@ -110,7 +110,7 @@ func TestTable(t *testing.T) {
 
 // TestOwners: of a semaphore, those hold who do so by their own n.
 func TestOwners(t *testing.T) {
-	for name, p := range places(t) {
+	for name, p := range places(t, time.Minute) {
 		t.Run(name, func(t *testing.T) {
 			shared, err := queue.Share(p.q, 2)
 			if err != nil {
@@ -224,9 +224,7 @@ func TestCreatesNothing(t *testing.T) {
 }
 
 func TestWatch(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("there are no signals here")
-	}
+	testenv.NeedSignals(t)
 	directory := filepath.Join(t.TempDir(), "queue")
 	q := filequeue.New(directory)
 	ticket := register(t, q)
@@ -265,7 +263,7 @@ func TestWatch(t *testing.T) {
 // line that is too long for it is cut off.
 func TestTerminal(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("needs the script(1) of util-linux, which makes a terminal")
+		t.Skip("needs the script(1) of util-linux, which makes a terminal: run on Linux")
 	}
 	testenv.Need(t, "script")
 	directory := filepath.Join(t.TempDir(), "queue")
@@ -295,7 +293,7 @@ func TestTerminal(t *testing.T) {
 }
 
 func TestEvict(t *testing.T) {
-	for name, p := range places(t) {
+	for name, p := range places(t, 3*time.Second) {
 		t.Run(name, func(t *testing.T) {
 			holder, waiter := lock.New(p.q), lock.New(p.q)
 			if err := holder.Lock(t.Context()); err != nil {

@@ -2,13 +2,13 @@ package main
 
 import (
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/fifolock/fifolock/examples/internal/cli"
 	"github.com/fifolock/fifolock/examples/internal/programtest"
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 )
 
 func TestMain(m *testing.M) { programtest.Main(m, main, redistest.Main) }
@@ -16,7 +16,7 @@ func TestMain(m *testing.M) { programtest.Main(m, main, redistest.Main) }
 func TestAllIsRight(t *testing.T) {
 	for name, flags := range map[string][]string{
 		"file":  nil,
-		"redis": {"-redis", redistest.Addr(t), "-lease", "1s"},
+		"redis": {"-redis", redistest.Addr(t), "-lease", "2s"},
 		"crash": {"-redis", redistest.Addr(t), "-crash", "500ms"},
 		"one":   {"-max", "1"},
 	} {
@@ -45,9 +45,7 @@ func TestAllIsRight(t *testing.T) {
 }
 
 func TestInterrupted(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("there are no signals here")
-	}
+	testenv.NeedSignals(t)
 	t.Parallel()
 	p := programtest.Start(t, "-calls", "100000")
 	p.Stdout.Want(t, "is killed in the middle")

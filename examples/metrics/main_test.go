@@ -92,6 +92,7 @@ func (p *process) waitFor(t *testing.T, name string, least float64) map[string]f
 		if t.Context().Err() != nil {
 			t.Fatal(t.Context().Err())
 		}
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 
@@ -223,7 +224,7 @@ func TestEvicted(t *testing.T) {
 // TestEndsByItself: in the end the gauges are back at 0, also that of the waiters
 // that were cancelled.
 func TestEndsByItself(t *testing.T) {
-	p := start(t, "-for", "100ms", "-v")
+	p := start(t, "-for", "1s", "-v")
 	p.WantExit(0, "")
 	_, figures, _ := strings.Cut(p.Stdout.String(), p.vars+"\n")
 	samples := parseSamples(t, figures)

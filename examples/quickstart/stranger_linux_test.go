@@ -36,7 +36,7 @@ func childrenOf(t *testing.T, pid int) []int {
 	t.Helper()
 	tasks, err := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/children")
 	if err != nil || len(tasks) == 0 {
-		t.Skip("this kernel does not list children:", err)
+		t.Skip("needs a kernel that lists children (CONFIG_PROC_CHILDREN):", err)
 	}
 	var children []int
 	for _, task := range tasks {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"github.com/fifolock/fifolock/examples/internal/cli"
 	"github.com/fifolock/fifolock/examples/internal/programtest"
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 )
 
 func TestMain(m *testing.M) { programtest.Main(m, main, redistest.Main) }
@@ -117,9 +117,7 @@ func TestUnfair(t *testing.T) {
 }
 
 func TestInterrupted(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("there are no signals here")
-	}
+	testenv.NeedSignals(t)
 	picture := filepath.Join(t.TempDir(), "picture.svg")
 	name := redistest.Name(t)
 	p := programtest.Start(t, "-hold", "100ms", "-rounds", "1000", "-procs", "2", "-out", picture, "-redis", redistest.Addr(t), "-name", name)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fifolock/fifolock/examples/internal/programtest"
@@ -131,13 +132,6 @@ func (p *process) signal(s os.Signal) {
 	}
 }
 
-func needSignals(t *testing.T) {
-	t.Helper()
-	if runtime.GOOS == "windows" {
-		t.Skip("there are no signals here")
-	}
-}
-
 func newDirectory(t *testing.T) string { return filepath.Join(t.TempDir(), "queue") }
 
 func TestExitCodeAndToken(t *testing.T) {
@@ -172,7 +166,7 @@ func TestLine(t *testing.T) {
 	third.Stderr.Want(t, "3rd in line, ")
 
 	start(t, append(flags, "-try"), "hold").WantExit(exitBusy, lock.ErrBusy.Error()+"; held by ")
-	start(t, append(flags, "-wait", "100ms"), "hold").WantExit(exitBusy, "held by "+filepath.Base(os.Args[0])+" (")
+	start(t, append(flags, "-wait", "1s"), "hold").WantExit(exitBusy, "held by "+filepath.Base(os.Args[0])+" (")
 
 	first.Stdin.Close()
 	first.WantExit(0, "")
@@ -187,12 +181,12 @@ func TestLine(t *testing.T) {
 
 // TestAway: a server that does not answer is not taken for a lock that is held.
 func TestAway(t *testing.T) {
-	needSignals(t)
+	testenv.NeedSignals(t)
 	server := redistest.StartServer(t)
 	flags := []string{"-redis", server.Addr, "-name", "away"}
 	holder := start(t, flags, "hold")
 	holder.wantHolding()
-	start(t, append(flags, "-wait", "300ms"), "hold").WantExit(exitBusy, "held by ")
+	start(t, append(flags, "-wait", "1s"), "hold").WantExit(exitBusy, "held by ")
 	server.Pause()
 	start(t, append(flags, "-wait", "300ms"), "hold").WantExit(exitUnavailable, "deadline exceeded")
 	server.Resume()
@@ -247,7 +241,7 @@ func TestLabel(t *testing.T) {
 }
 
 func TestSignalsArePassedOn(t *testing.T) {
-	needSignals(t)
+	testenv.NeedSignals(t)
 	flags := []string{"-file", newDirectory(t)}
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
 		p := start(t, flags, "trap")
@@ -267,7 +261,7 @@ func TestSignalsArePassedOn(t *testing.T) {
 // TestHangupsUnderNohup: a signal that was ignored when the program was started
 // is none of its business, and none of the command's.
 func TestHangupsUnderNohup(t *testing.T) {
-	needSignals(t)
+	testenv.NeedSignals(t)
 	signal.Ignore(syscall.SIGHUP)
 	p := start(t, []string{"-file", newDirectory(t)}, "trap")
 	takeHangups()
@@ -283,7 +277,7 @@ func TestHangupsUnderNohup(t *testing.T) {
 // TestControlC: the terminal sends SIGINT to the command as well.
 func TestControlC(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("needs the script(1) of util-linux, which makes a terminal")
+		t.Skip("needs the script(1) of util-linux, which makes a terminal: run on Linux")
 	}
 	testenv.Need(t, "script")
 	c := programtest.Command(t)
@@ -304,7 +298,7 @@ func TestControlC(t *testing.T) {
 }
 
 func TestSignalEndsTheWait(t *testing.T) {
-	needSignals(t)
+	testenv.NeedSignals(t)
 	directory := newDirectory(t)
 	holder := start(t, []string{"-file", directory}, "hold")
 	holder.wantHolding()
@@ -320,7 +314,7 @@ func TestSignalEndsTheWait(t *testing.T) {
 }
 
 func TestLost(t *testing.T) {
-	needSignals(t)
+	testenv.NeedSignals(t)
 	for what, patient := range map[string]string{"trap": "1h", "stubborn": "1ms"} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
@@ -336,7 +330,7 @@ func TestLost(t *testing.T) {
 // TestKilled: no command runs without the lock.
 func TestKilled(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("the system does not end the children of a process that is killed")
+		t.Skip("needs a system that ends the children of a process that is killed: run on Linux")
 	}
 	directory := newDirectory(t)
 	p := start(t, []string{"-file", directory}, "hold")
@@ -410,16 +404,18 @@ func TestCanBeInstalled(t *testing.T) {
 
 // TestTerminal checks the line that is updated; a pipe shows the other kind.
 func TestTerminal(t *testing.T) {
-	var out bytes.Buffer
-	p := &progress{out: &out, terminal: true, began: time.Now(), places: make(chan int), ended: make(chan struct{})}
-	go p.run()
-	hooks := p.trace()
-	hooks.Registered(queue.Ticket{Ahead: 2})
-	hooks.Waiting(queue.Ticket{}, 1)
-	p.end()
-	if want := "\r\x1b[K3rd in line, 0 s\r\x1b[K2nd in line, 0 s\r\x1b[K"; out.String() != want {
-		t.Errorf("printed %q, want %q", out.String(), want)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		p := &progress{out: &out, terminal: true, began: time.Now(), places: make(chan int), ended: make(chan struct{})}
+		go p.run()
+		hooks := p.trace()
+		hooks.Registered(queue.Ticket{Ahead: 2})
+		hooks.Waiting(queue.Ticket{}, 1)
+		p.end()
+		if want := "\r\x1b[K3rd in line, 0 s\r\x1b[K2nd in line, 0 s\r\x1b[K"; out.String() != want {
+			t.Errorf("printed %q, want %q", out.String(), want)
+		}
+	})
 }
 
 func TestOrdinal(t *testing.T) {
