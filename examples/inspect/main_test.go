@@ -335,7 +335,7 @@ func TestEvict(t *testing.T) {
 
 // TestEvictPermit: the permit of one in the middle goes to the next that waits.
 func TestEvictPermit(t *testing.T) {
-	for name, p := range places(t) {
+	for name, p := range places(t, time.Minute) {
 		t.Run(name, func(t *testing.T) {
 			s := lock.NewSemaphore(p.q, 2)
 			var holds []*lock.Hold
