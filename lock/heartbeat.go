@@ -223,24 +223,11 @@ func (h *heartbeat) declareLost(reason error) {
 	}
 }
 
-func (h *heartbeat) isLost() bool { return h.whyLost() != nil }
-
 // whyLost is why the ticket was lost; nil while it is not.
 func (h *heartbeat) whyLost() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.reason
-}
-
-// waiterLost is what became of the ticket of a waiter that was lost: a new one may
-// be taken, unless the queue was closed.
-func (h *heartbeat) waiterLost() error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if errors.Is(h.reason, queue.ErrClosed) {
-		return h.reason
-	}
-	return queue.ErrNotQueued
 }
 
 // lose gives the ticket up. h.mu is held.

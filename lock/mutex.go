@@ -242,7 +242,7 @@ func (m *Mutex) Token() int64 {
 func (m *Mutex) isHeld() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.hold != nil && !m.hold.alive.isLost()
+	return m.hold != nil && m.hold.alive.whyLost() == nil
 }
 
 // Lost returns a channel that is closed when the current hold is lost. Every

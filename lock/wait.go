@@ -56,7 +56,10 @@ func (w *waiter) wait() error {
 				return err
 			}
 		case <-w.claim.alive.lost:
-			return w.claim.alive.waiterLost()
+			if reason := w.claim.alive.whyLost(); errors.Is(reason, queue.ErrClosed) {
+				return reason
+			}
+			return queue.ErrNotQueued // a new ticket may be taken
 		case <-w.ctx.Done():
 			return w.ctx.Err()
 		}
