@@ -570,7 +570,7 @@ end`,
 	},
 	{
 		name:  "redis: a ping clears a mark",
-		in:    "queue/redisqueue/internal/notifier Presence.pongedLocked",
+		in:    "queue/redisqueue/internal/notifier connection.ponged",
 		old:   "p.shown",
 		new:   "true",
 		tests: presenceTests,

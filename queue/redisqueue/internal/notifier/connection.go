@@ -78,7 +78,9 @@ func (c *connection) up(s *subscription) {
 		c.listening, c.upSince = true, time.Now()
 		c.introduceLocked()
 		for p := range c.presences {
-			p.connectedLocked()
+			if p.armed { // the connection may not last until the server has said that it sees it
+				p.sendLocked(p.firstLocked())
+			}
 		}
 		c.notifier.changedLocked()
 	}
@@ -191,7 +193,9 @@ func (c *connection) ponged(s *subscription, sent time.Time) {
 		return
 	}
 	for p := range c.presences {
-		p.pongedLocked(sent)
+		if p.shown {
+			p.signLocked(sent)
+		}
 	}
 	if len(c.presences) > 0 && c.run == "" && c.seen == nil {
 		c.introduceLocked() // the server was loading, say, or its primary was about to change

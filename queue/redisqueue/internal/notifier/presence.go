@@ -191,13 +191,7 @@ func (p *Presence) Answered(sent time.Time) {
 	p.signLocked(sent)
 }
 
-// pongedLocked notes that a ping was answered that was sent at the given time.
-func (p *Presence) pongedLocked(sent time.Time) {
-	if p.shown {
-		p.signLocked(sent)
-	}
-}
-
+// signLocked notes a sign of life that was sent at the given time.
 func (p *Presence) signLocked(sent time.Time) {
 	if !sent.After(p.sent) {
 		return
@@ -229,14 +223,6 @@ func (p *Presence) brokenLocked() {
 		p.expireAtLocked(p.deadline())
 	}
 	p.askLocked()
-}
-
-// connectedLocked is called when there is a connection again. It may not last until the
-// server has said that it sees it.
-func (p *Presence) connectedLocked() {
-	if p.armed {
-		p.sendLocked(p.firstLocked())
-	}
 }
 
 func (p *Presence) expireAtLocked(due time.Time) {
