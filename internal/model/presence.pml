@@ -26,7 +26,8 @@
  *   ONELOOK     the first look that finds a process absent evicts its ticket
  *   NORUN       a server judges a process that it has not seen
  *   NOSIGN      no script clears the mark
- *   LATESIGN    a ping must be unanswered for half the grace time before a sign is sent
+ *   LATESIGN    a ping must be unanswered for three quarters of the grace time before a
+ *               sign is sent
  *   PINGCOUNTS  a ping is a sign also on a connection on which no script was answered
  *   UNMARK      a look removes a mark that has not lasted long enough, without the entry
  *
@@ -38,14 +39,15 @@
 #endif
 
 #define GRACE    8
-#define PING     4              /* ticks between two pings */
+#define PING     2              /* ticks between two pings */
 #define ASK      2              /* between two signs of an owner whose connection has broken */
 #define GIVEUP   7              /* after the last sign */
 #ifdef LATESIGN
-#define SILENT   PING
+#define SILENT   6
 #else
 #define SILENT   1              /* after a ping that is not answered */
 #endif
+#define CLOSE    4              /* after a ping that is not answered, if a script was since */
 #define NONE     15
 
 byte faults = FAULTS;
@@ -139,7 +141,10 @@ inline act() {
 		:: since < PING
 		fi
 	:: listening && asked != NONE ->
-		asked++;
+		if
+		:: asked < GIVEUP -> asked++
+		:: else
+		fi;
 		if
 		:: subscribed -> pong(asked)
 		:: true ->
@@ -148,8 +153,7 @@ inline act() {
 			:: else
 			fi;
 			if
-			:: asked >= PING && reach -> subscribed = false; hear()
-			:: asked >= PING && !reach -> asked = PING
+			:: asked >= CLOSE && last < asked -> subscribed = false; hear()
 			:: else
 			fi
 		fi

@@ -45,12 +45,13 @@ func WithLease(d time.Duration) Option {
 // The connection is evidence, not the lock. A process that lives and has lost its
 // connection shows itself by a script before d is over; if it cannot, its tickets are lost
 // nine tenths of d after it last could ([queue.Ticket]'s Lost is closed), so before the
-// server gives their place away. While all is well it shows itself every half of d. So
+// server gives their place away. While all is well it shows itself every quarter of d. So
 // owners are sure to keep their tickets only if a server that is restarted or fails over
-// is away for less than two fifths of d. If nothing at all answers (a
-// partition, or a server that is stopped), the server has closed nothing, evicts nothing,
-// and the lease decides as it does without this option. A machine that loses its power
-// closes no connection either: the lease decides.
+// is away for less than half of d. The scripts go through the client's pool: it must have
+// a connection to spare within that time, too. If nothing at all answers (a partition, or
+// a server that is stopped), the server has closed nothing, evicts nothing, and the lease
+// decides as it does without this option. A machine that loses its power closes no
+// connection either: the lease decides.
 //
 // What is left: a server, or a proxy in between, that closes the connection of an owner
 // which cannot hear of it and cannot reach the server either, or to which a proxy goes on

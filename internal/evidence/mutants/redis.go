@@ -7,7 +7,7 @@ const (
 
 var (
 	crashTests    = tests{"./internal/faulttest/crash"}
-	presenceTests = tests{"./queue/redisqueue/internal/notifier", "-run Mark|Refresh ./queue/redisqueue"}
+	presenceTests = tests{"./queue/redisqueue/internal/notifier", "-run Mark|Refresh|GraceTime|Noticed ./queue/redisqueue"}
 )
 
 var ofRedis = list{tests{"./queue/redisqueue", "./queue/redisqueue/internal/...", "-run Redis|Evicted ./lock", redisCases}, []Mutant{
@@ -528,9 +528,51 @@ end`,
 	},
 	{
 		name:  "redis: a silent connection is taken for alive for the whole grace time",
-		in:    "queue/redisqueue/internal/notifier looksWhileSilent",
-		old:   "4",
-		new:   "1",
+		in:    "queue/redisqueue/internal/notifier connection.lookAfter",
+		old:   "c.partLocked(8)",
+		new:   "c.partLocked(1)",
+		tests: presenceTests,
+	},
+	{
+		name:  "redis: a process that is well shows itself every half of the grace time only",
+		in:    "queue/redisqueue/internal/notifier connection.lookAfter",
+		old:   "c.partLocked(4)",
+		new:   "c.partLocked(2)",
+		tests: presenceTests,
+	},
+	{
+		name:  "redis: a process whose connection has broken sends one sign only",
+		in:    "queue/redisqueue/internal/notifier Presence.askLocked",
+		old:   "p.send()",
+		new:   "",
+		tests: presenceTests,
+	},
+	{
+		name:  "redis: a connection that has broken is told when another one was tried to be made",
+		in:    "queue/redisqueue/internal/notifier subscription.receive",
+		old:   "messages.ReceiveTimeout(ended,",
+		new:   "messages.ReceiveTimeout(s.ctx,",
+		tests: crashTests,
+	},
+	{
+		name:  "redis: a ticket waits for ever until the server has seen its process",
+		in:    "queue/redisqueue/internal/notifier Presence.Join",
+		old:   "case <-timer.C:",
+		new:   "",
+		tests: presenceTests,
+	},
+	{
+		name:  "redis: a process is absent that has a connection",
+		in:    redisScripts + "presence.lua since",
+		old:   "subscribers.err or subscribers[2] ~= 0",
+		new:   "subscribers.err",
+		tests: crashTests,
+	},
+	{
+		name:  "redis: the first in line looks no sooner with crash detection",
+		in:    redisScripts + "presence.lua watched",
+		old:   "grace and math.ceil(grace / 4)",
+		new:   "nil",
 		tests: presenceTests,
 	},
 	{

@@ -168,20 +168,19 @@ func (c *connection) knownLocked() {
 func (c *connection) lookAfter(silent bool) time.Duration {
 	c.notifier.mu.Lock()
 	defer c.notifier.mu.Unlock()
-	interval := c.pingIntervalLocked()
 	if silent {
-		interval /= looksWhileSilent
+		return c.partLocked(8)
 	}
-	return interval
+	return c.partLocked(4)
 }
 
-// pingIntervalLocked is how often the connection is asked.
-func (c *connection) pingIntervalLocked() time.Duration {
-	interval := silence
+// partLocked is one of so many parts of the shortest grace time, and at most silence.
+func (c *connection) partLocked(parts time.Duration) time.Duration {
+	part := silence
 	for p := range c.presences {
-		interval = min(interval, p.grace/2)
+		part = min(part, p.grace/parts)
 	}
-	return interval
+	return part
 }
 
 // ponged is called when the connection has answered a ping that was sent at the given
@@ -205,17 +204,18 @@ func (c *connection) ponged(s *subscription, sent time.Time) {
 // silent is called again and again while the connection has not answered a ping that was
 // sent at the given time. The server may have closed the connection since the ping
 // before, without its being heard here. So a presence sends signs soon: they must arrive
-// within the grace time after that ping, of which half was over when this one was sent.
+// within the grace time after that ping, of which a quarter was over when this one was
+// sent.
 //
-// It reports whether to give the connection up: after as long as between two pings, and
-// with a presence only if the server has answered a script meanwhile, so that it is the
+// It reports whether to give the connection up: after half the grace time, and with a
+// presence only if the server has answered a script meanwhile, so that it is the
 // connection that does not work. To close it while nothing answers could reach a server
 // that is merely slow, or cut off in one direction, which would take that for the end of
 // the process.
 func (c *connection) silent(sent time.Time) bool {
 	c.notifier.mu.Lock()
 	defer c.notifier.mu.Unlock()
-	giveUp := time.Since(sent) >= c.pingIntervalLocked()
+	giveUp := time.Since(sent) >= c.partLocked(2)
 	for p := range c.presences {
 		p.sendLocked(p.firstLocked())
 		giveUp = giveUp && p.sent.After(sent)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -258,6 +259,64 @@ func TestPingIsNoSignBeforeAScript(t *testing.T) {
 	})
 }
 
+// A process that was well until its connection has broken keeps its tickets through an
+// outage of nearly half the grace time.
+func TestOutageOfHalfTheGraceTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := always(nil)
+		n, p := attach(t, s)
+		var away atomic.Bool
+		s.sign = func(string) error {
+			if away.Load() {
+				return errors.New("no connection")
+			}
+			p.Answered(time.Now())
+			return nil
+		}
+		lost := take(t, n, p, 1)
+		p.Answered(time.Now())
+		time.Sleep(n.lookAfter(false)) // and now it is about to be asked again
+		away.Store(true)
+		n.down(n.subscription)
+		time.Sleep(testGrace/2 - time.Millisecond)
+		away.Store(false)
+		time.Sleep(3 * testGrace)
+		if closed(lost) > 0 {
+			t.Error("lost")
+		}
+	})
+}
+
+// The first ticket waits until the server has seen the connection, but not for long, and
+// no longer than its ctx.
+func TestJoinWaitsForTheConnection(t *testing.T) {
+	for what, test := range map[string]struct{ seen, want time.Duration }{
+		"soon":  {seenTimeout / 2, seenTimeout / 2},
+		"never": {time.Hour, seenTimeout},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := always(nil)
+				s.seen = func() (string, error) { time.Sleep(test.seen); return "run", nil }
+				n, p := attach(t, s)
+				ended, cancel := context.WithCancel(t.Context())
+				cancel()
+				for _, c := range []struct {
+					ctx  context.Context
+					want time.Duration
+				}{{ended, 0}, {t.Context(), test.want}} {
+					began := time.Now()
+					p.Join(c.ctx, n.NewToken())
+					if took := time.Since(began); took != c.want {
+						t.Errorf("Join took %v, want %v", took, c.want)
+					}
+				}
+				time.Sleep(test.seen)
+			})
+		})
+	}
+}
+
 // A hand-off in the process needs a sign of life that is not too old, too: a process that
 // stood still may have been evicted.
 func TestNoHandOffWithoutASign(t *testing.T) {
@@ -320,14 +379,14 @@ func TestSilentConnection(t *testing.T) {
 			time.Sleep(n.lookAfter(false))
 			asked := time.Now()
 			before := s.sent()
-			for gaveUp, looks := false, 0; !gaveUp && looks < 10*looksWhileSilent; looks++ {
+			for gaveUp, looks := false, 0; !gaveUp && looks < 40; looks++ {
 				time.Sleep(n.lookAfter(true))
 				gaveUp = n.silent(asked)
 				synctest.Wait()
-				if looks == 0 && (gaveUp || s.sent() == before || time.Since(last) > testGrace*7/10) {
+				if looks == 0 && (gaveUp || s.sent() == before || time.Since(last) > testGrace/2) {
 					t.Errorf("%v after the last answer: given up: %v, %d signs; want a sign", time.Since(last), gaveUp, s.sent()-before)
 				}
-				if gaveUp != (answers && time.Since(asked) >= n.lookAfter(false)) {
+				if gaveUp != (answers && time.Since(asked) >= testGrace/2) {
 					t.Errorf("given up after %v: %v (scripts are answered: %v)", time.Since(asked), gaveUp, answers)
 				}
 				if answers {

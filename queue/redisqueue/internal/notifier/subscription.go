@@ -20,10 +20,6 @@ const (
 	// How soon a shorter time than that is noticed: half of the shortest grace time.
 	shortest = 250 * time.Millisecond
 
-	// looksWhileSilent is how often a connection that does not answer is looked at before
-	// it is given up.
-	looksWhileSilent = 4
-
 	// How long it may take to get a connection from the pool of a client that
 	// is not closed.
 	closedTimeout = 100 * time.Millisecond
@@ -85,8 +81,7 @@ func (s *subscription) reloadState(err error) {
 	}
 }
 
-// listen makes one connection and hands on what it says until it breaks. The
-// PubSub would reconnect by itself, but without a pause.
+// listen makes one connection and hands on what it says until it breaks.
 func (s *subscription) listen() error { return clients.Call(s.receive) }
 
 func (s *subscription) receive() error {
@@ -98,12 +93,17 @@ func (s *subscription) receive() error {
 			_ = messages.Close()
 		}
 	}()
+	// The PubSub would connect anew by itself before it tells that the connection has
+	// broken, for as long as it takes to dial, or not tell it at all. With a ctx that has
+	// ended it does not: only dialing obeys it.
+	ended, end := context.WithCancel(s.ctx)
+	end()
 	var asked time.Time // when a ping was sent that is not answered; zero if none is
 	last := time.Now()  // when it was last looked whether the connection is alive
 	for {
 		// The interval may become shorter at any time.
 		next := last.Add(s.notifier.lookAfter(!asked.IsZero()))
-		message, err := messages.ReceiveTimeout(s.ctx, max(min(time.Until(next), shortest), time.Millisecond))
+		message, err := messages.ReceiveTimeout(ended, max(min(time.Until(next), shortest), time.Millisecond))
 		if err != nil && !isTimeout(err) {
 			return err
 		}
@@ -120,7 +120,7 @@ func (s *subscription) receive() error {
 		switch {
 		case asked.IsZero():
 			asked = time.Now()
-			if err := messages.Ping(s.ctx); err != nil {
+			if err := messages.Ping(ended); err != nil {
 				return err
 			}
 		case s.notifier.silent(asked):
