@@ -278,9 +278,13 @@ type Member struct {
 	Label string
 
 	// CrashDetection is how long after its process has ended the ticket is evicted,
-	// where that is noticed before its lease ends; 0 where it is not. Gone is when the
-	// process was noticed to be gone, by the storage's clock; zero if it was not.
+	// where that is noticed before its lease ends; 0 where it is not. Unseen says that its
+	// owner has asked for it, and that it does not work: for a moment after the ticket was
+	// taken or the server has changed; for longer if a right is missing (see
+	// redisqueue.WithCrashDetection). Gone is when the process was noticed to be gone, by
+	// the storage's clock; zero if it was not.
 	CrashDetection time.Duration
+	Unseen         bool
 	Gone           time.Time
 
 	// Dead says that the owner was found gone: the ticket is evicted by the

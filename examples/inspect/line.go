@@ -34,7 +34,8 @@ type member struct {
 	Lease    seconds   `json:"lease_seconds,omitzero"`           // it is believed for so long
 	Crash    seconds   `json:"crash_detection_seconds,omitzero"` // or for so long after the end of its process
 
-	Gone time.Time `json:"gone,omitzero"` // its process was noticed to have ended
+	Unseen bool      `json:"unseen,omitzero"` // crash detection was asked for, and does not work
+	Gone   time.Time `json:"gone,omitzero"`   // its process was noticed to have ended
 
 	ticket queue.Ticket
 }
@@ -51,7 +52,7 @@ func (i *inspector) look(ctx context.Context) (line, error) {
 		l.Members[place] = member{
 			Place: place + 1, Token: m.Ticket.Number, Owns: m.Owns(), Max: m.Owners, Dead: m.Dead,
 			Host: m.Host, PID: m.PID, Label: m.Label, Since: m.Since, LastSeen: m.LastSeen,
-			Lease: seconds(m.Ticket.Lease), Crash: seconds(m.CrashDetection), Gone: m.Gone, ticket: m.Ticket,
+			Lease: seconds(m.Ticket.Lease), Crash: seconds(m.CrashDetection), Unseen: m.Unseen, Gone: m.Gone, ticket: m.Ticket,
 		}
 	}
 	return l, nil
@@ -113,7 +114,7 @@ func (l line) remark(m member) string {
 	case m.Dead:
 		return "looks dead: evicted when the next one looks"
 	case !m.Gone.IsZero():
-		return "its process has ended, or has lost its connection: evicted if it stays so"
+		return fmt.Sprintf("its process has ended, or has lost its connection, %s: evicted if it stays so", ago(l.Time, m.Gone))
 	case m.Owns && m.Max > 0:
 		return fmt.Sprintf("holds one of %d", m.Max)
 	case m.Owns:
@@ -132,6 +133,8 @@ func (m member) lease() string {
 		return ""
 	case m.Crash > 0:
 		return fmt.Sprintf("%v, crash %v", time.Duration(m.Lease), time.Duration(m.Crash))
+	case m.Unseen:
+		return fmt.Sprintf("%v, crash detection does not work", time.Duration(m.Lease))
 	}
 	return time.Duration(m.Lease).String()
 }

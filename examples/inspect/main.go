@@ -15,7 +15,10 @@
 // Times are by the clock of the storage: the Redis server, the file system. A
 // holder that looks dead is evicted by the next process that comes or waits. LAST
 // SEEN is empty where nothing is to be seen: the holder of a lock in a file
-// system need not show anything, the kernel says whether it is alive.
+// system need not show anything, the kernel says whether it is alive. LEASE says after
+// how long without a sign of life a ticket is evicted, and with crash detection after how
+// long its process must have ended. If crash detection does not work for longer than a
+// moment, the owner's program lacks a right in the server.
 //
 // -evict takes the ticket with that token out of the line, after it has said what
 // that does and was answered with yes. It is for a holder that hangs and cannot be

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/fifolock/fifolock/examples/internal/cli"
 	"github.com/fifolock/fifolock/examples/internal/programtest"
 	"github.com/fifolock/fifolock/internal/redistest"
@@ -25,19 +27,23 @@ import (
 )
 
 // ownerVariable makes the test binary an owner to be killed; its value is the
-// directory of its queue.
+// directory of its queue, or the address of the server and the name, with a space between.
 const ownerVariable = "FIFOLOCK_TEST_OWNER"
 
 func TestMain(m *testing.M) {
-	if directory := os.Getenv(ownerVariable); directory != "" {
-		ownerMain(directory)
+	if place := os.Getenv(ownerVariable); place != "" {
+		ownerMain(place)
 	}
 	programtest.Main(m, main, redistest.Main)
 }
 
 // ownerMain takes a ticket and keeps it.
-func ownerMain(directory string) {
-	t, err := filequeue.New(directory).Register(context.Background())
+func ownerMain(place string) {
+	var q queue.TicketQueue = filequeue.New(place)
+	if addr, name, ok := strings.Cut(place, " "); ok {
+		q = redisqueue.New(redis.NewClient(&redis.Options{Addr: addr}), name, redisqueue.WithLease(time.Hour), redisqueue.WithCrashDetection(time.Minute))
+	}
+	t, err := q.Register(context.Background())
 	fmt.Println(t.Number, err)
 	io.Copy(io.Discard, os.Stdin)
 	os.Exit(0)
@@ -163,22 +169,7 @@ func TestJSON(t *testing.T) {
 // TestDeadHolder: it is shown, and still there afterwards.
 func TestDeadHolder(t *testing.T) {
 	directory := filepath.Join(t.TempDir(), "queue")
-	owner := exec.Command(os.Args[0])
-	owner.Env = append(os.Environ(), ownerVariable+"="+directory)
-	if _, err := owner.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := owner.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := owner.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var number int64
-	if _, err := fmt.Fscan(stdout, &number); err != nil {
-		t.Error(err)
-	}
+	owner, number := startOwner(t, directory)
 	owner.Process.Kill()
 	owner.Wait()
 
@@ -192,6 +183,87 @@ func TestDeadHolder(t *testing.T) {
 	if after := list(t, directory); after != before {
 		t.Errorf("inspect changed the directory from\n%sto\n%s", before, after)
 	}
+}
+
+// startOwner starts a process that takes a ticket and keeps it.
+func startOwner(t *testing.T, place string) (owner *exec.Cmd, number int64) {
+	t.Helper()
+	owner = exec.Command(os.Args[0])
+	owner.Env = append(os.Environ(), ownerVariable+"="+place)
+	if _, err := owner.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := owner.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := owner.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fscan(stdout, &number); err != nil {
+		t.Error(err)
+	}
+	return owner, number
+}
+
+// TestGoneHolder: with crash detection it is shown that the holder's process has ended,
+// and since when, before it is evicted.
+func TestGoneHolder(t *testing.T) {
+	redistest.NeedReal(t)
+	name := redistest.Name(t)
+	flags := []string{"-redis", redistest.Addr(t), "-name", name}
+	owner, number := startOwner(t, redistest.Addr(t)+" "+name)
+	q := redisqueue.New(redistest.Client(t), name)
+	for noticed := false; !noticed; {
+		members, err := q.Members(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		noticed = members[0].CrashDetection > 0
+	}
+	wantLines(t, flags,
+		[]string{"held, and 0 waiting"},
+		[]string{"PLACE"},
+		[]string{fmt.Sprint(number), "1h0m0s, crash 1m0s", "holds the lock"})
+
+	owner.Process.Kill()
+	owner.Wait()
+	for marked := false; !marked; {
+		if err := q.CleanupStale(t.Context()); err != nil { // a look at the line, as a waiter takes
+			t.Fatal(err)
+		}
+		members, err := q.Members(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		marked = !members[0].Gone.IsZero()
+	}
+	var first, second line
+	for _, l := range []*line{&first, &second} {
+		if err := json.Unmarshal([]byte(programtest.Run(t, append(flags, "-json")...)), l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if gone := first.Members[0].Gone; gone.IsZero() || !gone.Equal(second.Members[0].Gone) {
+		t.Errorf("gone since %v, then since %v", gone, second.Members[0].Gone)
+	}
+	wantLines(t, flags,
+		[]string{"held, and 0 waiting"},
+		[]string{"PLACE"},
+		[]string{fmt.Sprint(number), "its process has ended, or has lost its connection", "s ago: evicted if it stays so"})
+}
+
+// TestUnseen: crash detection that was asked for and does not work is shown.
+func TestUnseen(t *testing.T) {
+	server := redistest.StartServer(t)
+	if err := server.Client().Do(t.Context(), "ACL", "SETUSER", "default", "-info").Err(); err != nil {
+		t.Fatal(err)
+	}
+	register(t, redisqueue.New(server.Client(), "unseen", redisqueue.WithCrashDetection(time.Second)))
+	wantLines(t, []string{"-redis", server.Addr, "-name", "unseen"},
+		[]string{"held, and 0 waiting"},
+		[]string{"PLACE"},
+		[]string{"30s, crash detection does not work", "holds the lock"})
 }
 
 // list says what is in a directory.

@@ -20,21 +20,30 @@ func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
 // TestACL gives a user the rights that docs/redis.md lists, and does with them all
 // that can be done. The server's log has what was denied.
 func TestACL(t *testing.T) {
-	line := regexp.MustCompile(`(?m)^ACL SETUSER fifolock on >secret (.*)$`).FindStringSubmatch(read(t, "docs/redis.md"))
-	if line == nil {
-		t.Fatal("there is no ACL SETUSER in docs/redis.md")
+	page := read(t, "docs/redis.md")
+	line := regexp.MustCompile(`(?m)^ACL SETUSER fifolock on >secret (.*)$`).FindStringSubmatch(page)
+	crash := regexp.MustCompile("`redisqueue.WithCrashDetection`\\) needs `([^`]+)` in addition").FindStringSubmatch(page)
+	if line == nil || crash == nil {
+		t.Fatal("there is no ACL SETUSER in docs/redis.md, or not what crash detection needs")
 	}
+	t.Run("alone", func(t *testing.T) { testACL(t, line[1]) })
+	t.Run("crash detection", func(t *testing.T) {
+		testACL(t, line[1]+" "+crash[1], redisqueue.WithCrashDetection(500*time.Millisecond))
+	})
+}
+
+func testACL(t *testing.T, rights string, options ...redisqueue.Option) {
 	server := redistest.StartServer(t)
 	admin := server.Client()
 	args := []any{"ACL", "SETUSER", "fifolock", "on", ">secret"}
-	for _, right := range strings.Fields(line[1]) {
+	for _, right := range strings.Fields(rights) {
 		args = append(args, right)
 	}
 	if err := admin.Do(t.Context(), args...).Err(); err != nil {
 		t.Fatal(err)
 	}
 
-	useEverything(t, server)
+	useEverything(t, server, options...)
 
 	denied, err := admin.ACLLog(t.Context(), 100).Result()
 	if err != nil {
@@ -48,22 +57,25 @@ func TestACL(t *testing.T) {
 	}
 }
 
+const lease = 2 * time.Second
+
 // useEverything does all that can be done with a queue, as the user.
-func useEverything(t *testing.T, server *redistest.Server) {
+func useEverything(t *testing.T, server *redistest.Server, options ...redisqueue.Option) {
 	t.Helper()
 	ctx := t.Context()
+	options = append(options, redisqueue.WithLease(lease))
 	check := func(err error) {
 		t.Helper()
 		if err != nil {
 			t.Error(err)
 		}
 	}
-	const lease = 2 * time.Second
-	newQueue := func() *redisqueue.Queue {
+	newQueue := func() (*redisqueue.Queue, *redis.Client) {
 		client := server.Client(func(o *redis.Options) { o.Username, o.Password = "fifolock", "secret" })
-		return redisqueue.New(client, "report", redisqueue.WithLease(lease))
+		return redisqueue.New(client, "report", options...), client
 	}
-	first, second := newQueue(), newQueue()
+	first, _ := newQueue()
+	second, client := newQueue()
 
 	// One client holds for long enough to renew its lease, and to let the other
 	// open its connection for wake-ups; then it hands over.
@@ -88,4 +100,11 @@ func useEverything(t *testing.T, server *redistest.Server) {
 	check(first.CleanupStale(ctx))
 	check(m.Unlock())
 	first.MaybeCleanup(ctx)
+
+	// What has ended its connections is evicted, too.
+	_, err = second.Register(ctx)
+	check(err)
+	check(client.Close())
+	check(m.Lock(ctx))
+	check(m.Unlock())
 }

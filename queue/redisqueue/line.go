@@ -55,7 +55,10 @@ func appendMembers(members []queue.Member, now time.Time, page []any) []queue.Me
 		if said := parseLease(value); said.lease > 0 {
 			m.Ticket.Lease = said.lease
 			m.Owners, m.Host, m.PID, m.Label = said.owners, said.host, said.pid, said.label
-			m.CrashDetection = said.grace()
+			m.Unseen = said.presence == unseen || absent < 0
+			if !m.Unseen {
+				m.CrashDetection = said.grace()
+			}
 			if absent > 0 {
 				m.Gone = time.UnixMilli(absent)
 				m.Dead = now.Sub(m.Gone) >= m.CrashDetection

@@ -59,11 +59,11 @@ func WithLease(d time.Duration) Option {
 // same holds for a process that stands still while its connection is closed, until it goes
 // on. The number of the ticket tells them apart.
 //
-// Processes with and without the option may stand in one line. It needs the rights to
-// HGET, HSET, HDEL and HLEN, without which each call fails, and to PUBSUB NUMSUB and INFO,
-// without which the queue works by the lease, and [queue.Member]'s CrashDetection is 0.
-// After a restart or a failover of the server it works again as soon as the ticket was
-// refreshed there. A Cluster and a Ring are refused: their nodes do not tell each other of
+// Processes with and without the option may stand in one line. It needs the right to HDEL,
+// without which each call fails, and to SUBSCRIBE, PUBSUB NUMSUB, INFO, HGET, HSET and HLEN,
+// without which the queue works by the lease, and [queue.Member]'s Unseen says so. After a
+// restart or a failover of the server it works again as soon as the ticket was refreshed
+// there. A Cluster and a Ring are refused: their nodes do not tell each other of
 // subscriptions.
 func WithCrashDetection(d time.Duration) Option {
 	return func(o *options) { o.grace, o.graceSet = d, true }

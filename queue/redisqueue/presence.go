@@ -17,7 +17,7 @@ func (s *storage) watchPresence(n *notifier.Notifier, grace time.Duration) {
 	s.presence = n.NewPresence(grace, notifier.Server{
 		Seen: func(ctx context.Context, channel string) (run string, err error) {
 			err = clients.Call(func() (err error) {
-				run, err = redis.NewScript(seenScript().source).Run(ctx, s.client, nil, channel).Text()
+				run, err = redis.NewScript(seenScript().source).Run(ctx, s.client, []string{s.prefix + "absent"}, n.ID(), channel).Text()
 				return err
 			})
 			return run, err
@@ -39,8 +39,11 @@ func (s *storage) watchPresence(n *notifier.Notifier, grace time.Duration) {
 	})
 }
 
-// presenceText is what a lease made now says of the presence of its process: -, or
-// {run id}/{milliseconds} if the server has seen it. It is empty without crash
+// unseen is the presence of a process that the server has not seen.
+const unseen = "?"
+
+// presenceText is what a lease made now says of the presence of its process:
+// {run id}/{milliseconds} if the server has seen it, or unseen. It is empty without crash
 // detection.
 func (s *storage) presenceText() string {
 	if s.presence == nil {
@@ -48,7 +51,7 @@ func (s *storage) presenceText() string {
 	}
 	run, grace := s.presence.Seen()
 	if run == "" {
-		return "-"
+		return unseen
 	}
 	return fmt.Sprintf("%s/%d", run, grace.Milliseconds())
 }
@@ -57,10 +60,12 @@ func (s *storage) presenceText() string {
 // as it is: a ticket that was taken through another queue, maybe of another process, is
 // shown by that, or not at all.
 func (s *storage) presenceToKeep(token string) string {
-	if s.presence == nil || !s.presence.Has(token) {
-		return "-"
+	if s.presence != nil && s.presence.Has(token) {
+		if text := s.presenceText(); text != unseen {
+			return text
+		}
 	}
-	return s.presenceText()
+	return "-"
 }
 
 // present begins to show that the owner of a ticket lives, which is about to be taken,
@@ -78,7 +83,7 @@ func (s *storage) presented(token, entry, presence string) <-chan struct{} {
 	if s.presence == nil {
 		return nil
 	}
-	return s.presence.Bind(token, entry, presence != "-")
+	return s.presence.Bind(token, entry, presence != unseen)
 }
 
 // absent is called when a ticket has left the line, or was not taken; gone says that it

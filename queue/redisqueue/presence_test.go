@@ -113,6 +113,94 @@ func TestMarkedTogether(t *testing.T) {
 			t.Errorf("%s is not marked", process)
 		}
 	}
+	if left := client.PTTL(t.Context(), q.prefix+"absent").Val(); left <= time.Second {
+		t.Errorf("the marks last for %v more, want more than the grace time, and not for ever", left)
+	}
+}
+
+// Members says of each ticket whether the end of its process is noticed, and since when
+// it is gone.
+func TestMembersSayWhetherTheEndIsNoticed(t *testing.T) {
+	redistest.NeedReal(t)
+	client := redistest.Client(t)
+	q := New(client, redistest.Name(t))
+	processes := plantAbsent(t, client, q.name, 3)
+	marked := time.Now().Add(-time.Minute).Truncate(time.Millisecond)
+	client.HSet(t.Context(), q.prefix+"absent", processes[1], marked.UnixMilli(), processes[2], time.Now().Add(time.Hour).UnixMilli())
+	for i, presence := range []string{"-", "?", "abc/500"} {
+		entry := fmt.Sprintf("%d:other%d.x:1", 10+i, i)
+		value := entry + leaseValue{time.Hour, 0, presence, 1, "host", ""}.text()
+		client.ZAdd(t.Context(), "{"+q.name+"}:queue", redis.Z{Score: float64(10 + i), Member: entry})
+		client.Set(t.Context(), "{"+q.name+"}:lease:"+tokenOf(entry), value, time.Hour)
+	}
+	members, err := q.Members(t.Context())
+	if err != nil || len(members) != 6 {
+		t.Fatalf("%d members (%v), want 6", len(members), err)
+	}
+	for i, want := range []struct {
+		what         string
+		noticed      time.Duration
+		unseen, dead bool
+	}{
+		{"just found gone", 500 * time.Millisecond, false, false},
+		{"gone for a minute", 500 * time.Millisecond, false, true},
+		{"marked ahead of the clock", 500 * time.Millisecond, false, false},
+		{"without crash detection", 0, false, false},
+		{"not seen yet", 0, true, false},
+		{"seen by another server", 0, true, false},
+	} {
+		m := members[i]
+		if m.CrashDetection != want.noticed || m.Unseen != want.unseen || m.Dead != want.dead || m.Gone.IsZero() != (want.noticed == 0) {
+			t.Errorf("%s: noticed after %v, unseen %v, dead %v, gone since %v", want.what, m.CrashDetection, m.Unseen, m.Dead, m.Gone)
+		}
+	}
+	if !members[1].Gone.Equal(marked) {
+		t.Errorf("gone since %v, want %v", members[1].Gone, marked)
+	}
+}
+
+// The first in line looks four times in the grace time, while it waits behind one whose
+// end can be noticed.
+func TestLooksWithinTheGraceTime(t *testing.T) {
+	redistest.NeedReal(t)
+	name := redistest.Name(t)
+	owner := New(redistest.Client(t), name, WithCrashDetection(time.Second))
+	owning, err := owner.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := New(redistest.Client(t), name)
+	waiting, err := q.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, stop, err := q.Watch(t.Context(), waiting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	for noticed := false; ; {
+		members, err := q.Members(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		place, err := q.Position(t.Context(), waiting)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if noticed && place.Recheck > 0 { // the subscription is up
+			if place.Recheck > 250*time.Millisecond {
+				t.Errorf("it looks again after %v, want 250ms", place.Recheck)
+			}
+			break
+		}
+		noticed = members[0].CrashDetection > 0
+	}
+	for _, ticket := range []queue.Ticket{owning, waiting} {
+		if err := q.Release(t.Context(), ticket); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // The marks of the dead do not gather for ever in a line that is never empty.

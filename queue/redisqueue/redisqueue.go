@@ -49,8 +49,9 @@ const longestName = 512
 //
 // The token is the notifier's id (see Wake-ups), a dot, and a random text. owners is
 // 0 for a ticket of the queue itself (exclusive), n for one of a view of [Queue.Share]
-// (shared). presence is - without crash detection. The first in line says of which kind the line is; a ticket of the other
-// kind is refused until the line is empty.
+// (shared). presence is - without crash detection, and ? until the server has seen the
+// process. The first in line says of which kind the line is; a ticket of the other kind is
+// refused until the line is empty.
 //
 // Anything else in the ZSET is ignored and kept: once it has been met, the ZSET has
 // a time to live of a hundred years. An entry with the token of another is one whose

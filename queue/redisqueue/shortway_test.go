@@ -167,7 +167,7 @@ func newRandomState(seed uint64, prefix string) *randomState {
 		s.owners = pick(s, "1", "2", "3")
 	}
 	if s.odd() {
-		s.presence = pick(s, "-", "abc/1000000")
+		s.presence = pick(s, "?", "abc/1000000")
 	}
 	s.operation = pick(s, "register", "register", "try_register", "release", "release")
 	s.line()
@@ -243,7 +243,7 @@ func (s *randomState) lease(token, entry string) {
 		owners = pick(s, "1", "2", "3", "00", "x", "")
 	}
 	if s.odd() {
-		presence = pick(s, "abc/1000000", "abc/2000000", "bad/1000000", "abc", "", "- -")
+		presence = pick(s, "?", "abc/1000000", "abc/2000000", "bad/1000000", "abc", "", "- -")
 	}
 	value := fmt.Sprintf("%s %d %s %s 1 host label", entry, grain, owners, presence)
 	if s.odd() {

@@ -336,7 +336,7 @@ func tokenOf(member string) string {
 type leaseValue struct {
 	lease    time.Duration
 	owners   int    // 0: exclusive; else shared by so many
-	presence string // - if there is none
+	presence string // - without crash detection; see presenceText
 	pid      int
 	host     string
 	label    string

@@ -7,7 +7,8 @@
 --   page begins or '' if there is none, how many entries of that score to pass over,
 --   an array of four elements for each ticket: entry, what its lease says ('' if it
 --   is dead), milliseconds left of its lease, the time at which its process was marked
---   as absent or 0, ''}
+--   as absent, or 0, or -1 if its process was seen by another server and not by this one,
+--   ''}
 
 primary()
 local count = tonumber(ARGV[5])
@@ -19,10 +20,11 @@ for i = 1, #entries, 2 do
     local key = leaseKey(token)
     local value = lease(key, entries[i])
     local _, since = absent(token, value or '')
+    local run = armed(value or '')
     tickets[#tickets + 1] = entries[i]
     tickets[#tickets + 1] = value or ''
     tickets[#tickets + 1] = call('PTTL', key)
-    tickets[#tickets + 1] = since or 0
+    tickets[#tickets + 1] = since or run and not here(run) and -1 or 0
   end
 end
 local after, over = '', 0

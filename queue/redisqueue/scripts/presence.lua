@@ -3,8 +3,9 @@
 --
 -- The presence of a ticket, in its lease, is {run id}/{milliseconds}: its process was
 -- subscribed to its notifier's channel on the server with that run id, and its tickets
--- leave the line when it has not been for so long. A look at the line takes a ticket
--- for that of a dead owner if all of this holds:
+-- leave the line when it has not been for so long. It is ? if its process has crash
+-- detection and was not seen, and - without. A look at the line takes a ticket for that
+-- of a dead owner if all of this holds:
 --
 --   1. The run id is that of this server. A restart, a failover or a move disarms it
 --      until the owner has been seen here.
@@ -17,12 +18,12 @@
 -- from the notifier to the server's clock in milliseconds; it goes with the queue. They
 -- are for a process, so that all its tickets leave together.
 --
--- A user without the right to PUBSUB, INFO or HSET cannot notice a death, and a
--- process that has not got a presence is not noticed: both go by the lease.
+-- A user without the right to PUBSUB, INFO, HGET, HSET or HLEN cannot notice a death, and
+-- a process that has not got a presence is not noticed: both go by the lease.
 
 local call = redis.call
 
--- The caller's own presence, - while it has none, empty without crash detection.
+-- The caller's own presence, ? while it has none, empty without crash detection.
 local PRESENCE = ARGV[#ARGV]
 
 local function absentKey()
@@ -58,6 +59,15 @@ local known = {}    -- what absent has found out, by notifier and presence
 local unmarked = {} -- notifiers to be marked, and for how long they may be absent
 local server        -- the server's run id
 
+-- here reports whether this server is that run.
+local function here(run)
+  if not server then
+    local info = redis.pcall('INFO', 'server')
+    server = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or '-'
+  end
+  return server == run
+end
+
 -- since returns when a process was marked, whether it is to be marked now, and what
 -- time it is; or nil if the process is not absent.
 local function since(process, run)
@@ -65,11 +75,7 @@ local function since(process, run)
   if subscribers.err or subscribers[2] ~= 0 then
     return nil
   end
-  if not server then
-    local info = redis.pcall('INFO', 'server')
-    server = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or '-'
-  end
-  if server ~= run then
+  if not here(run) then
     return nil
   end
   local marked = redis.pcall('HGET', absentKey(), process)
