@@ -99,6 +99,26 @@ func seenAnew(t *testing.T, server *redistest.Server, name string, n int) {
 	}
 }
 
+// goesOn checks that a, which holds, was not lost, and that the end of b, which waits, is
+// noticed when it holds.
+func goesOn(t *testing.T, h *harness.Harness, a, b *harness.Process, waits *harness.Call) {
+	t.Helper()
+	a.MustUnlock() // the server still had the ticket
+	waits.Granted()
+	again := a.Lock()
+	again.Registered()
+	q, closeQueue := h.Spec.Open()
+	defer closeQueue()
+	armed(t, q, 2)
+	b.Kill()
+	again.Granted()
+	a.MustUnlock()
+	if v := h.Check(); v.LostHolds != 0 || v.Evicted != 0 {
+		t.Errorf("%v; want nothing lost", v)
+	}
+	h.CheckNothingIsLeft()
+}
+
 // A process that is killed leaves the line long before its lease: as its holder, and
 // together with all its waiters.
 //
@@ -176,11 +196,7 @@ func TestKilledConnectionsAreNoDeath(t *testing.T) {
 			return false
 		}
 		call.StaysBlocked(faulttest.Moment)
-		a.MustUnlock()
-		call.Granted()
-		b.MustUnlock()
-		h.Check()
-		h.CheckNothingIsLeft()
+		goesOn(t, h, a, b, call)
 		return true
 	})
 }
@@ -195,16 +211,43 @@ func TestStoppedServerIsNoDeath(t *testing.T) {
 	call.StaysBlocked(6 * grace)
 	server.Resume()
 	call.StaysBlocked(2 * grace)
-	a.MustUnlock()
+	goesOn(t, h, a, b, call)
+}
+
+// A holder that is stopped for many grace times keeps its connection, and the lock.
+func TestStoppedHolderIsNoDeath(t *testing.T) {
+	t.Parallel()
+	server := redistest.StartServer(t)
+	h, a, b, call := holderAndWaiter(t, spec(server.Addr, "stopped"))
+	a.Stop()
+	call.StaysBlocked(6 * grace)
+	a.Continue()
+	call.StaysBlocked(2 * grace)
+	goesOn(t, h, a, b, call)
+}
+
+// A holder that is stopped, and whose connection is closed meanwhile, loses the lock, and
+// is told as soon as it goes on.
+func TestStoppedHolderWithoutItsConnection(t *testing.T) {
+	t.Parallel()
+	server := redistest.StartServer(t)
+	h, a, b, call := holderAndWaiter(t, spec(server.Addr, "stopped"))
+	a.Stop()
+	faulttest.Do(t, server.Client(), "CLIENT KILL TYPE pubsub")
 	call.Granted()
+	a.Continue()
+	a.AwaitKind(0, harness.Lost)
+	if e := a.Unlock(); e.Cause != harness.CauseLost {
+		t.Errorf("Unlock of the one that was stopped returned %q, want ErrLost", e.Error)
+	}
 	b.MustUnlock()
 	h.Check()
 	h.CheckNothingIsLeft()
 }
 
 // A server that is killed, and started again with its data before the grace time is
-// over, has not seen the owners: no one is lost, and the death of a process is noticed
-// again after that.
+// over, has not seen the owners: no one is lost, and the end of a process is noticed again
+// after that.
 func TestRestartedServerIsNoDeath(t *testing.T) {
 	t.Parallel()
 	server := redistest.StartServer(t, "--appendonly", "yes", "--appendfsync", "always")
@@ -214,21 +257,104 @@ func TestRestartedServerIsNoDeath(t *testing.T) {
 	server.Kill()
 	server.Start()
 	seenAnew(t, server, s.Name, 2) // it is the owners' reconnecting that tells the new server
+	goesOn(t, h, a, b, call)
+}
+
+// A primary that becomes a replica, closes the connections, and is the primary again: no
+// one is lost.
+func TestDemotedPrimaryIsNoDeath(t *testing.T) {
+	t.Parallel()
+	server := redistest.StartServer(t)
+	s := spec(server.Addr, "demoted")
+	s.Crash = longGrace
+	h, a, b, call := holderAndWaiter(t, s)
+	admin := server.Client()
+	faulttest.Do(t, admin, "REPLICAOF 127.0.0.1 1")
+	faulttest.Do(t, admin, "CLIENT KILL TYPE pubsub")
+	call.StaysBlocked(faulttest.Moment)
+	faulttest.Do(t, admin, "REPLICAOF NO ONE")
+	goesOn(t, h, a, b, call)
+}
+
+// Without memory in the server a process that lives shows itself all the same, and the end
+// of one is noticed.
+func TestOutOfMemoryIsNoDeath(t *testing.T) {
+	t.Parallel()
+	server := redistest.StartServer(t, "--maxmemory-policy", "noeviction")
+	s := spec(server.Addr, "full")
+	s.Crash = 4 * grace
+	h, a, b, call := holderAndWaiter(t, s)
+	admin := server.Client()
+	faulttest.Do(t, admin, "CONFIG SET maxmemory 1")
+	faulttest.Do(t, admin, "CLIENT KILL TYPE pubsub")
+	call.StaysBlocked(6 * grace)
 	a.Kill()
 	call.Granted()
 	b.MustUnlock()
-	h.Check()
+	if v := h.Check(); v.LostHolds != 0 || v.Evicted != 0 {
+		t.Errorf("%v; want nothing lost", v)
+	}
 	h.CheckNothingIsLeft()
+}
+
+// A holder whose connection breaks while all of its client's others are in use cannot show
+// itself: it is told before another one owns.
+func TestPoolUsedUp(t *testing.T) {
+	t.Parallel()
+	server := redistest.StartServer(t)
+	client := server.Client(func(o *redis.Options) { o.PoolSize = 1 })
+	options := []redisqueue.Option{redisqueue.WithLease(longLease), redisqueue.WithCrashDetection(grace)}
+	a := lock.New(redisqueue.New(client, "pool", options...))
+	q := redisqueue.New(server.Client(), "pool", options...)
+	b := lock.New(q)
+	if err := a.Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	owns := lockInBackground(t, b)
+	armed(t, q, 2)
+	admin := server.Client()
+	used := make(chan error, 1)
+	go func() { used <- client.BLPop(t.Context(), 0, "free").Err() }()
+	for admin.InfoMap(t.Context(), "clients").Val()["Clients"]["blocked_clients"] != "1" {
+		time.Sleep(grace / 100)
+	}
+	faulttest.Do(t, admin, "CLIENT KILL TYPE pubsub")
+	<-a.Lost()
+	select {
+	case <-owns:
+		t.Error("the next one owned before the first was told")
+	default:
+	}
+	faulttest.Do(t, admin, "LPUSH free x")
+	if err := <-used; err != nil {
+		t.Error(err)
+	}
+	if err := a.Unlock(); !errors.Is(err, lock.ErrLost) {
+		t.Errorf("Unlock of the lost hold: %v, want ErrLost", err)
+	}
+	<-owns
+	if err := b.Unlock(); err != nil {
+		t.Error(err)
+	}
 }
 
 // An owner whose connections break, and that cannot make new ones, is told before another
 // one owns.
 //
 //  1. A holds through a gate, B waits.
-//  2. The gate breaks A's connections, and all new ones.
+//  2. The gate breaks A's connections, and all new ones, or does not let them be answered.
 //  3. A's Lost closes, by A's own clock; then B owns.
 func TestCutOffOwnerIsToldFirst(t *testing.T) {
 	t.Parallel()
+	for what, cut := range map[string]func(*gate){"refused": (*gate).refuse, "not answered": (*gate).blackhole} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			cutOff(t, cut)
+		})
+	}
+}
+
+func cutOff(t *testing.T, cut func(*gate)) {
 	faulttest.WithLease(t, grace, func(grace time.Duration) (told bool) {
 		server := redistest.StartServer(t)
 		g := newGate(t, server.Addr)
@@ -249,7 +375,7 @@ func TestCutOffOwnerIsToldFirst(t *testing.T) {
 			}
 		}()
 		armed(t, q, 2)
-		g.refuse()
+		cut(g)
 		<-lost
 		told = <-owns
 		g.open()
@@ -323,6 +449,10 @@ func TestWithoutTheRights(t *testing.T) {
 	for what, rights := range map[string][]any{
 		"NUMSUB and INFO": {"-pubsub", "-info"},
 		"NUMSUB":          {"-pubsub"},
+		"INFO":            {"-info"},
+		"HSET":            {"-hset"},
+		"HGET":            {"-hget"},
+		"HLEN":            {"-hlen"},
 		"SUBSCRIBE":       {"-subscribe"},
 		"channels":        {"resetchannels"},
 	} {
@@ -339,20 +469,35 @@ func TestWithoutTheRights(t *testing.T) {
 			for range 3 {
 				err := m.Do(t.Context(), func(ctx context.Context) error {
 					members, err := q.Members(ctx)
-					if err == nil && members[0].CrashDetection != 0 {
-						t.Errorf("Members says %v, want 0", members[0].CrashDetection)
+					if err != nil {
+						return err
+					}
+					if m := members[0]; m.CrashDetection != 0 || !m.Unseen {
+						t.Errorf("Members says %v, unseen %v; want that it does not work", m.CrashDetection, m.Unseen)
 					}
 					select {
 					case <-time.After(2 * grace): // nothing is noticed, so nothing is lost
 					case <-ctx.Done():
 					}
-					return errors.Join(err, context.Cause(ctx))
+					return context.Cause(ctx)
 				})
 				if err != nil {
 					t.Fatal(err)
 				}
 			}
 		})
+	}
+}
+
+// Without the right to clear its own mark a call says what is missing.
+func TestWithoutTheRightToClear(t *testing.T) {
+	t.Parallel()
+	server := redistest.StartServer(t)
+	faulttest.Do(t, server.Client(), "ACL SETUSER user on >secret ~* &* +@all -hdel")
+	client := server.Client(func(o *redis.Options) { o.Username, o.Password = "user", "secret" })
+	_, err := redisqueue.New(client, "clear", redisqueue.WithCrashDetection(grace)).Register(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "documentation") {
+		t.Errorf("Register: %v; want what to do", err)
 	}
 }
 
@@ -379,7 +524,7 @@ func TestMixedLine(t *testing.T) {
 }
 
 // A primary that is demoted, and its replica that takes its place, have not seen the
-// owners before: no one is lost.
+// owners before: no one is lost, and the end of a process is noticed again after that.
 func TestFailoverIsNoDeath(t *testing.T) {
 	t.Parallel()
 	sentinel := redistest.StartSentinel(t)
@@ -390,11 +535,7 @@ func TestFailoverIsNoDeath(t *testing.T) {
 	sentinel.Primary.Kill()
 	sentinel.AwaitFailover()
 	seenAnew(t, sentinel.Replica, s.Name, 2)
-	a.MustUnlock()
-	call.Granted()
-	b.MustUnlock()
-	h.Check()
-	h.CheckNothingIsLeft()
+	goesOn(t, h, a, b, call)
 }
 
 // The server closes the connection for wake-ups alone, and its owner does not hear of it:

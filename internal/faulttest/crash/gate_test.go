@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// gate is a network in front of a server, which can be closed in two ways.
+// gate is a network in front of a server, which can be closed in three ways.
 type gate struct {
 	addr     string
 	server   string
@@ -19,6 +19,7 @@ type gate struct {
 
 	mu     sync.Mutex
 	closed bool
+	silent bool           // new connections come to nothing
 	delay  time.Duration  // of what goes to the server
 	pairs  map[*pair]bool // whether the client hears nothing of the end
 	pinged chan *pair     // receives a subscription that has asked whether it is alive; nil if no test waits
@@ -66,8 +67,10 @@ func (g *gate) pass(client net.Conn) {
 		server.Close()
 		return
 	}
-	go func() { _, _ = io.Copy(server, io.TeeReader(client, tap{g, p})); server.Close() }()
-	_, _ = io.Copy(client, server)
+	if !g.isSilent() {
+		go func() { _, _ = io.Copy(server, io.TeeReader(client, tap{g, p})); server.Close() }()
+		_, _ = io.Copy(client, server)
+	}
 	if g.deaf(p) {
 		_, _ = io.Copy(io.Discard, client) // until the client closes, or the test ends
 	}
@@ -81,9 +84,15 @@ func (g *gate) add(p *pair) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.closed {
-		g.pairs[p] = false
+		g.pairs[p] = g.silent
 	}
 	return !g.closed
+}
+
+func (g *gate) isSilent() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.silent
 }
 
 func (g *gate) deaf(p *pair) bool {
@@ -97,11 +106,23 @@ func (g *gate) refuse() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.closed = true
+	g.breakLocked()
+}
+
+func (g *gate) breakLocked() {
 	for p := range g.pairs {
 		g.pairs[p] = false
 		p.client.Close()
 		p.server.Close()
 	}
+}
+
+// blackhole breaks every connection. New ones are never answered, until open.
+func (g *gate) blackhole() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.silent = true
+	g.breakLocked()
 }
 
 // swallow closes every connection towards the server alone: the clients hear nothing of
@@ -161,5 +182,5 @@ func (t tap) Write(b []byte) (int, error) {
 func (g *gate) open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.closed = false
+	g.closed, g.silent = false, false
 }
