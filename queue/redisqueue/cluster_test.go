@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/queuetest"
 	"github.com/fifolock/fifolock/queue/redisqueue"
@@ -21,6 +22,7 @@ import (
 const neverDown = time.Minute
 
 func TestConformanceCluster(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	client := redistest.StartCluster(t, false, neverDown).Client()
 	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
@@ -30,6 +32,7 @@ func TestConformanceCluster(t *testing.T) {
 
 // A client that reads from replicas where it can does not do so here.
 func TestConformanceClusterOfReplicas(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	cluster := redistest.StartCluster(t, true, neverDown)
 	client := cluster.Client(func(o *redis.ClusterOptions) { o.ReadOnly, o.RouteRandomly = true, true })
@@ -41,6 +44,7 @@ func TestConformanceClusterOfReplicas(t *testing.T) {
 // A waiter is told although it listens at another node than the one that has the
 // queue.
 func TestGrantAcrossNodes(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	cluster := redistest.StartCluster(t, false, neverDown)
 	name := redistest.Name(t)
@@ -112,6 +116,7 @@ func (s *openSlot) close() {
 // While a slot moves, some keys of a queue are here and the others there. Whatever
 // is done then, and whichever keys it are, nobody who is alive loses a place.
 func TestSlotHalfMoved(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	cluster := redistest.StartCluster(t, false, neverDown)
 	client := cluster.Client()
@@ -171,6 +176,7 @@ func TestSlotHalfMoved(t *testing.T) {
 // Nobody can join or leave while the slot moves. Who wants to waits, and nothing
 // is done by halves.
 func TestSlotMovesForAWhile(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	cluster := redistest.StartCluster(t, false, neverDown)
 	name := redistest.Name(t)
@@ -223,6 +229,7 @@ func TestSlotMovesForAWhile(t *testing.T) {
 // client listens there, although nothing else has told it: the queue is at a node
 // that is well.
 func TestWatchFindsTheNewPrimary(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	cluster := redistest.StartCluster(t, true, time.Second)
 	name := redistest.Name(t)
@@ -255,6 +262,7 @@ func TestWatchFindsTheNewPrimary(t *testing.T) {
 // Where a Cluster that is down may be read, it is the script's first write that
 // is refused. A release asks again then, too, and not in vain.
 func TestReleaseInAClusterThatCanOnlyBeRead(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	cluster := redistest.StartCluster(t, false, 500*time.Millisecond)
 	for _, server := range cluster.Primaries {

@@ -6,6 +6,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/queuetest"
 	"github.com/fifolock/fifolock/queue/redisqueue"
@@ -19,6 +20,7 @@ func TestConformance(t *testing.T) {
 }
 
 func TestConformanceMiniredis(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
 		return redisqueue.New(redistest.ClientOf(t, redistest.Miniredis(t)), redistest.Name(t))
@@ -26,6 +28,7 @@ func TestConformanceMiniredis(t *testing.T) {
 }
 
 func TestConformanceRing(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
 		ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"one": redistest.Addr(t)}})
@@ -36,6 +39,7 @@ func TestConformanceRing(t *testing.T) {
 
 // A view that one owns is as good as the queue.
 func TestConformanceShared(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	queuetest.Run(t, func(t *testing.T) queue.TicketQueue {
 		return redisqueue.New(redistest.Client(t), redistest.Name(t)).Share(1)

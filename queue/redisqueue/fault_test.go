@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
@@ -445,6 +446,7 @@ func TestScriptFlush(t *testing.T) {
 
 // Connections that break at any moment neither double nor lose a ticket.
 func TestConnectionsBreak(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	redistest.NeedReal(t)
 	proxy := redistest.NewProxy(t, redistest.Addr(t))

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
@@ -52,6 +53,7 @@ func startTwoNodes(t *testing.T) (from, to *redis.Client, cluster *redis.Cluster
 //  2. B looks. It must not be told that it is the head.
 //  3. The slot has moved. A is still there, and releases.
 func TestSlotMoves(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	from, to, cluster := startTwoNodes(t)
 	const name = "moving"

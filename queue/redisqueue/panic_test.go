@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
@@ -124,6 +125,7 @@ func (panickingRing) GetShardClientForKey(string) (*redis.Client, error) {
 
 // What a wrapper of a Cluster or of a Ring panics with fails the call, and nothing else.
 func TestWrapperPanics(t *testing.T) {
+	testenv.Long(t)
 	down := redistest.ClientOf(t, "127.0.0.1:1", retries(-1))
 	if _, err := redisqueue.New(panicking{down}, "x").Register(t.Context()); err == nil {
 		t.Error("no error without a server")
@@ -160,6 +162,7 @@ func TestTracePanicsInAHandOff(t *testing.T) {
 // A trace that panics where a ticket is taken, or is given up, leaves no presence that goes
 // on to listen for it.
 func TestTracePanicsWithCrashDetection(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	redistest.NeedReal(t)
 	client, name := redistest.Client(t), redistest.Name(t)

@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 )
 
@@ -35,6 +36,7 @@ func plantAbsent(t *testing.T, client *redis.Client, name string, count int) (pr
 // An answer to any script is taken for a sign of life. So every script clears the mark of
 // its process, however it goes.
 func TestEveryScriptClearsTheMark(t *testing.T) {
+	testenv.Long(t)
 	client := redistest.Client(t)
 	scripts := map[string]struct {
 		script func() *script

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 )
 
@@ -20,6 +21,7 @@ import (
 // rules of lib.lua. On whatever is in the keys they do what the general way does, and say
 // the same.
 func TestShortWays(t *testing.T) {
+	testenv.Long(t)
 	client := redistest.Client(t)
 	name := redistest.Name(t)
 	load := []*redis.Script{takeAll}
