@@ -104,16 +104,19 @@ func TestHandOffOfALostLineWhileOneHangs(t *testing.T) {
 	faulttest.MustLock(t, a)
 	all := follow(t, p, 2)
 	b, c := all[0], all[1]
-	p.Vanish(t, false)
-	faulttest.MustLock(t, d)
 	hangs, send := p.Proxy.DelayRequests(release, 1)
 	defer send()
+	_, look := p.Proxy.DelayRequests(p.Keys, faulttest.Everything) // or B sees that it is lost
+	defer look()
+	p.Vanish(t, false)
+	faulttest.MustLock(t, d)
 	unlocked := make(chan error, 1)
 	go func() { unlocked <- a.Unlock() }()
 	<-hangs
 	if err := b.call.ReturnsWithin(faulttest.Long, "A has unlocked"); err != nil {
 		t.Fatal(err)
 	}
+	look()
 	if err := b.Unlock(); !errors.Is(err, lock.ErrLost) {
 		t.Errorf("Unlock of B returned %v, want ErrLost", err)
 	}
