@@ -57,7 +57,7 @@ func TestX03KillHolder(t *testing.T) {
 		}
 	})
 	t.Run("redis", func(t *testing.T) {
-		const lease = 500 * time.Millisecond
+		const lease = 2 * time.Second
 		h := harness.New(t, faulttest.Redis(t, lease))
 		workers := h.StartAll(3)
 		workers[0].Lock().Granted()
@@ -78,7 +78,7 @@ func TestX03KillHolder(t *testing.T) {
 
 // One who waits in the middle dies; and one who dies just before it is its turn.
 func TestX04KillWaiter(t *testing.T) {
-	faulttest.OnBoth(t, time.Second, func(t *testing.T, spec harness.Spec) {
+	faulttest.OnBoth(t, 4*time.Second, func(t *testing.T, spec harness.Spec) {
 		h := harness.New(t, spec)
 		workers := h.StartAll(5)
 		var calls []*harness.Call
@@ -103,7 +103,7 @@ func TestX04KillWaiter(t *testing.T) {
 
 // 200 dead waiters cost one lease, not 200; on a file queue nothing.
 func TestX05ManyDeadWaiters(t *testing.T) {
-	faulttest.OnBoth(t, time.Second, func(t *testing.T, spec harness.Spec) {
+	faulttest.OnBoth(t, 4*time.Second, func(t *testing.T, spec harness.Spec) {
 		const dying, each = 10, 20
 		h := harness.New(t, spec)
 		holder := h.Start()
@@ -135,7 +135,7 @@ func TestX05ManyDeadWaiters(t *testing.T) {
 // All the ways in which a process can end while it holds the lock.
 func TestX14WaysToEnd(t *testing.T) {
 	t.Parallel()
-	faulttest.OnBoth(t, 500*time.Millisecond, func(t *testing.T, spec harness.Spec) {
+	faulttest.OnBoth(t, time.Second, func(t *testing.T, spec harness.Spec) {
 		h := harness.New(t, spec)
 		watcher := h.Start()
 		for _, way := range []string{"exit 0", "exit 1", "fatal", "panic", "signal 15", "signal 1", "signal 2", "signal 6"} {

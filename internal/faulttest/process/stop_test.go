@@ -37,7 +37,7 @@ func TestX07StoppedHolderOnFile(t *testing.T) {
 // it; what it does then touches nobody.
 func TestX07StoppedHolderOnRedis(t *testing.T) {
 	t.Parallel()
-	h := harness.New(t, faulttest.Redis(t, time.Second))
+	h := harness.New(t, faulttest.Redis(t, 2*time.Second))
 	a, b, c := h.Start(), h.Start(), h.Start()
 	first := a.Lock().Granted()
 	call := b.StandInLine()
@@ -73,7 +73,7 @@ func TestX07StoppedHolderIsKilled(t *testing.T) {
 	withTimeout.Stale = time.Second
 	for name, spec := range map[string]harness.Spec{
 		"file with a stale timeout": withTimeout,
-		"redis":                     faulttest.Redis(t, time.Second),
+		"redis":                     faulttest.Redis(t, 2*time.Second),
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := harness.New(t, spec)
