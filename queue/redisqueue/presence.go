@@ -68,32 +68,12 @@ func (s *storage) presenceToKeep(token string) string {
 	return "-"
 }
 
-// present begins to show that the owner of a ticket lives, which is about to be taken,
-// and returns its presence; it may wait for the connection.
-func (s *storage) present(ctx context.Context, token string) (presence string) {
-	if s.presence != nil {
-		s.presence.Join(ctx, token)
-	}
-	return s.presenceText()
-}
-
-// presented ends a registration with the given presence, which has taken a ticket. It
-// returns what is closed if that is given up.
-func (s *storage) presented(token, entry, presence string) <-chan struct{} {
-	if s.presence == nil {
-		return nil
-	}
-	return s.presence.Bind(token, entry, presence != unseen)
-}
-
-// absent is called when a ticket has left the line, or was not taken; gone says that it
-// was found to have left it before.
+// absent is called with crash detection when a ticket has left the line, or was not
+// taken; gone says that it was found to have left it before.
 func (s *storage) absent(token string, gone bool) {
-	switch {
-	case s.presence == nil:
-	case gone:
+	if gone {
 		s.presence.Gone(token)
-	default:
+	} else {
 		s.presence.Leave(token)
 	}
 }

@@ -114,7 +114,7 @@ const longestName = 512
 // ClusterClient), with its backoff, but by the queue: the client itself does not repeat
 // it, so that the queue knows whether an answer was lost.
 //
-// Calls that come while four of the same client value are under way gather and go
+// Calls that come while eight of the same client value are under way gather and go
 // together as one pipeline. A call that comes alone goes alone, at once, and none
 // waits for others for longer than 5 ms.
 //

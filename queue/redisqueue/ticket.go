@@ -62,7 +62,8 @@ func (o *operation) join(ctx context.Context, p patience, script func() *script)
 		}
 	}()
 	if o.presence != nil {
-		terms.presence = o.present(ctx, o.token)
+		o.presence.Join(ctx, o.token) // it may wait for the connection
+		terms.presence = o.presenceText()
 	}
 	answer, lost, err := o.exchange(ctx, p, o.ofTicket(script, o.token, o.lease.Milliseconds(), o.lasts(), terms.text()))
 	if err == nil {
@@ -98,7 +99,7 @@ func (o *operation) taken(answer reply, sent time.Time, presence string) (queue.
 	}
 	t := queue.Ticket{Number: e.number, Member: member, Ahead: int(answer.integer(1)), Lease: o.lease}
 	if o.presence != nil {
-		t.Lost = o.presented(o.token, member, presence)
+		t.Lost = o.presence.Bind(o.token, member, presence != unseen)
 	}
 	w := o.waiter(t)
 	w.Owns, w.Until = t.Ahead == 0, believed(sent, o.lease)

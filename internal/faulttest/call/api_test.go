@@ -108,15 +108,7 @@ func TestA14NothingPilesUp(t *testing.T) {
 		goroutines, files := runtime.NumGoroutine(), openFiles(t)
 		warmUp(times)
 		faulttest.AwaitEmpty(t, q)
-		// What goes on in the background comes to an end.
-		deadline := time.Now().Add(20 * time.Second)
-		for runtime.NumGoroutine() > goroutines+3 || openFiles(t) > files+3 {
-			if time.Now().After(deadline) {
-				t.Fatalf("%d goroutines and %d files, before it were %d and %d",
-					runtime.NumGoroutine(), openFiles(t), goroutines, files)
-			}
-			time.Sleep(time.Millisecond)
-		}
+		awaitNoMore(t, goroutines, files)
 	})
 }
 
@@ -134,13 +126,18 @@ func TestA14NothingPilesUpWithoutServer(t *testing.T) {
 			t.Fatal("locked without a server")
 		}
 	}
-	deadline := time.Now().Add(20 * time.Second)
-	for runtime.NumGoroutine() > goroutines+3 || openFiles(t) > files+3 {
+	awaitNoMore(t, goroutines, files)
+}
+
+// awaitNoMore waits until there are no more goroutines and open files than before, but
+// for a few: what goes on in the background comes to an end.
+func awaitNoMore(t *testing.T, goroutines, files int) {
+	t.Helper()
+	for deadline := time.Now().Add(faulttest.Long); runtime.NumGoroutine() > goroutines+3 || openFiles(t) > files+3; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d goroutines and %d files, before it were %d and %d",
 				runtime.NumGoroutine(), openFiles(t), goroutines, files)
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 

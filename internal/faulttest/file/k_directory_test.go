@@ -415,10 +415,7 @@ func TestK48FlockOnTheDirectory(t *testing.T) {
 // K48. systemd-tmpfiles finds a held ticket that is older than what it removes.
 func TestK48SystemdTmpfiles(t *testing.T) {
 	testenv.NeedRoot(t)
-	program, err := exec.LookPath("systemd-tmpfiles")
-	if err != nil {
-		t.Skip("needs systemd-tmpfiles: apt-get install systemd")
-	}
+	testenv.Need(t, "systemd-tmpfiles")
 	spec := faulttest.File(t)
 	h := harness.New(t, spec)
 	a, b := h.Start(), h.Start()
@@ -433,7 +430,7 @@ func TestK48SystemdTmpfiles(t *testing.T) {
 	}
 	rules := filepath.Join(t.TempDir(), "rules.conf")
 	mustWrite(t, rules, "e "+filepath.Dir(spec.Dir)+" - - - mM:1m\n")
-	if out, err := exec.Command(program, "--clean", rules).CombinedOutput(); err != nil {
+	if out, err := exec.Command("systemd-tmpfiles", "--clean", rules).CombinedOutput(); err != nil {
 		t.Skipf("needs a systemd-tmpfiles that runs here: %v: %s", err, out)
 	}
 	wantAbsent(t, garbage) // it has cleaned up
