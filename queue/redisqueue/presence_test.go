@@ -120,6 +120,29 @@ func TestMarkedTogether(t *testing.T) {
 	}
 }
 
+// A process that is marked for longer than its grace time is evicted by the run of the
+// server that has seen it, and by no other: that one has not heard of it yet.
+func TestMarkOfAnotherRun(t *testing.T) {
+	redistest.NeedReal(t)
+	client := redistest.Client(t)
+	for _, another := range []bool{false, true} {
+		q := New(client, redistest.Name(t))
+		process := plantAbsent(t, client, q.name, 1)[0]
+		client.HSet(t.Context(), q.prefix+"absent", process, time.Now().Add(-time.Minute).UnixMilli())
+		if another {
+			entry := "1:" + process + ".x:1"
+			value := entry + leaseValue{time.Hour, 0, "abc/500", 1, "host", ""}.text()
+			client.Set(t.Context(), q.prefix+"lease:"+process+".x", value, time.Hour)
+		}
+		if err := q.CleanupStale(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if empty, err := q.IsEmpty(t.Context()); err != nil || empty == another {
+			t.Errorf("seen by another run: %v; it is empty: %v, %v", another, empty, err)
+		}
+	}
+}
+
 // Members says of each ticket whether the end of its process is noticed, and since when
 // it is gone.
 func TestMembersSayWhetherTheEndIsNoticed(t *testing.T) {
