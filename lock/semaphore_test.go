@@ -38,6 +38,7 @@ var semaphoreProperties = []struct {
 func runSemaphoreSuite(t *testing.T, newLine func(t *testing.T) func() queue.TicketQueue) {
 	for _, p := range semaphoreProperties {
 		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
 			newQueue := newLine(t)
 			p.check(t, newQueue)
 			awaitEmpty(t, newQueue())

@@ -43,7 +43,7 @@ var properties = []struct {
 
 // runSuite checks every property on queues of one kind, of a Mutex, and of a
 // Semaphore of 1 on those that can be shared. Each call of newLine makes a new
-// queue's constructor. The suites run side by side.
+// queue's constructor. They run side by side.
 func runSuite(t *testing.T, newLine func(t *testing.T) func() queue.TicketQueue) {
 	t.Parallel()
 	runSuiteOf(t, newLine, mutexes)
@@ -56,6 +56,7 @@ func runSuite(t *testing.T, newLine func(t *testing.T) func() queue.TicketQueue)
 func runSuiteOf(t *testing.T, newLine func(t *testing.T) func() queue.TicketQueue, kind func(func() queue.TicketQueue) newLocker) {
 	for _, p := range properties {
 		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
 			newQueue := newLine(t)
 			p.check(t, kind(newQueue))
 			awaitEmpty(t, newQueue())

@@ -20,14 +20,19 @@ func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
 // TestACL gives a user the rights that docs/redis.md lists, and does with them all
 // that can be done. The server's log has what was denied.
 func TestACL(t *testing.T) {
+	t.Parallel()
 	page := read(t, "docs/redis.md")
 	line := regexp.MustCompile(`(?m)^ACL SETUSER fifolock on >secret (.*)$`).FindStringSubmatch(page)
 	crash := regexp.MustCompile("`redisqueue.WithCrashDetection`\\) needs `([^`]+)` in addition").FindStringSubmatch(page)
 	if line == nil || crash == nil {
 		t.Fatal("there is no ACL SETUSER in docs/redis.md, or not what crash detection needs")
 	}
-	t.Run("alone", func(t *testing.T) { testACL(t, line[1]) })
+	t.Run("alone", func(t *testing.T) {
+		t.Parallel()
+		testACL(t, line[1])
+	})
 	t.Run("crash detection", func(t *testing.T) {
+		t.Parallel()
 		testACL(t, line[1]+" "+crash[1], redisqueue.WithCrashDetection(500*time.Millisecond))
 	})
 }

@@ -1,14 +1,15 @@
 package policy
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -66,31 +67,51 @@ type pkg struct {
 	Deps       []string
 }
 
-// list asks go list about packages, for a system.
-func list(t *testing.T, system string, args ...string) []pkg {
-	t.Helper()
-	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Imports,Deps"}, args...)...)
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "GOOS="+system, "GOARCH=amd64", "CGO_ENABLED=0")
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("go list %v: %v", args, err)
-	}
-	var pkgs []pkg
-	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
-		var p pkg
-		if err := d.Decode(&p); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatalf("go list: %v", err)
+// listed is what go list says of the public packages and the examples, for a system.
+// It is asked once.
+var listed = map[string]func() ([]pkg, error){
+	"linux": goList("linux"), "windows": goList("windows"), "darwin": goList("darwin"),
+}
+
+func goList(system string) func() ([]pkg, error) {
+	return sync.OnceValues(func() (pkgs []pkg, err error) {
+		cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", "./lock/...", "./queue/...", "./examples/...")
+		cmd.Dir = root
+		cmd.Env = append(os.Environ(), "GOOS="+system, "GOARCH=amd64", "CGO_ENABLED=0")
+		cmd.Stderr = os.Stderr
+		out, err := cmd.Output()
+		for d := json.NewDecoder(bytes.NewReader(out)); err == nil; {
+			var p pkg
+			if err = d.Decode(&p); err == nil {
+				pkgs = append(pkgs, p)
+			}
 		}
-		pkgs = append(pkgs, p)
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		return pkgs, err
+	})
+}
+
+// list returns the packages that a name fits, for a system. No name is of none.
+func list(t *testing.T, system string, names ...string) (found []pkg) {
+	t.Helper()
+	pkgs, err := listed[system]()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
 	}
-	if len(pkgs) == 0 {
-		t.Fatalf("go list %v names no package", args)
+	for _, name := range names {
+		before := len(found)
+		for _, p := range pkgs {
+			if fits(p.ImportPath, name) {
+				found = append(found, p)
+			}
+		}
+		if len(found) == before && !strings.HasSuffix(name, "/...") {
+			t.Fatalf("go list names no package %s", name)
+		}
 	}
-	return pkgs
+	return found
 }
 
 // external keeps those that are not in the standard library.
@@ -102,8 +123,9 @@ func external(imports []string) []string {
 }
 
 func TestImports(t *testing.T) {
-	for _, system := range []string{"linux", "windows", "darwin"} {
-		for _, p := range list(t, system, "./lock/...", "./queue/...") {
+	t.Parallel()
+	for system := range listed {
+		for _, p := range list(t, system, "lock", "lock/...", "queue", "queue/...") {
 			i := 0
 			for i < len(rules) && !fits(p.ImportPath, rules[i].name) {
 				i++
@@ -124,7 +146,8 @@ func TestImports(t *testing.T) {
 // TestExamplesUseThePublicPackagesOnly: a reader copies them, and they must
 // compile there.
 func TestExamplesUseThePublicPackagesOnly(t *testing.T) {
-	for _, p := range list(t, "linux", "./examples/...") {
+	t.Parallel()
+	for _, p := range list(t, "linux", "examples/...") {
 		for _, imported := range p.Imports {
 			if strings.HasPrefix(imported, module+"/internal/") {
 				t.Errorf("%s imports %s", p.ImportPath, imported)
@@ -136,7 +159,8 @@ func TestExamplesUseThePublicPackagesOnly(t *testing.T) {
 // TestUsersLinkNothingOfTests: no package brings its users what only tests and
 // benchmarks need.
 func TestUsersLinkNothingOfTests(t *testing.T) {
-	for _, p := range list(t, "linux", "./lock", "./queue", "./queue/filequeue", "./queue/redisqueue", "./queue/memqueue") {
+	t.Parallel()
+	for _, p := range list(t, "linux", "lock", "queue", "queue/filequeue", "queue/redisqueue", "queue/memqueue") {
 		for _, dep := range p.Deps {
 			for _, heavy := range []string{"miniredis", "goleak", "porcupine", "rueidis", "etcd", "testing"} {
 				if slices.Contains(strings.Split(dep, "/"), heavy) {
@@ -151,42 +175,24 @@ func TestUsersLinkNothingOfTests(t *testing.T) {
 // beside its own.
 const mostPackages = 135
 
-const fileLockProgram = `package main
-
-import (
-	"context"
-	"log"
-
-	"github.com/fifolock/fifolock/lock"
-	"github.com/fifolock/fifolock/queue/filequeue"
-)
-
-func main() {
-	m := lock.New(filequeue.New("report"))
-	if err := m.Lock(context.Background()); err != nil {
-		log.Fatal(err)
-	}
-	defer m.Unlock()
-}
-`
-
 // TestFileLockIsSmall: a program that locks with files links nothing of Redis,
 // and not much else.
 func TestFileLockIsSmall(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "main.go")
-	if err := os.WriteFile(file, []byte(fileLockProgram), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, system := range []string{"linux", "windows", "darwin"} {
-		program := list(t, system, file)[0]
-		t.Logf("%d packages on %s", len(program.Deps), system)
-		if len(program.Deps) > mostPackages {
-			t.Errorf("%d packages on %s, want at most %d", len(program.Deps), system, mostPackages)
-		}
-		for _, dep := range program.Deps {
-			if strings.Contains(dep, "redis") {
-				t.Errorf("a program with a file lock depends on %s", dep)
+	t.Parallel()
+	for system := range listed {
+		deps := map[string]bool{}
+		for _, p := range list(t, system, "lock", "queue/filequeue") {
+			deps[p.ImportPath] = true
+			for _, dep := range p.Deps {
+				deps[dep] = true
+				if strings.Contains(dep, "redis") {
+					t.Errorf("a program with a file lock depends on %s", dep)
+				}
 			}
+		}
+		t.Logf("%d packages on %s", len(deps), system)
+		if len(deps) > mostPackages {
+			t.Errorf("%d packages on %s, want at most %d", len(deps), system, mostPackages)
 		}
 	}
 }

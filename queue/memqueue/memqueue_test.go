@@ -9,21 +9,31 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/memqueue"
 	"github.com/fifolock/fifolock/queue/queuetest"
 )
 
+func TestMain(m *testing.M) {
+	testenv.Together(8)
+	testenv.Main(m.Run)
+}
+
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	t.Run("lease=none", func(t *testing.T) {
+		t.Parallel()
 		queuetest.Run(t, func(*testing.T) queue.TicketQueue { return memqueue.New() })
 	})
 	t.Run("lease=1h", func(t *testing.T) {
+		t.Parallel()
 		queuetest.Run(t, func(*testing.T) queue.TicketQueue { return memqueue.New(memqueue.WithLease(time.Hour)) })
 	})
 }
 
 func TestLeases(t *testing.T) {
+	t.Parallel()
 	queuetest.RunLeases(t, func(*testing.T) queue.TicketQueue { return memqueue.New(memqueue.WithLease(100 * time.Millisecond)) })
 }
 

@@ -35,6 +35,7 @@ func TestRemoveTouchesNoOther(t *testing.T) {
 // What a request has taken that was overtaken by its own repetition leaves with the
 // ticket (K06).
 func TestReleaseOfARepeatedRequest(t *testing.T) {
+	t.Parallel()
 	redistest.NeedReal(t)
 	direct, name := redistest.Client(t), redistest.Name(t)
 	warm(t, direct)
@@ -60,6 +61,7 @@ func TestReleaseOfARepeatedRequest(t *testing.T) {
 // One look makes up for a clock that was set back, however many died (K08), and for
 // a lease without an end (K11).
 func TestRepairOfMany(t *testing.T) {
+	t.Parallel()
 	client, name := redistest.Client(t), redistest.Name(t)
 	const dead, lease = 2500, time.Minute
 	pipe := client.Pipeline()
@@ -118,6 +120,7 @@ func TestLeaseInMilliseconds(t *testing.T) {
 
 // Foreign entries stay when the tickets' keys have run out (K19).
 func TestForeignEntriesStay(t *testing.T) {
+	t.Parallel()
 	client := redistest.Client(t)
 	for what, score := range map[string]string{"in front": "-inf", "behind": "+inf"} {
 		t.Run(what, func(t *testing.T) {
@@ -140,6 +143,7 @@ func TestForeignEntriesStay(t *testing.T) {
 
 // As many foreign entries with one score as a page has hide no ticket (K20).
 func TestMembersBehindForeignEntries(t *testing.T) {
+	t.Parallel()
 	client, name := redistest.Client(t), redistest.Name(t)
 	key := "{" + name + "}:queue"
 	for i := range 450 {
@@ -171,6 +175,7 @@ func TestHostileLabels(t *testing.T) {
 // A seq that is ahead of the clock stays when the line is empty, on every way out, so
 // that numbers ascend (K21).
 func TestSeqAheadOfTheClock(t *testing.T) {
+	t.Parallel()
 	client, name := redistest.Client(t), redistest.Name(t)
 	q, dying := redisqueue.New(client, name), redisqueue.New(client, name, redisqueue.WithLease(50*time.Millisecond))
 	const ahead = 4e15
@@ -260,6 +265,7 @@ func TestClosedClientWakes(t *testing.T) {
 
 // A client without a connection to spare is waited for (K17).
 func TestExhaustedPool(t *testing.T) {
+	t.Parallel()
 	redistest.NeedReal(t)
 	client := redistest.Client(t, func(o *redis.Options) {
 		o.PoolSize, o.MaxActiveConns, o.PoolTimeout = 4, 1, 10*time.Millisecond
@@ -323,6 +329,7 @@ func TestWrappedClients(t *testing.T) {
 // What a client of something else than a Redis server in the clear meets is
 // explained (K23).
 func TestAdvice(t *testing.T) {
+	t.Parallel()
 	renamed := redistest.StartServer(t, "--rename-command", "EVALSHA", "")
 	if _, err := redisqueue.New(renamed.Client(), "x").Register(t.Context()); err == nil || !strings.Contains(err.Error(), "Sentinel") {
 		t.Errorf("no scripts: %v", err)

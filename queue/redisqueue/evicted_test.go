@@ -23,6 +23,7 @@ func newMortalRedis(t *testing.T, client *redis.Client) queuetest.Mortal {
 }
 
 func TestEvicted(t *testing.T) {
+	t.Parallel()
 	t.Run("redis", func(t *testing.T) {
 		queuetest.RunEviction(t, func(t *testing.T) queuetest.Mortal { return newMortalRedis(t, redistest.Client(t)) })
 	})

@@ -94,6 +94,7 @@ func TestRepeatedRegister(t *testing.T) {
 // A request that arrives when its caller has given up long ago, and has made
 // sure that no ticket is left, is refused.
 func TestLateRegister(t *testing.T) {
+	t.Parallel()
 	redistest.NeedReal(t)
 	direct := redistest.Client(t)
 	warm(t, direct)
@@ -153,6 +154,7 @@ func TestRegisterCanceled(t *testing.T) {
 // Whatever a server does that was stopped when a ctx ended, the call returns
 // either a ticket or an error that leaves none.
 func TestRegisterAtStoppedServer(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	direct := server.Client()
 	warm(t, direct)
@@ -229,6 +231,7 @@ func TestLostRequestOfRelease(t *testing.T) {
 
 // A release that reaches nobody ends with its ctx.
 func TestReleaseUnreachable(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	q := redisqueue.New(server.Client(retries(-1)), "unreachable")
 	held := mustRegister(t, q)
@@ -242,6 +245,7 @@ func TestReleaseUnreachable(t *testing.T) {
 
 // Nobody listens: nothing was sent, so that there is nothing to abandon.
 func TestRegisterUnreachable(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	client := server.Client(retries(-1))
 	server.Kill()
@@ -253,6 +257,7 @@ func TestRegisterUnreachable(t *testing.T) {
 // Without memory nobody can join, and nothing is left of the try; who is in
 // line can stay there and leave.
 func TestOutOfMemory(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t, "--maxmemory-policy", "noeviction")
 	client := server.Client()
 	q := redisqueue.New(client, "full")
@@ -291,6 +296,7 @@ func TestOutOfMemory(t *testing.T) {
 
 // A replica is never asked: whatever it says may be old.
 func TestReplica(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	client := server.Client(retries(1))
 	q := redisqueue.New(client, "replicated")
@@ -346,6 +352,7 @@ func anys(texts []string) []any {
 
 // Without the right to publish and subscribe a queue works by polling.
 func TestNoPublish(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	for what, rules := range map[string][]string{
 		"commands": {"+@all", "~*", "&*", "-publish", "-subscribe"},
@@ -372,6 +379,7 @@ func TestNoPublish(t *testing.T) {
 }
 
 func TestNoScripts(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	q := redisqueue.New(limited(t, server, "user", "+@all", "~*", "&*", "-@scripting"), "scripts")
 	for call, f := range calls(q, queue.Ticket{Number: 1, Member: "1:a.b:1"}) {
@@ -386,6 +394,7 @@ func TestNoScripts(t *testing.T) {
 }
 
 func TestNoRightInAScript(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	q := redisqueue.New(limited(t, server, "user", "+@all", "~*", "&*", "-zadd"), "right")
 	if _, err := q.Register(t.Context()); err == nil || !strings.Contains(err.Error(), "documentation") {
@@ -396,6 +405,7 @@ func TestNoRightInAScript(t *testing.T) {
 
 // The rights that the documentation of Redis lists are enough for everything.
 func TestRights(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	const name = "rights"
 	client := limited(t, server, "user", strings.Fields(`
@@ -429,6 +439,7 @@ func TestRights(t *testing.T) {
 
 // SCRIPT FLUSH at any time is not noticed.
 func TestScriptFlush(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	client := server.Client()
 	q := redisqueue.New(client, "scripts")

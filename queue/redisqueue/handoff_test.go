@@ -44,6 +44,7 @@ func release(t *testing.T, q queue.TicketQueue, ticket queue.Ticket) <-chan erro
 // The next in this process owns before the server has heard of the release. What it
 // is told by a look it is told when the server has.
 func TestHandOffBeforeTheServer(t *testing.T) {
+	t.Parallel()
 	q, direct, _, tickets, wakes, heal := handOff(t)
 	released := release(t, q, tickets[0])
 	mustWake(t, wakes[0], queue.WakeOwner)
@@ -108,6 +109,7 @@ func TestHandOffToALostTicket(t *testing.T) {
 
 // Many goroutines, through few connections and in batches: one at a time, in order.
 func TestHandOffMany(t *testing.T) {
+	t.Parallel()
 	client, name := redistest.Client(t), redistest.Name(t)
 	q := redisqueue.New(client, name)
 	var mu sync.Mutex // never waited for: the queue excludes

@@ -28,6 +28,7 @@ func leaseKey(name string, ticket queue.Ticket) string {
 // The new lease is the new ticket's alone: the old one stays dead, or its owner
 // would keep alive what it does not know of, and wait behind it for ever.
 func TestLeaseIsOfOneTicket(t *testing.T) {
+	t.Parallel()
 	redistest.NeedReal(t)
 	direct, name := redistest.Client(t), redistest.Name(t)
 	warm(t, direct)
@@ -89,6 +90,7 @@ func firstAnswer(client *redis.Client) <-chan error {
 // in line for a lease. What was refused was not executed, so that an answer to
 // the next request is taken at its word.
 func TestReleaseAtBusyServer(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t, "--lua-time-limit", "20")
 	looping := server.Client(func(o *redis.Options) { o.ReadTimeout = time.Minute })
 	control := server.Client()
@@ -131,6 +133,7 @@ func TestReleaseAtBusyServer(t *testing.T) {
 // Who stands in line waits for somebody else's script, too; who only tries is
 // told.
 func TestRegisterAtBusyServer(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t, "--lua-time-limit", "20")
 	looping := server.Client(func(o *redis.Options) { o.ReadTimeout = time.Minute })
 	control := server.Client()
@@ -170,6 +173,7 @@ func TestRegisterAtBusyServer(t *testing.T) {
 // long had its answer, and the line is empty. It takes no ticket that nobody
 // knows of.
 func TestOvertakenRegister(t *testing.T) {
+	t.Parallel()
 	redistest.NeedReal(t)
 	direct := redistest.Client(t)
 	warm(t, direct)
@@ -223,6 +227,7 @@ func TestOvertakenRegister(t *testing.T) {
 //  2. A releases: B is told, in its own process.
 //  3. B's lease runs out, C is the head. B's request is executed again.
 func TestGrantOfAnEarlierRequest(t *testing.T) {
+	t.Parallel()
 	redistest.NeedReal(t)
 	direct := redistest.Client(t)
 	warm(t, direct)

@@ -7,4 +7,7 @@ import (
 	"github.com/fifolock/fifolock/internal/testenv"
 )
 
-func TestMain(m *testing.M) { testenv.Main(func() int { return redistest.Main(m) }) }
+func TestMain(m *testing.M) {
+	testenv.Together(8)
+	testenv.Main(func() int { return redistest.Main(m) })
+}

@@ -32,6 +32,7 @@ func FuzzName(f *testing.F) {
 
 // TestNameCorpus is the same with a real server.
 func TestNameCorpus(t *testing.T) {
+	t.Parallel()
 	redistest.NeedReal(t)
 	client := redistest.StartServer(t).Client() // no other test may have keys there
 	for i, name := range strangeNames {

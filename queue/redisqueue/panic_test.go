@@ -209,6 +209,7 @@ func (silent) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessP
 
 // A client that returns without an answer has not said that all is well.
 func TestClientSaysNothing(t *testing.T) {
+	t.Parallel()
 	client := redistest.Client(t)
 	name := redistest.Name(t)
 	direct := redisqueue.New(redistest.Client(t), name)

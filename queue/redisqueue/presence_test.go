@@ -103,6 +103,7 @@ func TestEveryScriptClearsTheMark(t *testing.T) {
 // Of those that have ended together all are marked by the first look that finds the
 // owner absent.
 func TestMarkedTogether(t *testing.T) {
+	t.Parallel()
 	redistest.NeedReal(t)
 	client := redistest.Client(t)
 	q := New(client, redistest.Name(t))

@@ -237,6 +237,7 @@ func TestNotATicket(t *testing.T) {
 // Two hundred waiters die; the one behind them is the head as soon as the
 // holder has left, and they are gone.
 func TestDeadWaiters(t *testing.T) {
+	t.Parallel()
 	client, name := redistest.Client(t), redistest.Name(t)
 	q := redisqueue.New(client, name)
 	dying := redisqueue.New(client, name, redisqueue.WithLease(50*time.Millisecond))
@@ -256,6 +257,7 @@ func TestDeadWaiters(t *testing.T) {
 
 // More dead than one call removes: each operation goes on until it is through.
 func TestManyDead(t *testing.T) {
+	t.Parallel()
 	client := redistest.Client(t)
 	for what, operation := range map[string]func(t *testing.T, q *redisqueue.Queue){
 		"Register": func(t *testing.T, q *redisqueue.Queue) {
@@ -545,6 +547,7 @@ func TestNumbersAscend(t *testing.T) {
 }
 
 func TestNumbersSurviveFlush(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	client := server.Client()
 	q := redisqueue.New(client, "flushed")

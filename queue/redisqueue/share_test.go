@@ -68,6 +68,7 @@ func TestShare(t *testing.T) {
 
 // A release wakes the one that has come among the first, and no other.
 func TestShareGrant(t *testing.T) {
+	t.Parallel()
 	name := redistest.Name(t)
 	whole := redisqueue.New(redistest.Client(t), name)
 	near, far := redisqueue.New(redistest.Client(t), name).Share(2), whole.Share(2)
@@ -89,6 +90,7 @@ func TestShareGrant(t *testing.T) {
 // Several die among the owners while the first is alive: one look removes them, and
 // wakes as many as come among the first, in this process and in others.
 func TestShareDeadInTheMiddle(t *testing.T) {
+	t.Parallel()
 	name := redistest.Name(t)
 	client := redistest.Client(t)
 	near, far := redisqueue.New(client, name).Share(3), redisqueue.New(redistest.Client(t), name).Share(3)
@@ -118,6 +120,7 @@ func TestShareDeadInTheMiddle(t *testing.T) {
 
 // So it is however many dead there are between the owners.
 func TestShareManyDead(t *testing.T) {
+	t.Parallel()
 	for _, dead := range []int{1000, 1003, 1004, 2500} {
 		client, name := redistest.Client(t), redistest.Name(t)
 		q := redisqueue.New(client, name).Share(3)

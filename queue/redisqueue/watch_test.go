@@ -83,6 +83,7 @@ func hub(t *testing.T, ticket queue.Ticket) string {
 
 // Only the next one is told, and it is told that it has its turn.
 func TestGrantByMessage(t *testing.T) {
+	t.Parallel()
 	name := redistest.Name(t)
 	near, far := redisqueue.New(redistest.Client(t), name), redisqueue.New(redistest.Client(t), name)
 	holder := mustRegister(t, near)
@@ -158,6 +159,7 @@ func TestGrantByEviction(t *testing.T) {
 // Nor does it matter how many dead there are: also when they are exactly what one
 // call removes.
 func TestGrantBehindManyDead(t *testing.T) {
+	t.Parallel()
 	for _, dead := range []int{999, 1000, 1001, 2000, 2001} {
 		t.Run(strconv.Itoa(dead), func(t *testing.T) {
 			client, name := redistest.Client(t), redistest.Name(t)
@@ -180,6 +182,7 @@ func TestGrantBehindManyDead(t *testing.T) {
 // A waiter of the releasing client is told without the server: here nobody may
 // publish or subscribe.
 func TestGrantDirectly(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	client := limited(t, server, "silent", "+@all", "~*", "-publish", "-subscribe")
 	q := redisqueue.New(client, "direct")
@@ -234,6 +237,7 @@ func TestWatchStrangers(t *testing.T) {
 
 // After a connection that broke everybody looks, and then is told again.
 func TestWatchReconnects(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	near, far := redisqueue.New(server.Client(), "reconnect"), redisqueue.New(server.Client(), "reconnect")
 	holder := mustRegister(t, near)
@@ -267,6 +271,7 @@ func drain(wake <-chan queue.Wake) {
 
 // A server that goes away and comes back.
 func TestWatchSurvivesServer(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t, "--appendonly", "yes", "--appendfsync", "always")
 	near, far := redisqueue.New(server.Client(), "restart"), redisqueue.New(server.Client(), "restart")
 	holder := mustRegister(t, near)
@@ -285,6 +290,7 @@ func TestWatchSurvivesServer(t *testing.T) {
 
 // Whatever others publish without knowing the whole entry, it is no grant.
 func TestForgedMessages(t *testing.T) {
+	t.Parallel()
 	name, forger := redistest.Name(t), redistest.Client(t)
 	nearClient, farClient := redistest.Client(t), redistest.Client(t)
 	near, far := redisqueue.New(nearClient, name), redisqueue.New(farClient, name)
@@ -357,6 +363,7 @@ func TestForgedFlood(t *testing.T) {
 
 // However many wait, there is one connection for them.
 func TestOneConnection(t *testing.T) {
+	t.Parallel()
 	server := redistest.StartServer(t)
 	client := server.Client()
 	var queues []*redisqueue.Queue
