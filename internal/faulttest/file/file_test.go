@@ -430,7 +430,7 @@ func TestF26NoInotify(t *testing.T) {
 		t.Run(errno, func(t *testing.T) {
 			h := harness.New(t, faulttest.File(t))
 			h.Section = 100 * time.Microsecond
-			deaf := underStrace(t, "--seccomp-bpf", "-e", "trace=inotify_init1",
+			deaf := underStrace(t, "-e", "trace=inotify_init1",
 				"-e", "inject=inotify_init1:error="+strings.TrimPrefix(errno, "F28 "))
 			workers := h.StartAll(4, deaf)
 			for _, w := range workers {
@@ -450,7 +450,7 @@ func TestF26NoInotify(t *testing.T) {
 // No more directories can be watched: the watch fails, polling does.
 func TestF26NoWatches(t *testing.T) {
 	h := harness.New(t, faulttest.File(t))
-	deaf := underStrace(t, "--seccomp-bpf", "-e", "trace=inotify_add_watch", "-e", "inject=inotify_add_watch:error=ENOSPC")
+	deaf := underStrace(t, "-e", "trace=inotify_add_watch", "-e", "inject=inotify_add_watch:error=ENOSPC")
 	workers := h.StartAll(3, deaf)
 	for _, w := range workers {
 		w.Run(1, 4)
