@@ -1,7 +1,6 @@
 package filequeue
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"slices"
@@ -30,8 +29,8 @@ import (
 // that. And in the end a call goes for the lock whatever stands before it.
 type door struct {
 	mu      sync.Mutex
-	taken   bool      // a call has come in and has not left
-	waiting list.List // of *visit, in order: the calls that wait for it
+	taken   bool     // a call has come in and has not left
+	waiting []*visit // in order: the calls that wait for it
 
 	// These are of the call that is in.
 	called int64     // when it came
@@ -89,7 +88,7 @@ func (o *door) enter(ctx context.Context, wait time.Duration) error {
 		o.mu.Unlock()
 		return errBusy
 	}
-	e := o.waiting.PushBack(v)
+	o.waiting = append(o.waiting, v)
 	o.mu.Unlock()
 	select {
 	case <-v.turn:
@@ -102,7 +101,8 @@ func (o *door) enter(ctx context.Context, wait time.Duration) error {
 	case <-v.turn: // at this moment
 		return nil
 	default:
-		o.waiting.Remove(e)
+		i := slices.Index(o.waiting, v)
+		o.waiting = slices.Delete(o.waiting, i, i+1)
 		return waitError(ctx)
 	}
 }
@@ -119,14 +119,15 @@ func waitError(ctx context.Context) error {
 func (o *door) leave(dir *lockedfile.Dir, unlock func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	e := o.waiting.Front()
-	if e == nil {
+	if len(o.waiting) == 0 {
 		o.move(dir, 0)
 		unlock()
 		o.taken = false
 		return
 	}
-	next := o.waiting.Remove(e).(*visit)
+	next := o.waiting[0]
+	o.waiting[0] = nil
+	o.waiting = o.waiting[1:]
 	o.move(dir, next.called)
 	unlock()
 	o.called, o.in = next.called, time.Now()

@@ -48,7 +48,7 @@ func enterSoon(t *testing.T, o *door, n int) (entered <-chan struct{}) {
 func (o *door) waits() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.waiting.Len()
+	return len(o.waiting)
 }
 
 func wantFirst(t *testing.T, o *door, dir *lockedfile.Dir, want bool) {
