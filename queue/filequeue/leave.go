@@ -57,28 +57,28 @@ func (k *knownLine) giveUp(t queue.Ticket) {
 // has no descriptors left can still unlock. Whatever goes wrong, the flock is
 // dropped, so that the others can evict what could not be removed. mu is held.
 func (k *knownLine) removeLocal(t *ticket) (check bool, err error) {
-	// By path first: in a directory that was moved away there is no line.
+	i, _ := k.line.index(t.name)
+	n := k.line.left(i)
+	// If no ticket of this process is left, or it is a remote one that owns now.
+	last := t.slots - 1
+	check = len(k.tickets) == 1 || i <= last && last < len(k.line.entries) && k.line.entries[last].ticket == nil
+	// The next one of this process goes on before the file is removed, which takes as long
+	// as all the rest: the file keeps out the others, and whatever comes of it, that one
+	// owns. If this process dies in between, it dies, too.
+	n.owners = slices.DeleteFunc(n.owners, k.grant)
+	// By path: in a directory that was moved away there is no line.
 	in, lerr := t.isInPlace()
 	if lockedfile.CloseBeforeRemove {
 		t.close()
 	}
 	err = k.dir.Remove(t.name)
-	i, _ := k.line.index(t.name)
-	var n news
 	switch {
 	case lockedfile.IsGone(err) || err == nil && lerr == nil && !in:
 		err = queue.ErrNotQueued
-		n = k.line.left(i)
 	case err != nil:
 		err = fmt.Errorf("removing the ticket: %w", err)
-		n = k.line.unremoved(i)
-	default:
-		n = k.line.left(i)
+		k.line.stays(t.name)
 	}
-	// If no ticket of this process is left, or it is a remote one that owns now.
-	last := t.slots - 1
-	check = len(k.tickets) == 1 || i <= last && last < len(k.line.entries) && k.line.entries[last].ticket == nil
-	n.owners = slices.DeleteFunc(n.owners, k.grant)
 	k.tell(n)
 	return check, err
 }

@@ -159,9 +159,12 @@ func (l *line) local(i, slots int) *entry {
 
 // unremoved is left for a dead one whose file stays.
 func (l *line) unremoved(i int) news {
-	l.unremovable[l.entries[i].name] = struct{}{}
+	l.stays(l.entries[i].name)
 	return l.left(i)
 }
+
+// stays says that the file of one that has left could not be removed.
+func (l *line) stays(name string) { l.unremovable[name] = struct{}{} }
 
 // listed makes the line what a listing has found.
 func (l *line) listed(names []string) (n news) {

@@ -131,8 +131,8 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name:  "file: a call stands at the door where it came in, not where it came",
 		in:    ofFile + "door.leave",
-		old:   "next := o.waiting.Remove(e).(*visit)",
-		new:   "next := o.waiting.Remove(e).(*visit); next.called = time.Now().UnixNano()",
+		old:   "next := o.waiting[0]",
+		new:   "next := o.waiting[0]; next.called = time.Now().UnixNano()",
 		tests: ofDoor,
 	},
 	{
@@ -201,15 +201,15 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: a ticket that cannot be removed is forgotten",
-		in:   ofFile + "line.unremoved",
-		old:  "l.unremovable[l.entries[i].name] = struct{}{}",
+		in:   ofFile + "line.stays",
+		old:  "l.unremovable[name] = struct{}{}",
 		new:  "",
 	},
 	{
 		name: "file: an own ticket that cannot be removed is not noted",
 		in:   ofFile + "knownLine.removeLocal",
-		old:  "n = k.line.unremoved(i)",
-		new:  "n = k.line.left(i)",
+		old:  "k.line.stays(t.name)",
+		new:  "",
 	},
 	{
 		name: "file: a ticket that is gone counts as in line",
