@@ -187,8 +187,8 @@ func (k *knownLine) announce(t *ticket) {
 	_ = k.dir.Chtimes(t.name, now, modified) // an error: a hint is lost
 }
 
-// watch begins to listen for the ticket. A local predecessor wakes it itself; fsnotify
-// tells of a remote one.
+// watch begins to listen for the ticket. A local predecessor wakes it itself, so that there
+// is nothing to be looked at; fsnotify tells of a remote one.
 //
 // What is listened to follows the line: every look at it (see place) makes sure
 // that it is what it has to be, and that this is still there.
@@ -200,10 +200,14 @@ func (k *knownLine) watch(of queue.Ticket) (wake <-chan queue.Wake, stop func(),
 		return nil, nil, errNotLocal(k.dir, of)
 	}
 	listener := t.waiter.add()
-	place, _, err := k.place(t)
-	if err != nil {
-		t.waiter.remove(listener)
-		return nil, nil, err
+	i, _ := k.line.index(t.name)
+	place := queue.Place{Ahead: ahead(i, t.slots)}
+	if place.Ahead == 0 || len(remote(k.line.watched(i, t.slots))) > 0 {
+		var err error
+		if place, _, err = k.place(t); err != nil {
+			t.waiter.remove(listener)
+			return nil, nil, err
+		}
 	}
 	if place.Ahead != of.Ahead {
 		wakeup.Put(listener, queue.WakeHint) // the line has moved since the caller has seen it
