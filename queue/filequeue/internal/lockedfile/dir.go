@@ -18,6 +18,8 @@ type Dir struct {
 	info fs.FileInfo
 	locks
 
+	hidden bool // it is being made, and no other process creates anything in it
+
 	listing sync.Mutex // guards the position of the file of locks
 }
 

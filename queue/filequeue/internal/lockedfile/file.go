@@ -103,6 +103,9 @@ type NewFile struct {
 // locked from the beginning. replace says that a file with the name shall be replaced,
 // which the caller has locked; otherwise the error is fs.ErrExist if there is one.
 func (n NewFile) CreateLocked(d *Dir, replace bool) (*File, error) {
+	if d.hidden {
+		return n.createLockedAt(d, n.Name)
+	}
 	made, err := newTemporaryName()
 	if err != nil {
 		return nil, err

@@ -66,7 +66,7 @@ func (h Home) Make(prepare func(*Dir) error, undo func()) (*Dir, error) {
 		return nil, err
 	}
 	if err = moveWithoutReplacing(nil, d.path, h.Path); err == nil {
-		d.path = h.Path
+		d.path, d.hidden = h.Path, false
 		return d, nil
 	}
 	if undo != nil {
@@ -109,6 +109,7 @@ func (h Home) makeHidden(prepare func(*Dir) error) (*Dir, error) {
 		}
 		return nil, ErrBusy // it can be made now
 	}
+	d.hidden = true
 	if err := h.finish(d, prepare); err != nil {
 		_ = h.discard(d)
 		return nil, err
