@@ -144,7 +144,7 @@ type call struct {
 }
 
 func (c *call) lockSeq(wait time.Duration) (*seqLock, error) {
-	return lockSeq(c.ctx, &c.d.seq, &c.evictor, c.s, wait)
+	return lockSeq(c.ctx, &c.d.seq, &c.evictor, c.s, wait, nil)
 }
 
 const (

@@ -56,8 +56,12 @@ const (
 // visit is a call that waits for another one of this process.
 type visit struct {
 	called int64
-	turn   chan struct{} // closed when it is in
+	turn   chan struct{} // closed when it is in, or has its ticket
+	r      *registration // what it has come for; nil if it is something else
 }
+
+// errServed: the call need not come in, another one has registered for it.
+var errServed = errors.New("another call has registered for this one")
 
 const (
 	// longestStill is how long the front may be the same.
@@ -71,13 +75,18 @@ const (
 	// that may have come before, unless the clock was set back, or another program is at it.
 	longestPolite = 10 * time.Second
 
+	// mostCompanions is how many tickets a call takes at once with its own. It holds the
+	// seq lock meanwhile, which others may need in less than longestLook.
+	mostCompanions = 63
+
 	// longestStep is more than what those move that wait.
 	longestStep = int64(time.Microsecond)
 )
 
-// enter comes in, when those have left that came before.
-func (o *door) enter(ctx context.Context, wait time.Duration) error {
-	v := &visit{called: time.Now().UnixNano(), turn: make(chan struct{})}
+// enter comes in, when those have left that came before. The error is errServed if one of
+// them has done what this one has come for.
+func (o *door) enter(ctx context.Context, wait time.Duration, r *registration) error {
+	v := &visit{called: time.Now().UnixNano(), turn: make(chan struct{}), r: r}
 	o.mu.Lock()
 	if !o.taken {
 		o.taken, o.called, o.in = true, v.called, time.Now()
@@ -92,19 +101,50 @@ func (o *door) enter(ctx context.Context, wait time.Duration) error {
 	o.mu.Unlock()
 	select {
 	case <-v.turn:
-		return nil
 	case <-ctx.Done():
+		if o.withdraw(v) {
+			return waitError(ctx)
+		}
+		<-v.turn // it is in, or is being served, at this moment
 	}
+	if r != nil && r.served {
+		return errServed
+	}
+	return nil
+}
+
+// withdraw reports whether a call still waited, and does not any more.
+func (o *door) withdraw(v *visit) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	select {
-	case <-v.turn: // at this moment
-		return nil
-	default:
-		i := slices.Index(o.waiting, v)
-		o.waiting = slices.Delete(o.waiting, i, i+1)
-		return waitError(ctx)
+	i := slices.Index(o.waiting, v)
+	if i < 0 {
+		return false
 	}
+	o.waiting = slices.Delete(o.waiting, i, i+1)
+	return true
+}
+
+// companions are the calls for which the one that is in may register with its own: those
+// that would come in directly behind it, for a ticket with the same settings, and came
+// before any call of another process that stands at the door. They wait until they are
+// served.
+func (o *door) companions(dir *lockedfile.Dir, s *settings) []*visit {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := 0
+	for n < min(len(o.waiting), mostCompanions) && o.waiting[n].r.isFor(s) {
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	if other, ok := dir.FirstPlace(0, o.waiting[n-1].called); ok {
+		n = slices.IndexFunc(o.waiting[:n], func(v *visit) bool { return v.called > other })
+	}
+	companions := slices.Clone(o.waiting[:n])
+	o.waiting = slices.Delete(o.waiting, 0, n)
+	return companions
 }
 
 // waitError tells the end of the caller's ctx from that of a shorter wait.

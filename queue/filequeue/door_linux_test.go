@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
@@ -26,7 +27,7 @@ func doorOf(t *testing.T, path string) (*door, *lockedfile.Dir) {
 func mustEnter(t *testing.T, o *door) {
 	t.Helper()
 	time.Sleep(2 * time.Duration(longestStep)) // no two calls come at one time
-	if err := o.enter(t.Context(), noLimit); err != nil {
+	if err := o.enter(t.Context(), noLimit, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -97,7 +98,7 @@ func TestFileDoorCallEndsAsItComesIn(t *testing.T) {
 		mustEnter(t, o)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
-		go func() { ended <- o.enter(ctx, noLimit) }()
+		go func() { ended <- o.enter(ctx, noLimit, nil) }()
 		for o.waits() == 0 {
 			time.Sleep(time.Microsecond)
 		}
@@ -106,7 +107,7 @@ func TestFileDoorCallEndsAsItComesIn(t *testing.T) {
 		if err := <-ended; err == nil {
 			o.leave(dir, noSeq)
 		}
-		if err := o.enter(t.Context(), notAtAll); err != nil {
+		if err := o.enter(t.Context(), notAtAll, nil); err != nil {
 			t.Fatal(err)
 		}
 		o.leave(dir, noSeq)
@@ -209,4 +210,23 @@ func TestFileDoorIsForACallInTheEnd(t *testing.T) {
 			t.Errorf("it is the first after %v", took)
 		}
 	})
+}
+
+// Where a call of another process stands at the door, only those get their tickets with the
+// first that came before that call.
+func TestFileRegisterTogetherInOrderWithOthers(t *testing.T) {
+	g := newGathering(t)
+	_, other := doorOf(t, g.q.settings.path)
+	first, second := g.register(t.Context(), g.q), g.register(t.Context(), g.q)
+	place := time.Now().UnixNano()
+	other.TakePlace(place)
+	time.Sleep(time.Microsecond)
+	third := g.register(t.Context(), g.q)
+	g.open()
+	tickets := []queue.Ticket{g.want(first), g.want(second)}
+	if content, _ := readSeq(g.d.seq.file, lockedfile.ContentOffset+int64(seqSize)); content.number != tickets[1].Number {
+		t.Errorf("seq says %d, want that of the second, %d", content.number, tickets[1].Number)
+	}
+	other.LeavePlace(place)
+	g.release(append(tickets, g.want(third))...)
 }

@@ -1,6 +1,7 @@
 package filequeue
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -34,35 +35,67 @@ func (c *call) register(onlyFree bool) (t queue.Ticket, ok bool, err error) {
 		return queue.Ticket{}, false, nil
 	}
 	var p poll
+	r := &registration{ctx: c.ctx, s: c.s, alone: onlyFree}
 	for {
-		t, ok, err = c.tryRegister(onlyFree)
+		err = c.tryRegister(r, onlyFree)
 		if !errors.Is(err, errBusy) {
-			return t, ok, err
+			return r.ticket, r.taken != nil, err
 		}
-		// seq was taken away, or another program was at the ticket at once.
+		// seq was taken away, or another program was at the ticket at once. For one ticket
+		// seq must be left in peace for less time than for many.
+		r.alone, r.served = true, false
 		if err := p.wait(c.ctx); err != nil {
 			return queue.Ticket{}, false, err
 		}
 	}
 }
 
-func (c *call) tryRegister(onlyFree bool) (t queue.Ticket, ok bool, err error) {
-	l, err := c.lockSeq(noLimit)
+// registration is a call that comes for a ticket.
+type registration struct {
+	ctx   context.Context
+	s     *settings
+	alone bool // it takes none for others, and they none for it
+
+	// Written by the call that has the seq lock.
+	served bool    // by another call
+	taken  *ticket // nil: none
+	ticket queue.Ticket
+	err    error
+}
+
+// isFor reports whether a call with the settings may take a ticket for this one, too.
+func (r *registration) isFor(s *settings) bool {
+	return r != nil && r.s == s && !r.alone && r.ctx.Err() == nil
+}
+
+func (c *call) tryRegister(r *registration, onlyFree bool) error {
+	l, err := lockSeq(c.ctx, &c.d.seq, &c.evictor, c.s, noLimit, r)
+	if errors.Is(err, errServed) {
+		return r.err
+	}
 	if err != nil {
-		return queue.Ticket{}, false, err
+		return err
 	}
 	defer l.unlock()
 	if err := l.checkShared(); err != nil {
-		return queue.Ticket{}, false, err
+		return err
 	}
 	if onlyFree {
 		free, err := l.isFree()
 		if err != nil || !free {
-			return queue.Ticket{}, false, err
+			return err
 		}
 	}
-	t, err = l.join()
-	return t, err == nil, err
+	all := []*registration{r}
+	if !r.alone {
+		for _, v := range l.seq.door.companions(l.dir, l.s) {
+			v.r.served, v.r.err = true, errBusy
+			defer close(v.turn)
+			all = append(all, v.r)
+		}
+	}
+	l.join(all)
+	return r.err
 }
 
 // checkShared refuses a process that would join others of another user without sharing
@@ -101,33 +134,36 @@ func (l *seqLock) isFree() (bool, error) {
 	return n < l.s.slots, nil
 }
 
-// join takes the next number and stands in line.
-func (l *seqLock) join() (queue.Ticket, error) {
-	number, err := l.takeNumber()
-	if err != nil {
-		return queue.Ticket{}, err
+// join takes the next numbers and stands in line, for each of the calls.
+func (l *seqLock) join(all []*registration) {
+	number, err := l.takeNumbers(int64(len(all)))
+	for i, r := range all {
+		if r.err = err; err == nil {
+			r.taken, r.err = createTicket(l.dir, number+int64(i), l.s)
+		}
 	}
-	t, err := createTicket(l.dir, number, l.s)
-	if err != nil {
-		return queue.Ticket{}, err
+	untouched := err == nil && l.isUntouched()
+	for _, r := range all {
+		if r.err == nil && !untouched {
+			r.err = errBusy
+		}
+		if r.err == nil {
+			r.ticket, r.err = l.append(r.taken)
+		}
+		if r.err != nil && r.taken != nil {
+			r.taken.withdraw()
+			r.taken = nil
+		}
 	}
-	if !l.isUntouched() {
-		t.withdraw()
-		return queue.Ticket{}, errBusy
+	if untouched && l.seq.fine {
+		l.seq.seen, l.seq.seenAt = l.content.number, l.changed
 	}
-	ahead, err := l.append(t)
-	if err != nil {
-		return queue.Ticket{}, err
-	}
-	if l.seq.fine {
-		l.seq.seen, l.seq.seenAt = number, l.changed
-	}
-	return queue.Ticket{Number: number, Member: t.name, Ahead: ahead, Lease: t.stale}, nil
 }
 
-// takeNumber writes the number that the ticket will have, and makes sure that the
-// line is known in full, and is of the kind that the ticket is for.
-func (l *seqLock) takeNumber() (int64, error) {
+// takeNumbers writes the last of the numbers that so many tickets will have, makes sure that
+// the line is known in full, and is of the kind that the tickets are for, and returns the
+// first.
+func (l *seqLock) takeNumbers(count int64) (int64, error) {
 	const tries = 5
 	same := l.same
 	var before time.Time
@@ -137,11 +173,11 @@ func (l *seqLock) takeNumber() (int64, error) {
 	c := l.content
 	for range tries {
 		_, highest := l.known()
-		number, err := nextNumber(c.number, highest)
+		number, err := nextNumber(c.number, highest, count)
 		if err != nil {
 			return 0, err
 		}
-		c.number = number
+		c.number = number + count - 1
 		if c.kind == noKind {
 			c.kind = l.s.kind
 		}
@@ -184,12 +220,11 @@ func (l *seqLock) directoryChanged() time.Time {
 }
 
 // append puts the new ticket at the end of the line.
-func (l *seqLock) append(t *ticket) (int, error) {
+func (l *seqLock) append(t *ticket) (queue.Ticket, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.gone {
-		t.withdraw()
-		return 0, errDirectoryGone
+		return queue.Ticket{}, errDirectoryGone
 	}
 	i := l.line.joined(&entry{name: t.name, number: t.number, slots: t.slots, ticket: t})
 	n := ahead(i, t.slots)
@@ -202,18 +237,18 @@ func (l *seqLock) append(t *ticket) (int, error) {
 		}
 	}
 	l.tickets[t.name] = t
-	return n, nil
+	return queue.Ticket{Number: t.number, Member: t.name, Ahead: n, Lease: t.stale}, nil
 }
 
 // errUsedUp: a number was planted that is near the highest possible.
 var errUsedUp = errors.New("the numbers are used up: remove the queue's directory")
 
-// nextNumber is above every number given out before. The clock makes up for a
+// nextNumber is above every number given out before, with so many. The clock makes up for a
 // seq that was removed (the last one to leave cleans up) or damaged, the
 // highest ticket for a clock that was set back meanwhile.
-func nextNumber(last, highest int64) (int64, error) {
+func nextNumber(last, highest, count int64) (int64, error) {
 	n := max(last, highest, clockNumber())
-	if n >= maxNumber {
+	if n > maxNumber-count {
 		return 0, errUsedUp
 	}
 	return n + 1, nil

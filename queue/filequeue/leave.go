@@ -126,10 +126,10 @@ func cleanUp(q *seq, k *knownLine, s *settings) (remove bool, evicted []queue.Ti
 		return false, nil
 	}
 	v := &evictor{knownLine: k}
-	l, err := lockSeq(context.Background(), q, v, s, notAtAll)
+	l, err := lockSeq(context.Background(), q, v, s, notAtAll, nil)
 	if errors.Is(err, errBusy) {
 		dir.Leave() // the one that has it could not clean up either
-		if l, err = lockSeq(context.Background(), q, v, s, longestLook); err == nil && !dir.Exclude() {
+		if l, err = lockSeq(context.Background(), q, v, s, longestLook, nil); err == nil && !dir.Exclude() {
 			l.unlock()
 			return false, nil
 		}

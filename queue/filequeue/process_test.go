@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -462,9 +463,20 @@ func TestFileSeqTouchedAllTheTime(t *testing.T) {
 			}
 		}
 	}()
-	for range 300 {
-		f.release(f.register())
+	var calls sync.WaitGroup
+	for range 10 {
+		calls.Go(func() {
+			for range 30 {
+				ticket, err := f.q.Register(t.Context())
+				if err != nil {
+					t.Error(err)
+				} else if err := f.q.Release(t.Context(), ticket); err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
+	calls.Wait()
 	close(done)
 	<-touched
 	if there, err := os.ReadDir(f.dir); err != nil || len(there) != 2 {

@@ -154,14 +154,15 @@ type seqLock struct {
 }
 
 // lockSeq takes the seq lock, for the call that has the evictor. It never creates the
-// directory, but seq.
-func lockSeq(ctx context.Context, q *seq, v *evictor, s *settings, wait time.Duration) (*seqLock, error) {
+// directory, but seq. For a call that comes to register, the error is errServed if another
+// one has done that.
+func lockSeq(ctx context.Context, q *seq, v *evictor, s *settings, wait time.Duration, r *registration) (*seqLock, error) {
 	if wait > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, wait, errBusy)
 		defer cancel()
 	}
-	if err := q.door.enter(ctx, wait); err != nil {
+	if err := q.door.enter(ctx, wait, r); err != nil {
 		return nil, err
 	}
 	info, err := q.await(ctx, v.dir, s, wait)

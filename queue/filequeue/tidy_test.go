@@ -24,7 +24,7 @@ func TestFileCallThatGivesUpJoiningCleansUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := useDirectory(dir)
-	if err := d.seq.door.enter(t.Context(), noLimit); err != nil { // no call can join now
+	if err := d.seq.door.enter(t.Context(), noLimit, nil); err != nil { // no call can join now
 		t.Fatal(err)
 	}
 

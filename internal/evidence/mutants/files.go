@@ -6,6 +6,8 @@ const (
 	fileCases  = "-run ^Test(F|K)[0-9] ./internal/faulttest/file"
 )
 
+var ofTogether = tests{"./queue/filequeue -run (RegisterTogether|Touched)"}
+
 var ofDoor = tests{"./queue/filequeue -run FileDoor", "-run K50(In|Stopped) ./internal/faulttest/contention"}
 
 var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted ./lock", fileCases}, []Mutant{
@@ -13,8 +15,8 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: a seq that was replaced after it was locked is not noticed",
 		in:   ofFile + "seqLock.join",
-		old:  "if !l.isUntouched() {",
-		new:  "if false {",
+		old:  "untouched := err == nil && l.isUntouched()",
+		new:  "untouched := err == nil",
 	},
 	{
 		name: "file: a seq that was changed in place is not noticed",
@@ -55,7 +57,7 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: the numbers have no end",
 		in:   ofFile + "nextNumber",
-		old:  "if n >= maxNumber {",
+		old:  "if n > maxNumber-count {",
 		new:  "if n < 0 {",
 	},
 	{
@@ -90,7 +92,7 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: the directory is not listed though seq is not as it was left",
-		in:   ofFile + "seqLock.takeNumber",
+		in:   ofFile + "seqLock.takeNumbers",
 		old:  "if !same || !l.directoryChanged().Equal(before) {",
 		new:  "if same && !l.directoryChanged().Equal(before) {",
 	},
@@ -134,6 +136,48 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		old:   "next := o.waiting[0]",
 		new:   "next := o.waiting[0]; next.called = time.Now().UnixNano()",
 		tests: ofDoor,
+	},
+	{
+		name:  "file: calls that register together get the same number",
+		in:    ofFile + "seqLock.join",
+		old:   "createTicket(l.dir, number+int64(i), l.s)",
+		new:   "createTicket(l.dir, number+0*int64(i), l.s)",
+		tests: ofTogether,
+	},
+	{
+		name:  "file: seq has only the first number of calls that register together",
+		in:    ofFile + "seqLock.takeNumbers",
+		old:   "c.number = number + count - 1",
+		new:   "c.number = number",
+		tests: ofTogether,
+	},
+	{
+		name:  "file: a call registers for those that came after one of another process",
+		in:    ofFile + "door.companions",
+		old:   "dir.FirstPlace(0, o.waiting[n-1].called); ok {",
+		new:   "dir.FirstPlace(0, o.waiting[n-1].called); false && ok {",
+		tests: ofTogether,
+	},
+	{
+		name:  "file: a call registers for those with other settings",
+		in:    ofFile + "registration.isFor",
+		old:   "r != nil && r.s == s",
+		new:   "r != nil",
+		tests: ofTogether,
+	},
+	{
+		name:  "file: a call registers for one whose ctx has ended",
+		in:    ofFile + "door.enter",
+		old:   "if o.withdraw(v) { return waitError(ctx) }",
+		new:   "return waitError(ctx)",
+		tests: ofTogether,
+	},
+	{
+		name:  "file: those that register together leave their tickets when seq was touched",
+		in:    ofFile + "seqLock.join",
+		old:   "r.taken.withdraw()",
+		new:   "",
+		tests: ofTogether,
 	},
 	{
 		name:  "file: a process that is stopped at the door holds up the others",
@@ -401,7 +445,7 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: the kind of a line is not asked for",
-		in:   ofFile + "seqLock.takeNumber",
+		in:   ofFile + "seqLock.takeNumbers",
 		old:  "case is != noKind && is != l.s.kind:",
 		new:  "case false && is != l.s.kind:",
 	},
