@@ -12,8 +12,10 @@
  * token and names the entry that it is for; it runs out by the server's clock while
  * the client does not renew it; the client's own deadline passes before that, but a
  * stopped client does not see it until it goes on. Of the numbers it keeps the order:
- * the clock, which they are seeded from, is not behind the last number given. What it
- * leaves out: names, errors, kinds, a mark that runs out before the late request comes.
+ * the clock, which they are seeded from, is not behind the last number given. A script for
+ * several requests is the steps of each, one after the other, which is one of the orders
+ * that are looked at; each is sent again alone. What it leaves out: names, errors, kinds,
+ * a mark that runs out before the late request comes.
  *
  * Checked:
  *   - a client enters only if the server has found its entry among the first OWNERS;

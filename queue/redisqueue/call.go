@@ -58,12 +58,18 @@ type request struct {
 	script  *script
 	keys    []string
 	args    []any
-	ordered bool // after those before it, see senders
+	whole   bool   // the source of the script is sent
+	ordered bool   // after those before it, see senders
+	joint   *joint // what does it for several; nil if nothing does
 }
 
 // command returns the request as EVALSHA (with the script's hash) or EVAL (with its
 // source).
-func (r request) command(ctx context.Context, name, text string) command {
+func (r request) command(ctx context.Context) command {
+	name, text := "evalsha", r.script.hash
+	if r.whole {
+		name, text = "eval", r.script.source
+	}
 	args := make([]any, 0, 3+len(r.keys)+len(r.args))
 	args = append(args, name, text, len(r.keys))
 	for _, key := range r.keys {
@@ -143,9 +149,10 @@ func (s *storage) attempt(ctx context.Context, r request) (reply, error) {
 	if r.ordered {
 		by = &s.senders.ordered
 	}
-	value, err := by.do(ctx, r.command(ctx, "evalsha", r.script.hash))
+	value, err := by.do(ctx, r)
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		value, err = by.do(ctx, r.command(ctx, "eval", r.script.source))
+		r.whole, r.joint = true, nil
+		value, err = by.do(ctx, r)
 	}
 	if err != nil {
 		s.reloadState(ctx, err)

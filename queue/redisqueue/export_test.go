@@ -1,6 +1,10 @@
 package redisqueue
 
-import "github.com/fifolock/fifolock/queue/redisqueue/internal/notifier"
+import (
+	"time"
+
+	"github.com/fifolock/fifolock/queue/redisqueue/internal/notifier"
+)
 
 // The hashes by which tests recognise a command on the wire.
 var (
@@ -8,7 +12,48 @@ var (
 	TryRegisterHash = tryRegisterScript().hash
 	ReleaseHash     = releaseScript().hash
 	RefreshHash     = refreshScript().hash
+
+	RegisterTogetherHash = registerTogether.script().hash
+	ReleaseTogetherHash  = releaseTogether.script().hash
 )
+
+// Gather makes the calls of q's client gather, as they do while others are under way.
+// Waiting says how many do; Depart sends them.
+func Gather(q *Queue) *Gathering {
+	g := &Gathering{q.senders}
+	for _, s := range g.each() {
+		s.mu.Lock()
+		s.generation++ // what is still landing sends none of them
+		s.waiting = append(s.waiting, nil)
+		s.timer = time.AfterFunc(time.Hour, s.late)
+		s.mu.Unlock()
+	}
+	return g
+}
+
+type Gathering struct{ senders *senders }
+
+func (g *Gathering) each() []*sender { return []*sender{&g.senders.free, &g.senders.ordered} }
+
+func (g *Gathering) Waiting() (n int) {
+	for _, s := range g.each() {
+		s.mu.Lock()
+		n += len(s.waiting) - 1
+		s.mu.Unlock()
+	}
+	return n
+}
+
+func (g *Gathering) Depart() {
+	for _, s := range g.each() {
+		s.mu.Lock()
+		s.waiting, s.flights = s.waiting[1:], 0
+		if len(s.waiting) > 0 {
+			s.depart()
+		}
+		s.mu.Unlock()
+	}
+}
 
 // Waiters returns how many waiters the notifier of q has.
 func Waiters(q *Queue) int { return q.home.Load().Waiters() }

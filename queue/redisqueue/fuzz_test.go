@@ -76,6 +76,7 @@ func FuzzReply(f *testing.F) {
 		append([]byte{7, 3}, append(append([]byte{4, byte(len(goodEntry))}, goodEntry...), 4, 6, 'a', ' ', 'b', ' ', 'c', ' ', 1, 1)...)...), 4, 0))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		value, _ := hostileReply(data, 0)
+		hostileTogether(t, value)
 		answer, err := newReply(value)
 		if err != nil {
 			return
@@ -100,4 +101,27 @@ func FuzzReply(f *testing.F) {
 			}
 		}
 	})
+}
+
+// hostileTogether hands out a hostile answer to two requests that went together: each has
+// an answer or an error, or is sent alone.
+func hostileTogether(t *testing.T, value any) {
+	for script, together := range map[*script]*joint{registerScript(): registerTogether, releaseScript(): releaseTogether} {
+		b := new(parcels)
+		for range 2 {
+			r := request{script: script, keys: make([]string, 3), args: make([]any, 6), joint: together}
+			b.all = append(b.all, &parcel{request: r, ctx: t.Context(), done: make(chan struct{})})
+		}
+		b.prepare(false)
+		b.command.SetVal(value)
+		if again := b.answered(); len(again) > 0 {
+			continue
+		}
+		for _, p := range b.all {
+			<-p.done
+			if p.err == nil {
+				_, _ = newReply(p.value)
+			}
+		}
+	}
 }

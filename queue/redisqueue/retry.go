@@ -29,6 +29,7 @@ func (p patience) goesOn(err error, few bool, since time.Duration) bool {
 // ended with err.
 func (s *storage) sendAgain(ctx context.Context, p patience, r request, began time.Time, err error) (answer reply, lost int, _ error) {
 	client := retryOf(s.client)
+	r.joint = nil // what may have been executed is for its own script to say
 	last, wait := err, client.newBackOff()
 	for retries := 0; ; retries++ {
 		if !isUnsent(err) && !isRefusal(err) {

@@ -42,11 +42,19 @@ type sender struct {
 	timer      *time.Timer // runs while any wait
 }
 
-// parcel is a command that waits for its flight.
+// parcel is a request that waits for its flight.
 type parcel struct {
-	ctx  context.Context
-	cmd  command
-	done chan struct{} // closed when cmd has its answer
+	request
+	ctx   context.Context
+	value any // the answer
+	err   error
+	done  chan struct{} // closed when there is the answer
+}
+
+// land hands the answer out.
+func (p *parcel) land(value any, err error) {
+	p.value, p.err = value, err
+	close(p.done)
 }
 
 // senders are those of one client.
@@ -63,19 +71,20 @@ func sendersOf(client redis.UniversalClient) *senders {
 	})
 }
 
-// do sends a command, and returns its answer, or ctx's error as soon as ctx ends
+// do sends a request, and returns its answer, or ctx's error as soon as ctx ends
 // while it is with others.
-func (s *sender) do(ctx context.Context, cmd command) (any, error) {
+func (s *sender) do(ctx context.Context, r request) (any, error) {
 	s.mu.Lock()
 	if len(s.waiting) == 0 && s.flights < s.atOnce {
 		s.flights++
 		generation := s.generation
 		s.mu.Unlock()
 		defer s.landed(generation)
+		cmd := r.command(ctx)
 		s.process(ctx, cmd)
 		return cmd.answer()
 	}
-	p := &parcel{ctx, cmd, make(chan struct{})}
+	p := &parcel{request: r, ctx: ctx, done: make(chan struct{})}
 	s.waiting = append(s.waiting, p)
 	if len(s.waiting) == 1 {
 		s.startTimer()
@@ -83,7 +92,7 @@ func (s *sender) do(ctx context.Context, cmd command) (any, error) {
 	s.mu.Unlock()
 	select {
 	case <-p.done:
-		return cmd.answer()
+		return p.value, p.err
 	case <-ctx.Done():
 		if s.withdraw(p) {
 			return nil, unsentError{ctx.Err()}
@@ -156,18 +165,34 @@ func (s *sender) depart() {
 // it would have failed alone.
 func (s *sender) fly(batch []*parcel, generation int) {
 	defer s.landed(generation)
-	defer func() {
+	defer func() { // where a hook of the caller's has ended the goroutine
 		for _, p := range batch {
-			close(p.done)
+			select {
+			case <-p.done:
+			default:
+				p.land(nil, errNoAnswer)
+			}
 		}
 	}()
 	ctx := context.WithoutCancel(batch[0].ctx)
-	if len(batch) == 1 {
-		s.process(ctx, batch[0].cmd)
-	} else if err := s.pipeline(ctx, batch); err != nil && !isReply(err) {
-		for _, p := range batch {
-			if p.cmd.Err() == nil && p.cmd.Val() == nil {
-				p.cmd.SetErr(err)
+	for bundles := bundle(batch); len(bundles) > 0; {
+		s.send(ctx, bundles)
+		var again []*parcels
+		for _, b := range bundles {
+			again = append(again, b.answered()...)
+		}
+		bundles = again
+	}
+}
+
+// send sends one command, or several as a pipeline.
+func (s *sender) send(ctx context.Context, bundles []*parcels) {
+	if len(bundles) == 1 {
+		s.process(ctx, bundles[0].command)
+	} else if err := s.pipeline(ctx, bundles); err != nil && !isReply(err) {
+		for _, b := range bundles {
+			if b.command.Err() == nil && b.command.Val() == nil {
+				b.command.SetErr(err)
 			}
 		}
 	}
@@ -181,12 +206,12 @@ func (s *sender) process(ctx context.Context, cmd command) {
 	}
 }
 
-// pipeline sends the commands of a batch.
-func (s *sender) pipeline(ctx context.Context, batch []*parcel) error {
+// pipeline sends commands together.
+func (s *sender) pipeline(ctx context.Context, bundles []*parcels) error {
 	return clients.Call(func() error {
 		pipe := s.client.Pipeline()
-		for _, p := range batch {
-			_ = pipe.Process(ctx, p.cmd)
+		for _, b := range bundles {
+			_ = pipe.Process(ctx, b.command)
 		}
 		_, err := pipe.Exec(ctx)
 		return err

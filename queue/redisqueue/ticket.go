@@ -33,7 +33,7 @@ func (v *view) Register(ctx context.Context) (t queue.Ticket, err error) {
 		// A call that only tries is told of a refusal that passes; one that stands in
 		// line waits in any case. But not so long that the lease, which its owner counts
 		// from the beginning of the call, would be over with the first heartbeat.
-		t, _, err = o.join(ctx, patience{longest: brief.longest, passing: v.lease / 2}, registerScript)
+		t, _, err = o.join(ctx, patience{longest: brief.longest, passing: v.lease / 2}, registerScript, registerTogether)
 	}
 	return t, o.end(ctx, err)
 }
@@ -44,13 +44,14 @@ func (v *view) Register(ctx context.Context) (t queue.Ticket, err error) {
 func (v *view) TryRegister(ctx context.Context) (t queue.Ticket, ok bool, err error) {
 	o, err := v.begin(ctx, "try to register")
 	if err == nil {
-		t, ok, err = o.join(ctx, brief, tryRegisterScript)
+		t, ok, err = o.join(ctx, brief, tryRegisterScript, nil)
 	}
 	return t, ok, o.end(ctx, err)
 }
 
-// join runs one of the two scripts that put a ticket in line.
-func (o *operation) join(ctx context.Context, p patience, script func() *script) (t queue.Ticket, ok bool, err error) {
+// join runs one of the two scripts that put a ticket in line. together is what does it
+// for several.
+func (o *operation) join(ctx context.Context, p patience, script func() *script, together *joint) (t queue.Ticket, ok bool, err error) {
 	o.token = o.notifier.NewToken()
 	sent, terms := time.Now(), o.terms
 	// The waiter is there before anyone can write to it, so that no message is
@@ -65,7 +66,11 @@ func (o *operation) join(ctx context.Context, p patience, script func() *script)
 		o.presence.Join(ctx, o.token) // it may wait for the connection
 		terms.presence = o.presenceText()
 	}
-	answer, lost, err := o.exchange(ctx, p, o.ofTicket(script, o.token, o.lease.Milliseconds(), o.lasts(), terms.text()))
+	r := o.ofTicket(script, o.token, o.lease.Milliseconds(), o.lasts(), terms.text())
+	if o.owners == 0 && o.presence == nil {
+		r.joint = together
+	}
+	answer, lost, err := o.exchange(ctx, p, r)
 	if err == nil {
 		switch answer.status {
 		case statusOK:
@@ -278,6 +283,9 @@ func (o *operation) leave(ctx context.Context, cleanup int) error {
 	}()
 	r := o.ofTicket(releaseScript, o.ticket.Member, mark, cleanup)
 	r.ordered = leaving != nil && leaving.Ordered()
+	if r.ordered && mark == 0 && o.owners == 0 && o.presence == nil {
+		r.joint = releaseTogether
+	}
 	answer, lost, err := o.exchange(ctx, patience{longest: lease, always: true}, r)
 	if err != nil {
 		return err

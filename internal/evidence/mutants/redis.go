@@ -7,6 +7,7 @@ const (
 
 var (
 	crashTests    = tests{"./internal/faulttest/crash"}
+	togetherTests = tests{"-run Together ./queue/redisqueue"}
 	presenceTests = tests{"./queue/redisqueue/internal/notifier", "-run Mark|Refresh|GraceTime|Noticed ./queue/redisqueue"}
 )
 
@@ -344,6 +345,134 @@ end`,
 		in:   "queue/redisqueue isFinal",
 		old:  "errors.Is(err, queue.ErrClosed)",
 		new:  "false",
+	},
+
+	// Together.
+	{
+		name:  "redis: tickets that join together do not ask whether the first is alive",
+		in:    redisScripts + "register_together.lua",
+		old:   "string.match(value, '^(%S+) %d+ 0 %- ') ~= first[1]",
+		new:   "false",
+		tests: togetherTests,
+	},
+	{
+		name:  "redis: tickets that join together may be second ones of their tokens",
+		in:    redisScripts + "register_together.lua",
+		old:   "or call('EXISTS', unpack(KEYS, 3)) ~= 0",
+		new:   "",
+		tests: togetherTests,
+	},
+	{
+		name:  "redis: tickets that join together may get numbers that were given",
+		in:    redisScripts + "register_together.lua",
+		old:   "math.max(given, highest, clock - 1)",
+		new:   "math.max(highest, clock - 1)",
+		tests: togetherTests,
+	},
+	{
+		name:  "redis: tickets that join together may get numbers as low as others'",
+		in:    redisScripts + "register_together.lua",
+		old:   "math.max(given, highest, clock - 1)",
+		new:   "math.max(given, clock - 1)",
+		tests: togetherTests,
+	},
+	{
+		name:  "redis: the last number that is given to tickets that join together is not kept",
+		in:    redisScripts + "register_together.lua",
+		old:   "call('SET', KEYS[2], digits, 'KEEPTTL')",
+		new:   "call('SET', KEYS[2], added[1], 'KEEPTTL')",
+		tests: togetherTests,
+	},
+	{
+		name:  "redis: tickets that join together are given numbers that are none",
+		in:    redisScripts + "register_together.lua",
+		old:   "number > 9007199254740991 or",
+		new:   "",
+		tests: togetherTests,
+	},
+	{
+		name:  "redis: who leaves together is not verified to stand in front, in order",
+		in:    redisScripts + "release_together.lua",
+		old:   "i < count and member ~= ARGV[4 + i] or",
+		new:   "",
+		tests: togetherTests,
+	},
+	{
+		name:  "redis: the leases of those that leave together are not looked at",
+		in:    redisScripts + "release_together.lua",
+		old:   "for i = 1, count + 1 do",
+		new:   "for i = count + 1, count + 1 do",
+		tests: togetherTests,
+	},
+	{
+		name:  "redis: the next after those that leave together is told though its owner is gone",
+		in:    redisScripts + "release_together.lua",
+		old:   "for i = 1, count + 1 do",
+		new:   "for i = 1, count do",
+		tests: togetherTests,
+	},
+	{
+		name:  "redis: the next after those that leave together is not told",
+		in:    redisScripts + "release_together.lua",
+		old:   "redis.pcall('PUBLISH', 'fifolock:' .. to, next)",
+		new:   "",
+		tests: togetherTests,
+	},
+	{
+		name:  "redis: the next of this process after those that leave together is not told",
+		in:    redisScripts + "release_together.lua",
+		old:   "answer[count + 1] = { 1, next }",
+		new:   "",
+		tests: togetherTests,
+	},
+	{
+		name:  "redis: the answers to those that go together are those of others",
+		in:    "queue/redisqueue parcels.answered",
+		old:   "p.joint.answer(values, i)",
+		new:   "p.joint.answer(values, len(b.all)-1-i)",
+		tests: togetherTests,
+	},
+	{
+		name:  "redis: those that go together are told that none is ahead of another",
+		in:    "queue/redisqueue registerTogether",
+		old:   "ahead + int64(i)",
+		new:   "ahead",
+		tests: togetherTests,
+	},
+	{
+		name:  "redis: what cannot go together is not sent alone",
+		in:    "queue/redisqueue parcels.answered",
+		old:   "return b.apart()",
+		new:   "err = errNoAnswer",
+		tests: togetherTests,
+	},
+	{
+		name:  "redis: what may have been executed goes with others again",
+		in:    "queue/redisqueue storage.sendAgain",
+		old:   "r.joint = nil",
+		new:   "_ = r.joint",
+		tests: togetherTests,
+	},
+	{
+		name:  "redis: calls of different lines go together",
+		in:    "queue/redisqueue request.goesWith",
+		old:   "|| r.keys[0] != other.keys[0]",
+		new:   "",
+		tests: togetherTests,
+	},
+	{
+		name:  "redis: calls with different terms go together",
+		in:    "queue/redisqueue request.goesWith",
+		old:   "arg != other.args[i]",
+		new:   "arg == nil",
+		tests: togetherTests,
+	},
+	{
+		name:  "redis: a process with crash detection joins with those without",
+		in:    "queue/redisqueue operation.join",
+		old:   "if o.owners == 0 && o.presence == nil {",
+		new:   "if o.owners == 0 {",
+		tests: togetherTests,
 	},
 
 	// Being told.
