@@ -115,7 +115,7 @@ func (s *togetherState) releases() {
 			continue // this one stays
 		}
 		if s.odd() {
-			entry = "1:me.unknown:1"
+			entry = pick(s.randomState, "1:me.unknown:1", "1:"+tokenOf(entry)+":1")
 		}
 		s.add(releaseScript(), releaseTogether, tokenOf(entry), entry, 0, 1)
 	}

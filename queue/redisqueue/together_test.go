@@ -521,3 +521,47 @@ func TestTogetherThroughClients(t *testing.T) {
 		})
 	}
 }
+
+// Those of another line, or of other terms, do not go with the others.
+func TestTogetherOfOneKind(t *testing.T) {
+	client := redistest.Client(t)
+	name, other := redistest.Name(t), redistest.Name(t)
+	plain := redisqueue.New(client, name)
+	queues := []*redisqueue.Queue{
+		plain,
+		redisqueue.New(client, other),
+		redisqueue.New(client, name, redisqueue.WithLease(time.Hour)),
+		redisqueue.New(client, name, redisqueue.WithLabel("label")),
+		redisqueue.New(client, name, redisqueue.WithCrashDetection(5*time.Second)),
+	}
+	for _, q := range queues { // the last waits for the connection by which it is seen
+		mustRegister(t, q)
+	}
+	tickets, errs := make([]queue.Ticket, 2*len(queues)), make(chan error)
+	gather(plain, len(tickets), func(i int) {
+		var err error
+		tickets[i], err = queues[i%len(queues)].Register(t.Context())
+		errs <- err
+	})()
+	for range tickets {
+		if err := <-errs; err != nil {
+			t.Fatal(err)
+		}
+	}
+	in := map[string]queue.Member{}
+	for _, m := range append(members(t, plain), members(t, queues[1])...) {
+		in[m.Ticket.Member] = m
+	}
+	for i, ticket := range tickets {
+		m := in[ticket.Member]
+		_, inOther := client.ZScore(t.Context(), "{"+other+"}:queue", ticket.Member).Result()
+		which := i % len(queues)
+		if (inOther == nil) != (which == 1) || m.Ticket.Lease != ticket.Lease ||
+			(m.Label == "label") != (which == 3) || (m.Unseen || m.CrashDetection > 0) != (which == 4) {
+			t.Errorf("ticket %d of queue %d, %+v, is %+v in line", i, which, ticket, m)
+		}
+	}
+	for _, name := range []string{name, other} {
+		client.Del(t.Context(), redistest.Keys(t, client, name)...)
+	}
+}

@@ -447,13 +447,6 @@ end`,
 		tests: togetherTests,
 	},
 	{
-		name:  "redis: what may have been executed goes with others again",
-		in:    "queue/redisqueue storage.sendAgain",
-		old:   "r.joint = nil",
-		new:   "_ = r.joint",
-		tests: togetherTests,
-	},
-	{
 		name:  "redis: calls of different lines go together",
 		in:    "queue/redisqueue request.goesWith",
 		old:   "|| r.keys[0] != other.keys[0]",
