@@ -2,11 +2,11 @@ package mutants
 
 const (
 	redisScripts = "queue/redisqueue/scripts/"
-	redisCases   = "-run ^Test(R|K)[0-9] ./internal/faulttest/network ./internal/faulttest/server"
+	redisCases   = "-run ^Test(R|K)[0-9] ./internal/faulttest/server"
 )
 
 var (
-	crashTests    = tests{"./internal/faulttest/crash"}
+	crashTests    = tests{"-run Death|Killed(Process|Connections)|Stopped(Server|Holder)|PoolUsedUp|CutOffOwner|TwoHold|Without|MixedLine|Unheard|Refused ./internal/faulttest/server"}
 	togetherTests = tests{"-run Together ./queue/redisqueue"}
 	presenceTests = tests{"./queue/redisqueue/internal/notifier", "-run Mark|Refresh|GraceTime|Noticed ./queue/redisqueue"}
 )

@@ -1,8 +1,6 @@
 //go:build linux
 
-// Package crash has the faults of crash detection on Redis: what must be noticed as the
-// end of a process, and what must not.
-package crash
+package server
 
 import (
 	"context"

@@ -1,6 +1,6 @@
 //go:build linux
 
-package failover
+package server
 
 import (
 	"os"
@@ -14,10 +14,6 @@ import (
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
-
-// wrapper is a client as a program makes one to add something of its own: it hides
-// what is not in the interface.
-type wrapper struct{ redis.UniversalClient }
 
 const shardsVariable = "FIFOLOCK_TEST_K12_SHARDS"
 

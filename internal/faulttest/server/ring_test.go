@@ -1,6 +1,6 @@
 //go:build linux
 
-package failover
+package server
 
 import (
 	"slices"
