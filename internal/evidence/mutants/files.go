@@ -197,7 +197,7 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		name: "file: a call that was slower to make the directory takes the tickets of others",
 		in:   ofFile + "withDirectoryOnce",
 		old:  "err := d.open(s, create, patient); err != nil {",
-		new:  "err := d.open(s, create, patient); err != nil { if errors.Is(err, errDirectoryGone) { d.invalidate() }",
+		new:  "err := d.open(s, create, patient); err != nil { if errors.Is(err, errDirectoryGone) { time.Sleep(time.Millisecond); d.invalidate() }",
 	},
 
 	// Who is alive.
