@@ -3,12 +3,15 @@
 package filequeue_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue/filequeue"
@@ -28,6 +31,30 @@ func TestFileWatchMissesNothing(t *testing.T) {
 		w.end()
 	}
 	f.wantNoDirectory()
+}
+
+// One of another process that waits behind those that own looks when it is told that the
+// one before it owns, and must see then that the one that has left is gone: it is not told
+// of that one.
+func TestFileWatchToldWhenTheFileIsGone(t *testing.T) {
+	f := newFileFixture(t).shared(2)
+	a, b, c := f.register(), f.register(), f.register()
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	f.must("InotifyInit1", err)
+	events := os.NewFile(uintptr(fd), "inotify")
+	defer events.Close()
+	_, err = unix.InotifyAddWatch(fd, f.dir, unix.IN_ATTRIB|unix.IN_DELETE)
+	f.must("InotifyAddWatch", err)
+	f.release(a)
+	said := make([]byte, 4096)
+	n, err := events.Read(said)
+	f.must("read the events", err)
+	gone, told := bytes.Index(said[:n], []byte(a.Member)), bytes.Index(said[:n], []byte(c.Member))
+	if gone < 0 || told < gone {
+		t.Errorf("in the events the one that has left is at %d, and the one that owns now at %d, want that behind it", gone, told)
+	}
+	f.release(b)
+	f.release(c)
 }
 
 func TestFileNoSpace(t *testing.T) {

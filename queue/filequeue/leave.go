@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
@@ -65,7 +64,13 @@ func (k *knownLine) removeLocal(t *ticket) (check bool, err error) {
 	// The next one of this process goes on before the file is removed, which takes as long
 	// as all the rest: the file keeps out the others, and whatever comes of it, that one
 	// owns. If this process dies in between, it dies, too.
-	n.owners = slices.DeleteFunc(n.owners, k.grant)
+	owners := n.owners
+	n.owners = nil
+	for _, e := range owners {
+		if !k.grant(e) {
+			n.owners = append(n.owners, e)
+		}
+	}
 	// By path: in a directory that was moved away there is no line.
 	in, lerr := t.isInPlace()
 	if lockedfile.CloseBeforeRemove {
@@ -79,6 +84,9 @@ func (k *knownLine) removeLocal(t *ticket) (check bool, err error) {
 		err = fmt.Errorf("removing the ticket: %w", err)
 		k.line.stays(t.name)
 	}
+	for _, e := range owners {
+		k.announce(e.ticket) // not before: those who look then must not find the file
+	}
 	k.tell(n)
 	return check, err
 }
@@ -91,7 +99,6 @@ func (k *knownLine) grant(e *entry) bool {
 		return false
 	}
 	e.ticket.waiter.wake(queue.WakeOwner)
-	k.announce(e.ticket)
 	return true
 }
 
