@@ -282,7 +282,7 @@ func (d *directory) openOrMake(s *settings, create bool) (*lockedfile.Dir, error
 // are lost, and later calls shall open what is there now. Should it come back,
 // the tickets must not: their locks were dropped.
 func (d *directory) invalidate() {
-	d.unlist()
+	defer d.unlist() // not before: another call would find files of tickets, and not know that they were its own
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.gone = true

@@ -292,15 +292,29 @@ func TestFileDirectoryReplacedByAFile(t *testing.T) {
 // when it was found gone: nobody holds their locks any more, so that the next one
 // takes the line.
 func TestFileDirectoryMovedAndBack(t *testing.T) {
-	f := newFileFixture(t)
-	held := f.register()
-	f.must("Rename", os.Rename(f.dir, f.dir+"2"))
-	f.wantEmpty(true) // finds that the directory is gone
-	f.must("Rename", os.Rename(f.dir+"2", f.dir))
-	f.wantNotQueued("Refresh", f.q.Refresh(t.Context(), held))
-	f.wantNotQueued("Release", f.q.Release(t.Context(), held))
-	f.release(f.register())
-	f.wantNoDirectory()
+	for by, find := range map[string]func(*fileFixture, queue.Ticket){
+		"IsEmpty": func(f *fileFixture, _ queue.Ticket) { f.wantEmpty(true) },
+		"Refresh": func(f *fileFixture, held queue.Ticket) {
+			f.wantNotQueued("Refresh", f.q.Refresh(t.Context(), held))
+		},
+		"Position": func(f *fileFixture, held queue.Ticket) {
+			_, err := f.q.Position(t.Context(), held)
+			f.wantNotQueued("Position", err)
+		},
+	} {
+		t.Run("found by "+by, func(t *testing.T) {
+			f := newFileFixture(t)
+			held, other := f.register(), f.register()
+			f.must("Rename", os.Rename(f.dir, f.dir+"2"))
+			find(f, held)
+			f.must("Rename", os.Rename(f.dir+"2", f.dir))
+			f.wantNotQueued("Refresh", f.q.Refresh(t.Context(), held))
+			f.wantNotQueued("Release", f.q.Release(t.Context(), held))
+			_ = f.q.Release(t.Context(), other) // it may not have been looked for meanwhile
+			f.release(f.register())
+			f.wantNoDirectory()
+		})
+	}
 }
 
 // Other code closes a descriptor that is not its own, and the lock is lost with

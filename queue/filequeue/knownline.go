@@ -132,6 +132,16 @@ func (k *knownLine) forget(name string) {
 	}
 }
 
+// lose takes a local ticket out of the line that is lost. What is left of it goes, too: a
+// directory that was moved away may come back. mu is held.
+func (k *knownLine) lose(t *ticket) error {
+	if info, err := k.dir.Lstat(t.name); err == nil && t.lock.Is(info) {
+		_ = k.dir.Remove(t.name)
+	}
+	k.forget(t.name)
+	return queue.ErrNotQueued
+}
+
 // refresh shows that the ticket is in line, and that its flock is held.
 func (k *knownLine) refresh(of queue.Ticket) error {
 	k.mu.Lock()
@@ -144,15 +154,10 @@ func (k *knownLine) refresh(of queue.Ticket) error {
 	if err != nil {
 		return err
 	}
-	if in && !t.lock.Held() {
-		// Code that has nothing to do with the queue has closed the descriptor, and
-		// dropped the flock with it. The ticket may be about to be evicted.
-		_ = k.dir.Remove(t.name)
-		in = false
-	}
-	if !in {
-		k.forget(t.name)
-		return queue.ErrNotQueued
+	if !in || !t.lock.Held() {
+		// Not held: code that has nothing to do with the queue has closed the descriptor,
+		// and dropped the flock with it. The ticket may be about to be evicted.
+		return k.lose(t)
 	}
 	if t.stale == 0 {
 		return nil

@@ -106,8 +106,7 @@ func (k *knownLine) place(t *ticket) (place queue.Place, i int, err error) {
 		return queue.Place{}, 0, err
 	}
 	if !in {
-		k.forget(t.name)
-		return queue.Place{}, 0, queue.ErrNotQueued
+		return queue.Place{}, 0, k.lose(t)
 	}
 	i, _ = k.line.index(t.name)
 	for {

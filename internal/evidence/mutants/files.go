@@ -402,7 +402,7 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: a directory that was removed stays known",
 		in:   ofFile + "directory.invalidate",
-		old:  "d.unlist()",
+		old:  "defer d.unlist()",
 		new:  "",
 	},
 	{

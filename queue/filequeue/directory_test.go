@@ -1,0 +1,37 @@
+package filequeue
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"github.com/fifolock/fifolock/queue"
+)
+
+// A directory that was moved away is back at its path by the time one of its tickets is
+// looked for: that is lost, and not the ticket of another process.
+func TestFileDirectoryBackAsATicketIsLookedFor(t *testing.T) {
+	q := New(filepath.Join(t.TempDir(), "queue"))
+	var last queue.Ticket
+	for range 200 { // to remove them takes longer than a look
+		var err error
+		if last, err = q.Register(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := useDirectory(q.settings.path)
+	defer d.done()
+	invalidated := make(chan struct{})
+	go func() {
+		defer close(invalidated)
+		d.invalidate() // as the call does that finds that it is not there
+	}()
+	var err error
+	for err == nil {
+		_, err = q.IsHead(t.Context(), last)
+	}
+	if !errors.Is(err, queue.ErrNotQueued) {
+		t.Errorf("IsHead: %v, want ErrNotQueued", err)
+	}
+	<-invalidated
+}
