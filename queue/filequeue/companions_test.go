@@ -12,6 +12,22 @@ import (
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
+func mustEnter(t *testing.T, o *door) {
+	t.Helper()
+	time.Sleep(2 * time.Duration(longestStep)) // no two calls come at one time
+	if err := o.enter(t.Context(), noLimit, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func (o *door) waits() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.waiting)
+}
+
+func noSeq() {}
+
 // gathering is a directory whose door is kept shut, so that calls gather at it.
 type gathering struct {
 	*testing.T

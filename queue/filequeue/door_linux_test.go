@@ -24,14 +24,6 @@ func doorOf(t *testing.T, path string) (*door, *lockedfile.Dir) {
 	return new(door), dir
 }
 
-func mustEnter(t *testing.T, o *door) {
-	t.Helper()
-	time.Sleep(2 * time.Duration(longestStep)) // no two calls come at one time
-	if err := o.enter(t.Context(), noLimit, nil); err != nil {
-		t.Error(err)
-	}
-}
-
 // enterSoon calls enter, and returns when the call waits as the n'th.
 func enterSoon(t *testing.T, o *door, n int) (entered <-chan struct{}) {
 	t.Helper()
@@ -46,20 +38,12 @@ func enterSoon(t *testing.T, o *door, n int) (entered <-chan struct{}) {
 	return done
 }
 
-func (o *door) waits() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return len(o.waiting)
-}
-
 func wantFirst(t *testing.T, o *door, dir *lockedfile.Dir, want bool) {
 	t.Helper()
 	if first, _ := o.isFirst(dir); first != want {
 		t.Errorf("a call is the first: %v, want %v", first, want)
 	}
 }
-
-func noSeq() {}
 
 // Calls of three processes, in this order: A, B, A again, C. A process stands for the
 // first of its calls, from before the one in front of it leaves.
