@@ -465,14 +465,19 @@ func TestConnectionsBreak(t *testing.T) {
 	q := redisqueue.New(redistest.ClientOf(t, proxy.Addr), name)
 	done := make(chan struct{})
 	cut := make(chan struct{})
+	var calls atomic.Int64 // that have returned
 	go func() {
 		defer close(cut)
-		for {
+		// As long as none gets through, the pauses grow: a busy machine needs longer ones.
+		for pause, last := 3*time.Millisecond, int64(0); ; pause *= 2 {
 			select {
 			case <-done:
 				return
-			case <-time.After(3 * time.Millisecond):
+			case <-time.After(pause):
 				proxy.Cut()
+			}
+			if n := calls.Load(); n != last {
+				pause, last = 3*time.Millisecond/2, n
 			}
 		}
 	}()
@@ -481,8 +486,10 @@ func TestConnectionsBreak(t *testing.T) {
 		if list := members(t, redisqueue.New(direct, name)); err == nil && len(list) != 1 || err != nil && len(list) != 0 {
 			t.Errorf("%d tickets after Register returned %v", len(list), err)
 		}
+		calls.Add(1)
 		if err == nil {
 			mustRelease(t, q, ticket)
+			calls.Add(1)
 		}
 	}
 	close(done)
