@@ -37,6 +37,8 @@
  *   EARLY      an owner looks although a release in front of it is under way
  *
  * Small: FAULTS=0
+ *
+ * Order: -DREVERSE, in which the errors of the variants are met sooner
  */
 
 #define N      4 /* clients; init starts as many */

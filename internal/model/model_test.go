@@ -51,7 +51,11 @@ func verify(t *testing.T, model, optimize string, macros ...string) string {
 		generate = append(generate, "-D"+macro)
 	}
 	run("spin", append(generate, source)...)
-	run("gcc", optimize, "-w", "-DSAFETY", "-o", "pan", "pan.c") // -DCOLLAPSE would halve the memory, and double the time
+	compile := []string{optimize, "-w", "-DSAFETY", "-o", "pan", "pan.c"} // -DCOLLAPSE would halve the memory, and double the time
+	if order := regexp.MustCompile(`(?m)^ \* Order: (\S+)`).FindStringSubmatch(headComment(t, model)); order != nil {
+		compile = append(compile, order[1])
+	}
+	run("gcc", compile...)
 	return run("./pan", "-m20000")
 }
 

@@ -44,6 +44,8 @@
  * Configuration: OWNERS=1
  * Configuration: OWNERS=2
  * Small: FAULTS=1
+ *
+ * Order: -DREVERSE, in which the errors of the variants are met sooner
  */
 
 #ifndef OWNERS
