@@ -18,9 +18,10 @@
 //
 // The seq lock is an exclusive flock on seq. To take a number and stand in line, and to
 // clean up, it is held; see join.go for what it gives when other programs remove and
-// replace seq. It is held for some 30 µs, and waited for by polling, since a blocking flock
-// cannot be cancelled, in the order of the calls; see door.go. To leave the line, to look whether it is one's turn, to evict the
-// dead, and the hand-off do without it.
+// replace seq. It is held for some 30 µs, and less than as much again for each further call
+// that gets its ticket with the first, and waited for by polling, since a blocking flock
+// cannot be cancelled, in the order of the calls; see door.go. To leave the line, to look
+// whether it is one's turn, to evict the dead, and the hand-off do without it.
 //
 // The next in line is told directly if it is of the process that releases;
 // otherwise fsnotify, listening to the one file before it, tells it. Where several own,

@@ -187,7 +187,7 @@ func (k *knownLine) announce(t *ticket) {
 }
 
 // watch begins to listen for the ticket. A local predecessor wakes it itself, so that there
-// is nothing to be looked at; fsnotify tells of a remote one.
+// is nothing to be looked at, now or by the caller; fsnotify tells of a remote one.
 //
 // What is listened to follows the line: every look at it (see place) makes sure
 // that it is what it has to be, and that this is still there.
@@ -200,16 +200,15 @@ func (k *knownLine) watch(of queue.Ticket) (wake <-chan queue.Wake, stop func(),
 	}
 	listener := t.waiter.add()
 	i, _ := k.line.index(t.name)
-	place := queue.Place{Ahead: ahead(i, t.slots)}
-	if place.Ahead == 0 || len(remote(k.line.watched(i, t.slots))) > 0 {
-		var err error
-		if place, _, err = k.place(t); err != nil {
+	if ahead(i, t.slots) == 0 || len(remote(k.line.watched(i, t.slots))) > 0 {
+		place, _, err := k.place(t)
+		if err != nil {
 			t.waiter.remove(listener)
 			return nil, nil, err
 		}
-	}
-	if place.Ahead != of.Ahead {
-		wakeup.Put(listener, queue.WakeHint) // the line has moved since the caller has seen it
+		if place.Ahead != of.Ahead {
+			wakeup.Put(listener, queue.WakeHint) // the line has moved since the caller has seen it
+		}
 	}
 	k.setRecheck()
 	return listener, sync.OnceFunc(func() { k.unwatch(t, listener) }), nil

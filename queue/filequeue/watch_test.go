@@ -115,6 +115,22 @@ func TestFileWatchPredecessorBecomesHead(t *testing.T) {
 	f.release(last)
 }
 
+// That others have left before the Watch is no news to one that still waits for one of its
+// own process, which will wake it: it need not look.
+func TestFileWatchBehindItsOwn(t *testing.T) {
+	f := newFileFixture(t)
+	a, b, c, d := f.register(), f.register(), f.register(), f.register()
+	f.release(a)
+	wake := f.watch(d)
+	f.wantSilence(wake)
+	f.release(b)
+	f.release(c)
+	if w := <-wake; w != queue.WakeOwner {
+		t.Errorf("told %v, want WakeOwner", w)
+	}
+	f.release(d)
+}
+
 // What has happened between Register and Watch is not missed.
 func TestFileWatchLate(t *testing.T) {
 	f := newFileFixture(t)
