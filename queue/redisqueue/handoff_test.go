@@ -107,6 +107,53 @@ func TestHandOffToALostTicket(t *testing.T) {
 	mustRelease(t, q, tickets[2])
 }
 
+// Releases arrive in another order than they were sent in, or the reply to one is lost,
+// while a later one of the chain is under way: nothing was lost, nothing is taken back.
+func TestHandOffWhileReleasesAreUnderWay(t *testing.T) {
+	for what, test := range map[string]struct {
+		lose  int // replies to the first
+		order [3]int
+	}{
+		"another order": {0, [3]int{1, 0, 2}},
+		"lost reply":    {1, [3]int{0, 1, 2}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			redistest.NeedReal(t)
+			client, name := redistest.Client(t), redistest.Name(t)
+			warm(t, client)
+			proxy := redistest.NewProxy(t, redistest.Addr(t))
+			q := redisqueue.New(redistest.ClientOf(t, proxy.Addr), name)
+			tickets := []queue.Ticket{mustRegister(t, q)}
+			listening(t, q)
+			proxy.LoseReplies(tickets[0].Member, test.lose)
+			var wake <-chan queue.Wake
+			var lets []func()
+			var releases []<-chan error
+			for i := range 3 {
+				next := mustRegister(t, q)
+				wake, _ = watch(t, q, next)
+				tickets = append(tickets, next)
+				delayed, let := proxy.DelayRequests(tickets[i].Member, 1)
+				releases = append(releases, release(t, q, tickets[i]))
+				mustWake(t, wake, queue.WakeOwner)
+				<-delayed
+				lets = append(lets, let)
+			}
+			for _, i := range test.order {
+				lets[i]()
+				if err := <-releases[i]; err != nil {
+					t.Error(err)
+				}
+				mustSleep(t, wake)
+			}
+			mustBeHead(t, q, tickets[3])
+			mustRelease(t, q, tickets[3])
+			mustBeEmpty(t, q)
+		})
+	}
+}
+
 // Many goroutines, through few connections and in batches: one at a time, in order.
 func TestHandOffMany(t *testing.T) {
 	t.Parallel()

@@ -273,9 +273,10 @@ func (o *operation) leave(ctx context.Context, cleanup int) error {
 	}
 	leaving := o.notifier.GiveUp(o.token) // the next of this process goes on now
 	var answer reply
+	var lost int
 	defer func() { // whatever a trace of the caller's does
 		if leaving != nil {
-			leaving.Answered(answer.status == statusOK, answer.text(0))
+			leaving.Answered(answer.status == statusOK || answer.status == statusGone && lost > 0, answer.text(0))
 		}
 		if o.presence != nil {
 			o.absent(o.token, answer.status == statusGone)

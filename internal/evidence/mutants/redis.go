@@ -301,8 +301,8 @@ end`,
 	{
 		name: "redis: a release whose reply was lost is a loss",
 		in:   "queue/redisqueue operation.leave",
-		old:  "answer.status == statusGone && lost > 0",
-		new:  "false && lost > 0",
+		old:  "if answer.status == statusGone && lost > 0",
+		new:  "if false && lost > 0",
 	},
 	{
 		name: "redis: a release that was refused counts as sent",
@@ -590,8 +590,20 @@ end`,
 	{
 		name: "redis: a chain is taken back only when a ticket is gone",
 		in:   "queue/redisqueue/internal/notifier Leaving.Answered",
-		old:  "named != \"\" && named != l.next,",
-		new:  "",
+		old:  "another := named != \"\" && named != l.next && !c.releases(named)",
+		new:  "another := false",
+	},
+	{
+		name: "redis: releases in another order take a chain back",
+		in:   "queue/redisqueue/internal/notifier Leaving.Answered",
+		old:  "named != l.next && !c.releases(named)",
+		new:  "named != l.next",
+	},
+	{
+		name: "redis: a lost reply takes a chain back",
+		in:   "queue/redisqueue operation.leave",
+		old:  "answer.status == statusOK || answer.status == statusGone && lost > 0, ",
+		new:  "answer.status == statusOK, ",
 	},
 	{
 		name: "redis: a waiter that gives up hands on what it has not got",

@@ -2,6 +2,7 @@ package notifier
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
@@ -32,14 +33,14 @@ import (
 // grants no other any more,
 //
 //   - at once, whatever else is under way or hangs, when a release of the chain is
-//     answered "gone", or names another, or fails without an answer;
+//     answered "gone", or names one that is not of the chain, or fails without an answer;
 //   - when all are answered and none has named it.
 //
-// An answer that names none while others are under way says nothing against it: the
-// releases were executed in another order than they were sent in (it happens after a
-// lost reply), and the ticket of one that is under way is still in line, in front, so
-// that no other owns. Until it is decided, a look of the ticket waits: the server does
-// not know better yet.
+// An answer that names none while others are under way, or one further on in the chain,
+// says nothing against it: the releases were executed in another order than they were
+// sent in (it happens after a lost reply), and the ticket of one that is under way is
+// still in line, in front, so that no other owns. Nor does "gone" after a lost reply.
+// Until it is decided, a look of the ticket waits: the server does not know better yet.
 //
 // A release of a ticket that was granted here, and is not the first on the server yet,
 // takes it out of the line all the same, and its answer is the server's word: "gone" if
@@ -48,8 +49,8 @@ import (
 // chain is a row of releases under way, each of which has handed on to the next. It is
 // guarded by its notifier's mutex.
 type chain struct {
-	last    *waiter // the last that was granted, until it is decided or given up
-	pending int     // how many releases are not answered
+	last    *waiter    // the last that was granted, until it is decided or given up
+	pending []*Leaving // releases, in order, from the first that is not answered
 }
 
 // decide ends the doubt about the last of a chain, and returns it.
@@ -68,6 +69,7 @@ type Leaving struct {
 	waiter   *waiter
 	chain    *chain // nil: it has handed on to none, and was not granted here
 	next     string // the entry that it has handed on to; empty if to none
+	answered bool
 }
 
 // leave begins to give up a ticket, and hands on to the next, the one directly behind it,
@@ -81,7 +83,7 @@ func leave(n *Notifier, w, next *waiter) *Leaving {
 		l.handOn(next)
 	}
 	if l.chain != nil {
-		l.chain.pending++
+		l.chain.pending = append(l.chain.pending, l)
 	}
 	return l
 }
@@ -109,8 +111,9 @@ func (l *Leaving) handOn(next *waiter) {
 	next.grant()
 }
 
-// Answered says how a release went: whether the ticket was in line, which the server
-// has confirmed, and which ticket it named as the new owner.
+// Answered says how a release went: whether the ticket was in line (or may have been, if
+// a reply was lost) and is not any more, which the server has confirmed, and which ticket
+// it named as the new owner.
 func (l *Leaving) Answered(removed bool, named string) {
 	n, c := l.notifier, l.chain
 	n.mu.Lock()
@@ -121,15 +124,24 @@ func (l *Leaving) Answered(removed bool, named string) {
 	if c == nil {
 		return
 	}
-	c.pending--
+	another := named != "" && named != l.next && !c.releases(named)
+	l.answered = true
+	for len(c.pending) > 0 && c.pending[0].answered {
+		c.pending = c.pending[1:]
+	}
 	switch {
 	case removed && c.last != nil && c.last.Entry == named:
 		c.decide() // confirmed
 	case !removed, // or what it was built on
-		named != "" && named != l.next, // another owns
-		c.pending == 0:                 // no answer has named it
+		another,             // owns
+		len(c.pending) == 0: // no answer has named it
 		c.takeBack()
 	}
+}
+
+// releases reports whether an entry is that of a ticket that was given up.
+func (c *chain) releases(entry string) bool {
+	return slices.ContainsFunc(c.pending, func(l *Leaving) bool { return l.waiter.Entry == entry })
 }
 
 // takeBack makes the last of a chain look whether it owns.

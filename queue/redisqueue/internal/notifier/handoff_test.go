@@ -190,6 +190,34 @@ func TestHandOffInAnotherOrder(t *testing.T) {
 	}
 }
 
+// Nor does an answer that names one further on, which has been given up, whichever is
+// heard of first.
+func TestHandOffNamesOneFurtherOn(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		n := up()
+		line := inLine(n, 5)
+		var releases []*Leaving
+		for _, ticket := range line[:4] {
+			releases = append(releases, n.GiveUp(ticket.Token))
+		}
+		mustTell(t, n, line[4], queue.WakeOwner)
+		releases[1].Answered(true, "")
+		if late {
+			releases[2].Answered(true, line[3].Entry)
+		}
+		releases[0].Answered(true, line[2].Entry)
+		if !late {
+			releases[2].Answered(true, line[3].Entry)
+		}
+		mustTell(t, n, line[4], -1)
+		releases[3].Answered(true, line[4].Entry)
+		if err := n.Settle(t.Context(), line[4].Token); err != nil {
+			t.Error(err)
+		}
+		mustTell(t, n, line[4], -1)
+	}
+}
+
 // A grant that no answer names is taken back when all are answered.
 func TestHandOffNeverNamed(t *testing.T) {
 	n := up()
