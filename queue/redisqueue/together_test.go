@@ -565,3 +565,21 @@ func TestTogetherOfOneKind(t *testing.T) {
 		client.Del(t.Context(), redistest.Keys(t, client, name)...)
 	}
 }
+
+// Calls of a process with crash detection show that it is there, each of them, however
+// many come together.
+func TestTogetherClearsTheMark(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	mustRegister(t, redisqueue.New(client, name))
+	q := redisqueue.New(client, name, redisqueue.WithCrashDetection(10*time.Second))
+	_, token, _ := strings.Cut(mustRegister(t, q).Member, ":")
+	notifier, _, _ := strings.Cut(token, ".")
+	if err := client.HSet(t.Context(), "{"+name+"}:absent", notifier, 1).Err(); err != nil {
+		t.Fatal(err)
+	}
+	registerTogether(t, q, 2)
+	if client.HExists(t.Context(), "{"+name+"}:absent", notifier).Val() {
+		t.Error("the process is marked as absent")
+	}
+	client.Del(t.Context(), redistest.Keys(t, client, name)...)
+}
