@@ -138,7 +138,9 @@ func (l *seqLock) isFree() (bool, error) {
 func (l *seqLock) join(all []*registration) {
 	number, err := l.takeNumbers(int64(len(all)))
 	for i, r := range all {
-		if r.err = err; err == nil {
+		if err != nil {
+			r.err = err
+		} else {
 			r.taken, r.err = createTicket(l.dir, number+int64(i), l.s)
 		}
 	}

@@ -35,6 +35,16 @@ func mustTell(t *testing.T, n *Notifier, ticket Ticket, want queue.Wake) {
 	}
 }
 
+// mustSettle is about a grant that is decided: there is nothing to wait for.
+func mustSettle(t *testing.T, n *Notifier, ticket Ticket) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := n.Settle(ctx, ticket.Token); err != nil {
+		t.Errorf("ticket %d: %v, want it decided", ticket.Number, err)
+	}
+}
+
 // The next is granted before the release is answered, and the one behind that when
 // it is given up in its turn.
 func TestHandOff(t *testing.T) {
@@ -54,9 +64,7 @@ func TestHandOff(t *testing.T) {
 	mustTell(t, n, line[2], -1)
 	n.Deliver(line[2].Entry) // the server's own message says nothing new
 	mustTell(t, n, line[2], -1)
-	if err := n.Settle(t.Context(), line[2].Token); err != nil {
-		t.Error(err)
-	}
+	mustSettle(t, n, line[2])
 	third := n.GiveUp(line[2].Token)
 	mustTell(t, n, line[3], queue.WakeOwner)
 	third.Answered(true, line[3].Entry)
@@ -148,9 +156,7 @@ func TestHandOffTakenBack(t *testing.T) {
 						second.Answered(true, "")
 						second = nil
 					}
-					if err := n.Settle(t.Context(), last.Token); err != nil {
-						t.Error(err)
-					}
+					mustSettle(t, n, last)
 					mustTell(t, n, last, queue.WakeHint)
 					mustTell(t, n, last, -1)
 					l = n.GiveUp(last.Token)
@@ -181,9 +187,7 @@ func TestHandOffInAnotherOrder(t *testing.T) {
 		t.Errorf("Settle returned %v before all was answered", err)
 	}
 	first.Answered(true, line[2].Entry)
-	if err := n.Settle(t.Context(), line[2].Token); err != nil {
-		t.Error(err)
-	}
+	mustSettle(t, n, line[2])
 	mustTell(t, n, line[2], -1)
 	if n.GiveUp(line[2].Token) != nil {
 		t.Error("the release of the last is one of a chain, which was confirmed")
@@ -211,9 +215,7 @@ func TestHandOffNamesOneFurtherOn(t *testing.T) {
 		}
 		mustTell(t, n, line[4], -1)
 		releases[3].Answered(true, line[4].Entry)
-		if err := n.Settle(t.Context(), line[4].Token); err != nil {
-			t.Error(err)
-		}
+		mustSettle(t, n, line[4])
 		mustTell(t, n, line[4], -1)
 	}
 }
@@ -239,9 +241,7 @@ func TestHandOffWhileOneHangs(t *testing.T) {
 	mustTell(t, n, line[2], queue.WakeOwner)
 	second.Answered(false, "")
 	mustTell(t, n, line[2], queue.WakeHint)
-	if err := n.Settle(t.Context(), line[2].Token); err != nil {
-		t.Error(err)
-	}
+	mustSettle(t, n, line[2])
 }
 
 // Those behind a waiter that leaves move up when the server has confirmed that, and
