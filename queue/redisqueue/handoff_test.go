@@ -16,12 +16,12 @@ import (
 
 // handOff makes a line of the clients' own through a proxy: a holder, and two that
 // wait and listen. Then the network swallows what is sent, until heal.
-func handOff(t *testing.T) (q, direct *redisqueue.Queue, lose func(), tickets []queue.Ticket, wakes []<-chan queue.Wake, heal func()) {
+func handOff(t *testing.T, opts ...redisqueue.Option) (q, direct *redisqueue.Queue, lose func(), tickets []queue.Ticket, wakes []<-chan queue.Wake, heal func()) {
 	redistest.NeedReal(t)
 	client, name := redistest.Client(t), redistest.Name(t)
 	warm(t, client)
 	proxy := redistest.NewProxy(t, redistest.Addr(t))
-	q, direct = redisqueue.New(redistest.ClientOf(t, proxy.Addr), name), redisqueue.New(client, name)
+	q, direct = redisqueue.New(redistest.ClientOf(t, proxy.Addr), name, opts...), redisqueue.New(client, name)
 	first := mustRegister(t, q)
 	listening(t, q)
 	tickets = append(tickets, first)
@@ -68,6 +68,20 @@ func TestHandOffBeforeTheServer(t *testing.T) {
 	mustSleep(t, wakes[1])
 	mustRelease(t, q, tickets[2])
 	mustBeEmpty(t, direct)
+}
+
+// A hold that package lock has given up, because its lease may run out before a heartbeat
+// is answered, hands on no more: the server decides.
+func TestHandOffNotAtTheEndOfALease(t *testing.T) {
+	t.Parallel()
+	const lease = 2 * time.Second
+	began := time.Now()
+	q, _, _, tickets, wakes, heal := handOff(t, redisqueue.WithLease(lease))
+	time.Sleep(time.Until(began.Add(lease * 85 / 100)))
+	released := release(t, q, tickets[0])
+	mustSleep(t, wakes[0])
+	heal()
+	<-released
 }
 
 // The server has lost the line: who was granted its turn here is told to look, and

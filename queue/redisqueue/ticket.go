@@ -140,8 +140,9 @@ func (o *operation) waiter(t queue.Ticket) notifier.Ticket {
 }
 
 // believed is until when a ticket with that lease is believed, that was taken or
-// renewed by a call that began at sent: by this process's clock, with a margin.
-func believed(sent time.Time, lease time.Duration) time.Time { return sent.Add(lease - lease/10) }
+// renewed by a call that began at sent: by this process's clock, with a margin. That is
+// twice the margin of package lock, so that a hold that it has given up hands on no more.
+func believed(sent time.Time, lease time.Duration) time.Time { return sent.Add(lease - lease/5) }
 
 // leaseOf returns a ticket's lease; that of the queue for one that does not say.
 func (s *storage) leaseOf(t *queue.Ticket) time.Duration {

@@ -594,6 +594,12 @@ end`,
 		new:  "another := false",
 	},
 	{
+		name: "redis: a hold that was given up at the end of its lease hands on",
+		in:   "queue/redisqueue believed",
+		old:  "lease - lease/5",
+		new:  "lease - lease/10",
+	},
+	{
 		name: "redis: releases in another order take a chain back",
 		in:   "queue/redisqueue/internal/notifier Leaving.Answered",
 		old:  "named != l.next && !c.releases(named)",
