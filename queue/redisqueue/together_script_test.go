@@ -68,7 +68,7 @@ func newTogetherState(seed uint64, prefix string) *togetherState {
 		s.only = 1 + s.IntN(80)
 	}
 	s.clock = 1764000000*1000000 + pick[int64](s.randomState, 0, 7, 123456, 999999)
-	s.owners = "0"
+	s.owners, s.others = "0", "0"
 	s.operation = pick(s.randomState, "register", "release")
 	s.line()
 	s.rest()
