@@ -67,6 +67,68 @@ func TestGrantAcrossNodes(t *testing.T) {
 	}
 }
 
+// Calls that leave together for two nodes of a Cluster, or two shards of a Ring, are two
+// calls: a node that hangs holds up those to the other for no moment.
+func TestTogetherBesideAHangingNode(t *testing.T) {
+	testenv.Long(t)
+	t.Parallel()
+	test := func(t *testing.T, client redis.UniversalClient, hanging *redistest.Server, isThere func(name string) bool) {
+		var names [2]string // the second is where the server hangs
+		for names[0] == "" || names[1] == "" {
+			name := redistest.Name(t)
+			if isThere(name) {
+				names[1] = name
+			} else {
+				names[0] = name
+			}
+		}
+		var queues [2]*redisqueue.Queue
+		var tickets [2]queue.Ticket
+		for i, name := range names {
+			queues[i] = redisqueue.New(client, name)
+			tickets[i] = mustRegister(t, queues[i])
+		}
+		hanging.Pause()
+		t.Cleanup(hanging.Resume)
+		done := [2]chan error{make(chan error, 1), make(chan error, 1)}
+		gather(queues[0], 2, func(i int) { done[i] <- queues[i].Refresh(t.Context(), tickets[i]) })()
+		select {
+		case err := <-done[0]:
+			if err != nil {
+				t.Errorf("Refresh where the server answers: %v", err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Errorf("Refresh where the server answers waits for the one that hangs")
+		}
+		hanging.Resume()
+		if err := <-done[1]; err != nil {
+			t.Errorf("Refresh where the server hung: %v", err)
+		}
+	}
+	t.Run("Cluster", func(t *testing.T) {
+		cluster := redistest.StartCluster(t, false, neverDown)
+		client := cluster.Client(func(o *redis.ClusterOptions) { o.ReadTimeout = neverDown })
+		test(t, client, cluster.Primaries[0], func(name string) bool {
+			return cluster.Place(cluster.Slot("{"+name+"}:queue")) == 0
+		})
+	})
+	t.Run("Ring", func(t *testing.T) {
+		shards := map[string]*redistest.Server{"one": redistest.StartServer(t), "two": redistest.StartServer(t)}
+		ring := redis.NewRing(&redis.RingOptions{
+			Addrs:              map[string]string{"one": shards["one"].Addr, "two": shards["two"].Addr},
+			HeartbeatFrequency: neverDown, ReadTimeout: neverDown,
+		})
+		t.Cleanup(func() { _ = ring.Close() })
+		test(t, ring, shards["one"], func(name string) bool {
+			shard, err := ring.GetShardClientForKey("{" + name + "}:")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return shard.Options().Addr == shards["one"].Addr
+		})
+	})
+}
+
 // token returns the token in a ticket's entry.
 func token(t *testing.T, ticket queue.Ticket) string {
 	t.Helper()

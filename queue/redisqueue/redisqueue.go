@@ -118,11 +118,13 @@ const longestName = 512
 // together as one pipeline. In it, those that join one line without crash detection are
 // one call of a script, and so are the releases of those that hand on in this process,
 // up to 64 of them. A call that comes alone goes alone, at once, and none waits for others
-// for longer than 5 ms.
+// for longer than 5 ms. To each node of a Cluster, or shard of a Ring, goes a
+// pipeline of its own.
 //
 // A type of the caller's that wraps a client must pass on the methods that tell what
 // it is: ReloadState of a ClusterClient, without which the queue is not found again
-// for up to a minute when a primary has died; GetShardClientForKey of a Ring, without
+// for up to a minute when a primary has died, and MasterForKey, without which one node
+// that hangs holds up calls to the others; GetShardClientForKey of a Ring, without
 // which waiters are not woken, and poll.
 //
 // Heartbeats and releases go through the client's pool like any command of the

@@ -161,8 +161,9 @@ func (s *sender) depart() {
 	go s.fly(batch, s.generation)
 }
 
-// fly sends a batch and hands out the answers. A connection that breaks fails each as
-// it would have failed alone.
+// fly sends a batch and hands out the answers. To each node goes what is for it: a pipeline
+// of the client's returns when the last node has answered, and one may hang. A connection
+// that breaks fails each as it would have failed alone.
 func (s *sender) fly(batch []*parcel, generation int) {
 	defer s.landed(generation)
 	defer func() { // where a hook of the caller's has ended the goroutine
@@ -174,6 +175,49 @@ func (s *sender) fly(batch []*parcel, generation int) {
 			}
 		}
 	}()
+	var others sync.WaitGroup
+	defer others.Wait()
+	parts := s.byNode(batch)
+	for _, part := range parts[1:] {
+		others.Go(func() { s.deliver(part) })
+	}
+	s.deliver(parts[0])
+}
+
+// clustered is a client whose keys are at several nodes.
+type clustered interface {
+	MasterForKey(ctx context.Context, key string) (*redis.Client, error)
+}
+
+// byNode returns a batch in parts, each for one node of a Cluster, or one shard of a Ring.
+func (s *sender) byNode(batch []*parcel) (parts [][]*parcel) {
+	var find func(key string) (*redis.Client, error)
+	switch client := s.client.(type) {
+	case sharded:
+		find = client.GetShardClientForKey
+	case clustered:
+		ctx := context.WithoutCancel(batch[0].ctx)
+		find = func(key string) (*redis.Client, error) { return client.MasterForKey(ctx, key) }
+	}
+	if find == nil || len(batch) == 1 {
+		return [][]*parcel{batch}
+	}
+	var nodes []*redis.Client
+	for _, p := range batch {
+		var node *redis.Client // nil: not known
+		_ = clients.Call(func() (err error) { node, err = find(p.keys[0]); return err })
+		i := slices.Index(nodes, node)
+		if i < 0 {
+			i = len(nodes)
+			nodes, parts = append(nodes, node), append(parts, nil)
+		}
+		parts[i] = append(parts[i], p)
+	}
+	return parts
+}
+
+// deliver sends a part of a batch and hands out the answers.
+func (s *sender) deliver(batch []*parcel) {
 	ctx := context.WithoutCancel(batch[0].ctx)
 	for bundles := bundle(batch); len(bundles) > 0; {
 		s.send(ctx, bundles)

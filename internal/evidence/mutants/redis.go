@@ -477,6 +477,13 @@ end`,
 		tests: togetherTests,
 	},
 	{
+		name:  "redis: calls for different nodes of a Cluster leave as one pipeline",
+		in:    "queue/redisqueue sender.byNode",
+		old:   "find == nil || len(batch) == 1",
+		new:   "find != nil || find == nil",
+		tests: togetherTests,
+	},
+	{
 		name:  "redis: calls of different lines go together",
 		in:    "queue/redisqueue request.goesWith",
 		old:   "|| r.keys[0] != other.keys[0]",
