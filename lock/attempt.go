@@ -143,7 +143,10 @@ func (a *attempt) acquired(c *claim, undo func()) {
 func (a *attempt) replaced(err error) {
 	t := a.ticket
 	a.ticket, a.ended = queue.Ticket{}, time.Time{}
-	a.failed(t, a.base.fail("wait", fmt.Errorf("ticket %d: %w", t.Number, err)))
+	if !isNamed(err) { // the queue's own error has the ticket
+		err = fmt.Errorf("ticket %d: %w", t.Number, err)
+	}
+	a.failed(t, a.base.fail("wait", err))
 }
 
 // acquire waits for a turn: it returns a claim that owns, or leaves none behind.

@@ -132,15 +132,11 @@ const listed = 3
 
 // describe names the owner of a ticket, as far as it is known.
 func describe(m queue.Member) string {
-	var where []string
-	label := printable(m.Label)
-	if m.Host != "" {
-		where = append(where, printable(m.Host))
-	}
+	at := printable(m.Host)
 	if m.PID != 0 {
-		where = append(where, fmt.Sprintf("pid %d", m.PID))
+		at = strings.TrimSuffix(fmt.Sprintf("pid %d on %s", m.PID, at), " on ")
 	}
-	switch at := strings.Join(where, ", "); {
+	switch label := printable(m.Label); {
 	case label != "" && at != "":
 		return label + " (" + at + ")"
 	case label != "":

@@ -99,7 +99,7 @@ func TestTheErrorNamesTheHolder(t *testing.T) {
 		},
 		"with a label that was not checked": {
 			func() queue.TicketQueue { return unchecked{memqueue.New()} },
-			" with 1 ahead in line; held by one\uFFFDtwo\uFFFD[31m (a\uFFFDb, pid 7)",
+			" with 1 ahead in line; held by one\uFFFDtwo\uFFFD[31m (pid 7 on a\uFFFDb)",
 		},
 		"that tells nothing": {
 			func() queue.TicketQueue { return reticent{memqueue.New()} },
@@ -173,7 +173,7 @@ func TestTheErrorNamesTheHoldersOfASemaphore(t *testing.T) {
 
 func hostAndPID() string {
 	host, _ := os.Hostname()
-	return fmt.Sprintf("%s, pid %d", host, os.Getpid())
+	return fmt.Sprintf("pid %d on %s", os.Getpid(), host)
 }
 
 func TestTheErrorOfANestedLock(t *testing.T) {

@@ -30,9 +30,6 @@ const (
 	checkInterval = 10 * time.Second
 )
 
-// errLeaseRanOut is why a ticket is given up that could not be renewed in time.
-var errLeaseRanOut = errors.New("the lease ran out before a heartbeat was answered")
-
 // errGivenUp is why a ticket is given up that the queue does not believe to have kept.
 var errGivenUp = errors.New("the queue gave the ticket up: it could not show in time that this process lives (crash detection)")
 
@@ -204,11 +201,13 @@ func (h *heartbeat) expire() {
 	h.lose(h.ranOut())
 }
 
+// ranOut is why a ticket is given up that could not be renewed in time.
 func (h *heartbeat) ranOut() error {
+	const text = "the lease of %v ran out before a heartbeat was answered"
 	if h.failure == nil {
-		return errLeaseRanOut
+		return fmt.Errorf(text, h.lease)
 	}
-	return fmt.Errorf("%w: %w", errLeaseRanOut, h.failure)
+	return fmt.Errorf(text+": %w", h.lease, h.failure)
 }
 
 // over reports whether there is nothing left to keep alive. h.mu is held.

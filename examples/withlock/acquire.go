@@ -119,7 +119,7 @@ func busy(q queue.TicketQueue) error {
 	var holders []string
 	for _, m := range members {
 		if m.Owns() {
-			holders = append(holders, strings.TrimSpace(fmt.Sprintf("%s (%s, pid %d)", m.Label, m.Host, m.PID)))
+			holders = append(holders, strings.TrimSpace(fmt.Sprintf("%s (pid %d on %s)", m.Label, m.PID, m.Host)))
 		}
 	}
 	if len(holders) == 0 {

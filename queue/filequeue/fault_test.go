@@ -546,6 +546,20 @@ func (f *fileFixture) chownToNobody() {
 	f.must("Chown", os.Chown(f.dir, 65534, 65534))
 }
 
+// The error names what the user knows, and not the hidden name beside it.
+func TestFileDirectoryThatCannotBeMade(t *testing.T) {
+	testenv.NeedRoot(t)
+	f := newFileFixture(t)
+	f.chownToNobody()
+	f.must("Remove", os.Remove(f.dir))
+	w := f.start("nobody", nil)
+	want := fmt.Sprintf("creating the directory: mkdir in %q: permission denied: this user has no right to it", filepath.Dir(f.dir))
+	if text := w.expect("refused"); !strings.Contains(text, want) {
+		t.Errorf("the error is %q, want %q", text, want)
+	}
+	w.end()
+}
+
 func TestFileReadOnlyDirectory(t *testing.T) {
 	testenv.NeedRoot(t)
 	f := newFileFixture(t, filequeue.WithFileMode(0o600))

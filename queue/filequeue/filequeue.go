@@ -38,6 +38,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/fifolock/fifolock/queue"
 )
@@ -143,6 +144,9 @@ func (q *view) with(ctx context.Context, operation string, create bool, f func(*
 func (q *view) fail(operation string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w: this user has no right to it: take a directory of your own, or share it with WithFileMode in all programs", err)
 	}
 	return &queue.Error{Op: operation, Queue: q.String(), Err: err}
 }

@@ -422,6 +422,7 @@ func TestFileBadArguments(t *testing.T) {
 	for name, q := range map[string]*filequeue.Queue{
 		"empty":                 filequeue.New(""),
 		"NUL":                   filequeue.New(dir + "/a\x00b"),
+		"~":                     filequeue.New("~/report"),
 		"stale timeout -1ns":    filequeue.New(dir+"/q", filequeue.WithStaleTimeout(-1)),
 		"stale timeout 0s":      filequeue.New(dir+"/q", filequeue.WithStaleTimeout(0)),
 		"stale timeout 9.99999": filequeue.New(dir+"/q", filequeue.WithStaleTimeout(10*time.Millisecond-1)),

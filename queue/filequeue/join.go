@@ -32,7 +32,7 @@ import (
 // register takes a ticket; onlyFree, if it owns at once.
 func (c *call) register(onlyFree bool) (t queue.Ticket, ok bool, err error) {
 	if onlyFree && c.isTaken(c.s.slots) {
-		return queue.Ticket{}, false, nil
+		return queue.Ticket{}, false, c.checkKind(noKind, c.s.kind)
 	}
 	var p poll
 	r := &registration{ctx: c.ctx, s: c.s, alone: onlyFree}
@@ -120,7 +120,8 @@ func (l *seqLock) list() error {
 	return err
 }
 
-// isFree reports whether a ticket that is taken now would own.
+// isFree reports whether a ticket that is taken now would own. It is an error if the line
+// is of the other kind, also when it is not free.
 func (l *seqLock) isFree() (bool, error) {
 	if !l.same {
 		if err := l.list(); err != nil {
@@ -131,7 +132,7 @@ func (l *seqLock) isFree() (bool, error) {
 		return false, err
 	}
 	n, _ := l.known()
-	return n < l.s.slots, nil
+	return n < l.s.slots, l.checkKind(l.content.kind, l.s.kind)
 }
 
 // join takes the next numbers and stands in line, for each of the calls.
@@ -198,15 +199,16 @@ func (l *seqLock) takeNumbers(count int64) (int64, error) {
 			return 0, err
 		}
 		_, highest = l.known()
-		switch is := l.kindOf(c.kind); {
-		case highest >= number: // of a ticket that seq did not know
-		case is != noKind && is != l.s.kind:
-			return 0, fmt.Errorf("it is used by %s; %s cannot join it: give each a queue of its own", is.user(), l.s.kind.user())
-		case c.kind == l.s.kind:
-			return number, nil
-		default:
-			c.kind = l.s.kind
+		if highest >= number {
+			continue // of a ticket that seq did not know
 		}
+		if err := l.checkKind(c.kind, l.s.kind); err != nil {
+			return 0, err
+		}
+		if c.kind == l.s.kind {
+			return number, nil
+		}
+		c.kind = l.s.kind
 	}
 	return 0, errBusy
 }

@@ -79,6 +79,16 @@ func (k *knownLine) kindOf(seq kind) kind {
 	return seq
 }
 
+// checkKind refuses a ticket of the kind joining, where the line is of the other one. seq
+// is the kind that seq says.
+func (k *knownLine) checkKind(seq, joining kind) error {
+	is := k.kindOf(seq)
+	if is == noKind || is == joining {
+		return nil
+	}
+	return fmt.Errorf("the line is held as %s; %s cannot join it: give one of them another directory", is.user(), joining.user())
+}
+
 // isTaken reports whether it is certain, without the seq lock, that a ticket would not
 // own: as many are in line, of this process, and with no time that runs out.
 func (k *knownLine) isTaken(slots int) bool {

@@ -86,6 +86,8 @@ func newSettings(dir string, opts []Option) (settings, error) {
 	switch {
 	case dir == "":
 		return s, errors.New("the directory is empty: give New the path of one")
+	case dir == "~" || strings.HasPrefix(dir, "~/"):
+		return s, fmt.Errorf("the directory is %q, and ~ is a shell's: give New the whole path, with os.UserHomeDir or os.UserCacheDir in front", dir)
 	case strings.ContainsRune(dir, 0):
 		return s, errors.New("there is a NUL in the directory: no path may have one")
 	}

@@ -119,8 +119,6 @@ func (q *seq) open(dir *lockedfile.Dir, s *settings) error {
 		return nil
 	case errors.Is(err, lockedfile.ErrBusy):
 		return errBusy
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("opening %s: %w: it belongs to another user: all programs that share the queue must give WithFileMode", seqName, err)
 	case !lockedfile.IsGone(err):
 		return fmt.Errorf("opening %s: %w", seqName, err)
 	case !dir.IsCurrent():

@@ -16,8 +16,8 @@ import (
 type kind string
 
 const (
-	exclusive kind = "exclusive (a Mutex)"
-	shared    kind = "shared (a Semaphore)"
+	exclusive kind = "a Mutex (exclusive)"
+	shared    kind = "a Semaphore (shared)"
 )
 
 // forever is the Recheck of a waiter behind owners that do not die.
@@ -68,7 +68,7 @@ func (l *line) accepts(k kind) error {
 type kindError struct{ is, joining kind }
 
 func (e *kindError) Error() string {
-	return fmt.Sprintf("the line is %s and cannot be joined as %s: give each a queue of its own", e.is, e.joining)
+	return fmt.Sprintf("the line is held as %s; %s cannot join it: give each a queue of its own", e.is, e.joining)
 }
 
 // join puts a new ticket at the end of the line.

@@ -193,14 +193,18 @@ var views = []property{
 			if _, tries := shared.(queue.TryRegisterer); tries || ok || err != nil {
 				l.wantBothKinds("TryRegister by a view with room", err)
 			}
+			one := l.share(1)
+			_, ok, err = queue.TryRegister(l.Context(), one)
+			if _, tries := one.(queue.TryRegisterer); tries || ok || err != nil {
+				l.wantBothKinds("TryRegister by a view without room", err)
+			}
 			l.remove(a)
 			b, err := shared.Register(l.Context())
 			l.ok("Register by a view", err)
 			_, err = l.q.Register(l.Context())
 			l.wantBothKinds("Register", err)
-			if _, ok, err := queue.TryRegister(l.Context(), l.q); ok {
-				l.Error("TryRegister joined a line of the other kind")
-			} else if err != nil { // that it is not empty is true as well
+			_, ok, err = queue.TryRegister(l.Context(), l.q)
+			if _, tries := l.q.(queue.TryRegisterer); tries || ok || err != nil {
 				l.wantBothKinds("TryRegister", err)
 			}
 			l.ok("Release", queue.Release(l.Context(), shared, b))

@@ -445,9 +445,21 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: the kind of a line is not asked for",
-		in:   ofFile + "seqLock.takeNumbers",
-		old:  "case is != noKind && is != l.s.kind:",
-		new:  "case false && is != l.s.kind:",
+		in:   ofFile + "knownLine.checkKind",
+		old:  "is == noKind || is == joining",
+		new:  "is != noKind || is == joining",
+	},
+	{
+		name: "file: a call that only tries does not ask for the kind of a line that is full",
+		in:   ofFile + "seqLock.isFree",
+		old:  "l.checkKind(l.content.kind, l.s.kind)",
+		new:  "nil",
+	},
+	{
+		name: "file: a call that only tries does not ask for the kind of this process's line",
+		in:   ofFile + "call.register",
+		old:  "c.checkKind(noKind, c.s.kind)",
+		new:  "nil",
 	},
 	{
 		name: "file: the kind of a line is what seq says",

@@ -339,7 +339,7 @@ func TestK67TheFirstHasForgottenTheMode(t *testing.T) {
 	mustChmod(t, spec.Dir, 0o777)
 	h := harness.New(t, spec)
 	call := h.Start(harness.As(2, 2)).LockFor(patience)
-	if e := call.Cancelled(); !strings.Contains(e.Error, "must give WithFileMode") {
+	if e := call.Cancelled(); !strings.Contains(e.Error, "share it with WithFileMode in all programs") {
 		t.Errorf("Lock ended with %q, want that all must give the mode", e.Error)
 	}
 	if err := queue.Release(t.Context(), first, ticket); err != nil {

@@ -217,6 +217,9 @@ func (h Home) mkdir(path string) error {
 		}
 		err = os.Mkdir(path, h.Mode)
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("mkdir in %q: %w", filepath.Dir(path), fs.ErrPermission) // not the hidden name
+	}
 	return quoted(err)
 }
 
