@@ -53,7 +53,7 @@ func (r *Results) WriteFigures(w io.Writer) error {
 	if f.Quick {
 		b.WriteString("**A quick run: the figures are rough.** ")
 	}
-	b.WriteString("The rows of fifolock have what was measured, those below each the multiple of it: ")
+	b.WriteString("A figure with × is the multiple of that of fifolock on Redis, or of fifolock in files, above it; the others are what was measured, and – is what was not. Measured were ")
 	b.WriteString("16 goroutines that hold the lock for 5 ms each, 64 that do nothing with it, one that is alone, and a holder that is killed, with the default lease of each lock. Less is better, except for acquisitions.\n\n")
 	headings := []string{""}
 	for _, c := range shownFigures {
