@@ -49,7 +49,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"log"
 	"slices"
+	"time"
 
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
@@ -62,6 +64,8 @@ var (
 	_ sql.Result
 	_ = errors.New
 	_ = slices.Sort[[]int]
+	_ = log.Print
+	_ time.Time
 	_ lock.Option
 	_ queue.Ticket
 	_ filequeue.Option
@@ -105,8 +109,8 @@ func TestCodeCompiles(t *testing.T) {
 		}
 		write(t, filepath.Join(module, fmt.Sprintf("page%d", programs+functions), "main.go"), code)
 	}
-	if programs != 3 || functions != 9 {
-		t.Errorf("found %d programs and %d sets of functions, want 3 and 9", programs, functions)
+	if programs != 3 || functions != 11 {
+		t.Errorf("found %d programs and %d sets of functions, want 3 and 11", programs, functions)
 	}
 	cmd := exec.Command("go", "vet", "./...")
 	cmd.Dir = module
