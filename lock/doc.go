@@ -1,8 +1,8 @@
 // Package lock makes a fair mutex and a fair semaphore of a ticket queue: first
 // come, first served, between goroutines, processes and machines.
 //
-//	m := lock.New(filequeue.New("/run/myapp/report")) // between processes, no server
-//	m := lock.New(redisqueue.New(client, "report"))   // between machines
+//	m := lock.New(filequeue.New("/run/myapp/report")) // between the processes of one machine
+//	// or: lock.New(redisqueue.New(client, "report")) // between machines
 //
 //	if err := m.Lock(ctx); err != nil {
 //		return err

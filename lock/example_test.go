@@ -33,7 +33,7 @@ func temporaryDirectory() (dir string, remove func()) {
 // Between the processes of one machine, without a server: all that use the same
 // directory use the same lock.
 func Example() {
-	dir, remove := temporaryDirectory() // /var/lock/report, say
+	dir, remove := temporaryDirectory() // /run/myapp/report, say
 	defer remove()
 
 	m := lock.New(filequeue.New(dir))

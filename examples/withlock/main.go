@@ -8,19 +8,18 @@
 //	withlock -file ~/report.lock -max 3 -- make report       # at most 3 at a time, a semaphore
 //	withlock -redis localhost:6379 -name report -crash 1s -- make report
 //
-// To have it, in a clone of this repository or anywhere:
+// To have it, in a clone of this repository:
 //
-//	go run ./examples/withlock ...
-//	go install github.com/fifolock/fifolock/examples/withlock@latest
+//	go install ./examples/withlock
 //
 // Where to put the directory of -file: it is the queue's own, is made by the first
 // process in line and removed by the last. The directory above it must be one that
 // the user may write to, on a local file system, where nothing is removed by age.
 // The home directory is one, so that these lines can be copied: a lock among the
 // programs of one user. A service has systemd make one (RuntimeDirectory=report, and
-// -file /run/report/lock). Not /var/lock, which belongs to root on most systems; and not /tmp, which all users
-// write to and a cleaner looks through. Several users share a queue with -mode 0660 in
-// all programs, below a directory with a common group (docs/files.md).
+// -file /run/report/lock). Several users share a queue with -mode 0660 in all programs,
+// below a directory with a common group. docs/files.md has more, and which directories
+// will not do.
 //
 // A password belongs in the environment, not on a command line that all users can see:
 // without -file and -redis the address is that of FIFOLOCK_REDIS, a redis:// URL say.

@@ -1,13 +1,13 @@
 // Package filequeue keeps a ticket queue in a directory, for the processes of one
 // machine.
 //
-//	/var/lock/report/                      removed with the last ticket, if the queue made it
+//	/run/myapp/report/                     removed with the last ticket, if the queue made it
 //	    seq                                the last number given out: 20 digits, newline;
 //	                                       then "made" or "kept" (the directory), and the kind
 //	    00001767225600000001.4711.0b6e…    a ticket: {number:020d}.{pid}.{uuid}
 //	    00001767225600000042.4712.9f31…
 //	    new.5c1f…                          a file that is being made
-//	/var/lock/.new.e83b…/                  the directory while it is made, or removed
+//	/run/myapp/.new.e83b…/                 the directory while it is made, or removed
 //
 // The lowest number is the head. A ticket's owner holds an exclusive flock on
 // the ticket's file for as long as the ticket lives, and the kernel drops it

@@ -90,7 +90,7 @@ const longestName = 512
 // and for wake-ups +publish +subscribe +ping &fifolock:*. Without them the
 // queue works by polling. Crash detection needs +pubsub|numsub +info +hget +hset +hdel
 // +hlen as well, and the client of a Cluster +cluster|slots +command. The ACL LOG of the
-// server names what is missing; docs/redis.md has it as one line.
+// server names what is missing; docs/redis.md has all of it in one line to copy.
 //
 // # Wake-ups
 //
