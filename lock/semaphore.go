@@ -19,14 +19,14 @@ import (
 // or the last.
 //
 // Semaphores with different n on one queue work side by side, each of which admits
-// by its own n: a ticket owns when fewer than n are before it. So the limit can be
-// changed while it is in use, process by process: a call that waits keeps the n of its
-// value, and while they differ, a call with a larger n holds before an earlier one with
-// a smaller. A Mutex and a Semaphore on one queue refuse each other with an error that
-// names both, n = 1 included, as long as a ticket of the other is in line.
+// by its own n: a ticket owns when fewer than n are before it, waiters included. So the
+// limit can be changed while it is in use, process by process; docs/semaphore.md says what
+// holds until all have the new one. A Mutex and a Semaphore on one queue refuse each
+// other with an error that names both, n = 1 included, as long as a ticket of the other is
+// in line.
 //
 // On files and on Redis the cost of every operation grows with n, as all that hold are
-// looked at: docs/semaphore.md has figures, and what to do instead of an n of hundreds.
+// looked at: docs/semaphore.md has figures, and what to do instead of an n above a hundred.
 type Semaphore struct {
 	base *base // nil in a Semaphore that was not made by NewSemaphore
 
@@ -62,7 +62,8 @@ type Hold struct {
 }
 
 // Acquire waits until fewer than n that came before are left, and returns a hold.
-// It returns an error, and the caller holds nothing, as [Mutex.Lock] does.
+// Permits are granted in the order of the tickets; of calls that are granted one in the
+// same moment any may return first. It returns an error, and the caller holds nothing, as [Mutex.Lock] does.
 func (s *Semaphore) Acquire(ctx context.Context) (hold *Hold, err error) {
 	const op = "acquire"
 	if err := s.usable(op); err != nil {

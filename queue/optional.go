@@ -214,7 +214,7 @@ type Sharer interface {
 	// Share(1) is of the kind shared, and admits as the queue itself does.
 	//
 	// While they differ, the order is that of arrival only among the tickets of one n:
-	// one with a larger n owns before an earlier one with a smaller.
+	// one with a larger n may own before an earlier one with a smaller.
 	//
 	// The view implements the same optional interfaces as the queue, but Sharer. A
 	// wrapper of the queue must wrap the view too: one that embeds a queue of this

@@ -17,21 +17,25 @@ const surroundings = `package main
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/bsm/redislock"
 	"github.com/go-redsync/redsync/v4"
 	"github.com/gofrs/flock"
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/semaphore"
 )
 
 var (
 	_ = errors.Is
+	_ = strconv.Itoa
 	_ time.Duration
 	_ redislock.Options
 	_ redsync.Option
 	_ flock.Option
 	_ redis.Cmdable
+	_ semaphore.Weighted
 )
 
 func main() {}
@@ -56,7 +60,7 @@ func TestCodeOfOtherLocksCompiles(t *testing.T) {
 			t.Errorf("%v\n%s\n%s", err, out, block[1])
 		}
 	}
-	if len(blocks) != 3 {
-		t.Errorf("found %d pieces of code, want 3", len(blocks))
+	if len(blocks) != 5 {
+		t.Errorf("found %d pieces of code, want 5", len(blocks))
 	}
 }
