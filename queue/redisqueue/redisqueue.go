@@ -1,3 +1,6 @@
+// Package redisqueue keeps a ticket queue in a Redis server, for many machines. [Queue] says
+// which keys, commands and rights it uses, what the client must allow, and what is not
+// promised.
 package redisqueue
 
 import (
