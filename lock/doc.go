@@ -76,7 +76,9 @@
 //
 // A lock does not stop its holder: code that goes on after Lost was closed, or after
 // the machine was suspended (its monotonic clock stands still then, so that Lost is
-// closed late), runs beside the next holder. Check the token where it matters. With
+// closed late), runs beside the next holder. So does a holder whose ticket is removed
+// by another hand, or lost with the storage, until its next heartbeat: within a third of
+// the lease, or 10 s on files. Check the token where it matters. With
 // n > 1 a token identifies a hold and fences nothing ([Hold.Token]). The types of
 // the queues say what each backend does not promise: network file systems,
 // failovers, clocks, durability.
