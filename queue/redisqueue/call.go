@@ -146,8 +146,11 @@ func (e unsentError) Unwrap() error { return e.error }
 func (s *storage) attempt(ctx context.Context, r request) (reply, error) {
 	sent := time.Now()
 	by := &s.senders.free
-	if r.ordered {
+	switch {
+	case r.ordered:
 		by = &s.senders.ordered
+	case r.joint != nil:
+		by = s.joining
 	}
 	value, err := by.do(ctx, r)
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {

@@ -17,11 +17,12 @@ var (
 	ReleaseTogetherHash  = releaseTogether.script().hash
 )
 
-// Gather makes the calls of q's client gather, as they do while others are under way.
+// Gather makes the calls of q's client gather, and q's registrations, as they do while
+// others are under way.
 // Waiting says how many do; Depart sends them.
 func Gather(q *Queue) *Gathering {
-	g := &Gathering{q.senders}
-	for _, s := range g.each() {
+	g := &Gathering{[]*sender{&q.senders.free, &q.senders.ordered, q.joining}}
+	for _, s := range g.senders {
 		s.mu.Lock()
 		s.generation++ // what is still landing sends none of them
 		s.waiting = append(s.waiting, nil)
@@ -31,12 +32,10 @@ func Gather(q *Queue) *Gathering {
 	return g
 }
 
-type Gathering struct{ senders *senders }
-
-func (g *Gathering) each() []*sender { return []*sender{&g.senders.free, &g.senders.ordered} }
+type Gathering struct{ senders []*sender }
 
 func (g *Gathering) Waiting() (n int) {
-	for _, s := range g.each() {
+	for _, s := range g.senders {
 		s.mu.Lock()
 		n += len(s.waiting) - 1
 		s.mu.Unlock()
@@ -45,7 +44,7 @@ func (g *Gathering) Waiting() (n int) {
 }
 
 func (g *Gathering) Depart() {
-	for _, s := range g.each() {
+	for _, s := range g.senders {
 		s.mu.Lock()
 		s.waiting, s.flights = s.waiting[1:], 0
 		if len(s.waiting) > 0 {

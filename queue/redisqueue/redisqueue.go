@@ -196,6 +196,7 @@ type storage struct {
 	seq    string // the key of the last number
 
 	senders *senders // the client's
+	joining *sender  // of registrations
 
 	// home is the client's notifier. In a Ring every shard has its own; there it is
 	// the one of the shard that had the keys when we last looked.
@@ -240,6 +241,7 @@ func New(client redis.UniversalClient, name string, opts ...Option) *Queue {
 		return q
 	}
 	s.senders = sendersOf(client)
+	s.joining = s.senders.ofLine()
 	if _, ok := client.(sharded); !ok {
 		n := notifier.Of(client, tokenOf)
 		s.home.Store(n)

@@ -33,7 +33,8 @@ const (
 // long as none is overdue or sent again.
 type sender struct {
 	client redis.UniversalClient
-	atOnce int // how many flights
+	atOnce int     // how many flights
+	single *sender // sends what goes alone; nil: the sender itself
 
 	mu         sync.Mutex // guards what follows
 	generation int        // of the flights that are waited for; those before are overdue
@@ -65,6 +66,11 @@ type senders struct {
 
 var sendersByClient clients.Registry[senders]
 
+// ofLine returns a sender of registrations of one line. While one is under way further ones
+// gather, so that they are in line in the order in which they came, and go as one call: at
+// 64 goroutines that halves the calls. One that is alone goes as all of the client's do.
+func (s *senders) ofLine() *sender { return &sender{client: s.free.client, atOnce: 1, single: &s.free} }
+
 func sendersOf(client redis.UniversalClient) *senders {
 	return sendersByClient.Of(client, func() *senders {
 		return &senders{free: sender{client: client, atOnce: flightsAtOnce}, ordered: sender{client: client, atOnce: 1}}
@@ -80,6 +86,9 @@ func (s *sender) do(ctx context.Context, r request) (any, error) {
 		generation := s.generation
 		s.mu.Unlock()
 		defer s.landed(generation)
+		if s.single != nil {
+			return s.single.do(ctx, r)
+		}
 		cmd := r.command(ctx)
 		s.process(ctx, cmd)
 		return cmd.answer()

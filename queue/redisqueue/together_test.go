@@ -526,21 +526,23 @@ func TestTogetherThroughClients(t *testing.T) {
 func TestTogetherOfOneKind(t *testing.T) {
 	client := redistest.Client(t)
 	name, other := redistest.Name(t), redistest.Name(t)
-	plain := redisqueue.New(client, name)
-	queues := []*redisqueue.Queue{
-		plain,
-		redisqueue.New(client, other),
-		redisqueue.New(client, name, redisqueue.WithLease(time.Hour)),
-		redisqueue.New(client, name, redisqueue.WithLabel("label")),
-		redisqueue.New(client, name, redisqueue.WithCrashDetection(5*time.Second)),
+	const kinds = 5
+	var queues []*redisqueue.Queue
+	for range 2 { // the registrations of one value do not come together with others
+		queues = append(queues,
+			redisqueue.New(client, name),
+			redisqueue.New(client, other),
+			redisqueue.New(client, name, redisqueue.WithLease(time.Hour)),
+			redisqueue.New(client, name, redisqueue.WithLabel("label")),
+			redisqueue.New(client, name, redisqueue.WithCrashDetection(5*time.Second)))
 	}
 	for _, q := range queues { // the last waits for the connection by which it is seen
 		mustRegister(t, q)
 	}
-	tickets, errs := make([]queue.Ticket, 2*len(queues)), make(chan error)
-	gather(plain, len(tickets), func(i int) {
+	tickets, errs := make([]queue.Ticket, len(queues)), make(chan error)
+	gather(redisqueue.New(client, redistest.Name(t)), len(tickets), func(i int) {
 		var err error
-		tickets[i], err = queues[i%len(queues)].Register(t.Context())
+		tickets[i], err = queues[i].Register(t.Context())
 		errs <- err
 	})()
 	for range tickets {
@@ -549,13 +551,13 @@ func TestTogetherOfOneKind(t *testing.T) {
 		}
 	}
 	in := map[string]queue.Member{}
-	for _, m := range append(members(t, plain), members(t, queues[1])...) {
+	for _, m := range append(members(t, queues[0]), members(t, queues[1])...) {
 		in[m.Ticket.Member] = m
 	}
 	for i, ticket := range tickets {
 		m := in[ticket.Member]
 		_, inOther := client.ZScore(t.Context(), "{"+other+"}:queue", ticket.Member).Result()
-		which := i % len(queues)
+		which := i % kinds
 		if (inOther == nil) != (which == 1) || m.Ticket.Lease != ticket.Lease ||
 			(m.Label == "label") != (which == 3) || (m.Unseen || m.CrashDetection > 0) != (which == 4) {
 			t.Errorf("ticket %d of queue %d, %+v, is %+v in line", i, which, ticket, m)
