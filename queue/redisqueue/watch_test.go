@@ -3,9 +3,11 @@ package redisqueue_test
 import (
 	"context"
 	"errors"
+	"net"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -466,5 +468,41 @@ func TestForgets(t *testing.T) {
 	}
 	if redisqueue.New(client, name).String() != q.String() || redisqueue.NotifierID(redisqueue.New(client, "x")) != redisqueue.NotifierID(q) {
 		t.Error("two queues of one client have two hubs")
+	}
+}
+
+// The client has changed over to another primary, and the one before is alive: the
+// subscription, which the client leaves where it is, follows when messages do not come.
+func TestWatchFollowsTheClient(t *testing.T) {
+	before, after := redistest.StartServer(t), redistest.StartServer(t)
+	var primary atomic.Pointer[redistest.Server]
+	primary.Store(before)
+	client := redistest.ClientOf(t, before.Addr, func(o *redis.Options) {
+		o.Dialer = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, primary.Load().Addr)
+		}
+	})
+	q, other := redisqueue.New(client, "q"), redisqueue.New(after.Client(), "q")
+	ticket := mustRegister(t, q)
+	watch(t, q, ticket)
+	listening(t, q)
+	mustRelease(t, q, ticket)
+
+	primary.Store(after)
+	if err := before.Client().Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal").Err(); err != nil {
+		t.Fatal(err)
+	}
+	channel := "fifolock:" + redisqueue.NotifierID(q)
+	for end := time.Now().Add(time.Minute); after.Client().PubSubNumSub(t.Context(), channel).Val()[channel] == 0; {
+		if time.Now().After(end) {
+			t.Fatal("the subscription is still at the server before")
+		}
+		holder := mustRegister(t, other)
+		next := mustRegister(t, q)
+		_, stop := watch(t, q, next)
+		mustRelease(t, other, holder)
+		mustBeHead(t, q, next)
+		stop()
+		mustRelease(t, q, next)
 	}
 }

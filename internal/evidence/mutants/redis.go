@@ -555,6 +555,13 @@ end`,
 		new:  "",
 	},
 	{
+		name:  "redis: a subscription that tells nothing is not made anew",
+		in:    "queue/redisqueue/internal/notifier connection.missedLocked",
+		old:   "c.stale = true",
+		new:   "",
+		tests: tests{"-run FollowsTheClient ./queue/redisqueue"},
+	},
+	{
 		name: "redis: wake-ups that do not come are relied upon",
 		in:   "queue/redisqueue/internal/notifier Notifier.Found",
 		old:  "n.doubtUntil = time.Now().Add(n.doubt)",

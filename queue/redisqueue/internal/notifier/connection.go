@@ -22,6 +22,9 @@ type connection struct {
 	listening bool      // the server has confirmed the subscription, and it has not broken since
 	upSince   time.Time // when it was confirmed
 
+	stale   bool          // it is to be made anew, see missedLocked
+	renewed time.Duration // how long it must be up before it is made anew again; 0: firstDoubt
+
 	run        string        // of the server that sees the subscription; empty if that is not known
 	introduced bool          // the server was asked for it on this connection
 	seen       chan struct{} // closed when that is found out, or cannot be; nil while it is not being found out
@@ -64,7 +67,7 @@ func (c *connection) unsubscribe() {
 	defer c.notifier.mu.Unlock()
 	if c.watches == 0 && c.subscription != nil {
 		c.subscription.cancel()
-		c.subscription, c.listening, c.run, c.introduced = nil, false, "", false
+		c.subscription, c.listening, c.stale, c.run, c.introduced = nil, false, false, "", false
 		c.knownLocked()
 		c.notifier.changedLocked()
 	}
@@ -91,7 +94,7 @@ func (c *connection) down(s *subscription) {
 	c.notifier.mu.Lock()
 	defer c.notifier.mu.Unlock()
 	if c.subscription == s && c.listening {
-		c.listening, c.run, c.introduced = false, "", false
+		c.listening, c.stale, c.run, c.introduced = false, false, "", false
 		for p := range c.presences {
 			p.brokenLocked()
 		}
@@ -172,6 +175,24 @@ func (c *connection) lookAfter(silent bool) time.Duration {
 		return c.partLocked(8)
 	}
 	return c.partLocked(4)
+}
+
+// missedLocked is called when a wake-up did not come, and none has since the one before that
+// did not. Then the subscription may be at a server that is not the primary any more: a client
+// that changes over to another leaves it where it is, and that server may be cut off from
+// those that would end it. So it is made anew; more and more seldom where that does not help.
+func (c *connection) missedLocked() {
+	if c.listening && !c.stale && time.Since(c.upSince) >= max(firstDoubt, c.renewed) {
+		c.stale = true
+		c.renewed = min(max(2*c.renewed, firstDoubt), longestDoubt)
+	}
+}
+
+// isStale reports whether the connection is to be made anew.
+func (c *connection) isStale(s *subscription) bool {
+	c.notifier.mu.Lock()
+	defer c.notifier.mu.Unlock()
+	return c.subscription == s && c.stale
 }
 
 // partLocked is one of so many parts of the shortest grace time, and at most silence.

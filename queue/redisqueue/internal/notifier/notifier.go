@@ -257,7 +257,7 @@ func (n *Notifier) heard(message string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if w := n.waiters.byToken[n.token(message)]; w != nil && w.granted {
-		n.doubt, n.doubtUntil = 0, time.Time{}
+		n.doubt, n.doubtUntil, n.renewed, n.stale = 0, time.Time{}, 0, false
 	}
 }
 
@@ -290,7 +290,8 @@ func (n *Notifier) Reliable(token string) bool {
 }
 
 // Found says that a ticket was found to own by looking. A waiter that should have
-// been told, and was not, makes the others doubt for a while that they will be.
+// been told, and was not, makes the others doubt for a while that they will be. The
+// second time in a row, the subscription is made anew.
 func (n *Notifier) Found(token string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -304,6 +305,9 @@ func (n *Notifier) Found(token string) {
 	}
 	n.doubt = min(max(2*n.doubt, firstDoubt), longestDoubt)
 	n.doubtUntil = time.Now().Add(n.doubt)
+	if n.doubt > firstDoubt {
+		n.missedLocked()
+	}
 }
 
 // changedLocked is called when the subscription has come up or gone down: something

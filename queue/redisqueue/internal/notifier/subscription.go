@@ -28,7 +28,10 @@ const (
 	stable = 10 * time.Second
 )
 
-var errSilent = errors.New("the connection is silent")
+var (
+	errSilent = errors.New("the connection is silent")
+	errStale  = errors.New("messages have not come")
+)
 
 // subscription is the goroutine that listens for a notifier, on one connection at
 // a time, until it is cancelled or its client is closed.
@@ -112,6 +115,9 @@ func (s *subscription) receive() error {
 			asked = time.Time{}
 		} else if err == nil {
 			s.handle(message)
+		}
+		if s.notifier.isStale(s) {
+			return errStale
 		}
 		if time.Now().Before(next) {
 			continue
