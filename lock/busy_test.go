@@ -58,7 +58,7 @@ func TestK61BusyIsNotAway(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				free = make(chan struct{})
 				q := newFaulty(leased(lease))
-				before := mustJoin(t, q.Queue)
+				before := mustRegister(t, q.Queue)
 				q.failBefore(test.fault)
 				began := time.Now()
 				err := waitASecond(t, q)
@@ -113,7 +113,7 @@ func TestTheErrorNamesTheHolder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				q := test.queue()
-				before := mustJoin(t, q)
+				before := mustRegister(t, q)
 				err := waitASecond(t, q)
 				if !errors.Is(err, lock.ErrBusy) || !strings.HasSuffix(err.Error(), "after 1s"+test.want) {
 					t.Errorf("Lock returned %q, want %q at its end", err, test.want)

@@ -65,7 +65,7 @@ func TestK13AClosedQueueEndsAWait(t *testing.T) {
 		t.Run(method, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				q := newFaulty(leased(lease))
-				before := mustJoin(t, q.Queue)
+				before := mustRegister(t, q.Queue)
 				q.failBefore(func(_ context.Context, called string) error {
 					if called == "Position" && method == "Refresh" {
 						return errDown

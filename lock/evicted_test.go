@@ -28,7 +28,7 @@ func mustHaveEvicted(t *testing.T, evicted <-chan queue.Ticket, dead queue.Ticke
 	}
 }
 
-func mustJoin(t *testing.T, q queue.TicketQueue) queue.Ticket {
+func mustRegister(t *testing.T, q queue.TicketQueue) queue.Ticket {
 	t.Helper()
 	ticket, err := q.Register(t.Context())
 	if err != nil {
@@ -41,7 +41,7 @@ func mustJoin(t *testing.T, q queue.TicketQueue) queue.Ticket {
 func TestEvictedWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := leased(lease)
-		dead := mustJoin(t, q)
+		dead := mustRegister(t, q)
 		tell, evicted := evictions()
 		done := make(chan error)
 		for range 2 {
@@ -81,7 +81,7 @@ func TestEvictedOnArrival(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				q := leased(lease)
-				dead := mustJoin(t, q)
+				dead := mustRegister(t, q)
 				time.Sleep(lease)
 				tell, evicted := evictions()
 				m := lock.New(refreshing{q, q}, tell)
@@ -97,7 +97,7 @@ func TestEvictedOnArrival(t *testing.T) {
 func TestEvictedMayUseTheMutex(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := leased(lease)
-		mustJoin(t, q)
+		mustRegister(t, q)
 		time.Sleep(lease)
 		var m *lock.Mutex
 		again := make(chan error)
@@ -150,7 +150,7 @@ func TestEvictedWaiterRegistersThroughAnOutage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				q := newFaulty(leased(lease))
-				head := mustJoin(t, q)
+				head := mustRegister(t, q)
 				m := lock.New(q)
 				done := make(chan error, 1)
 				go func() { done <- m.Lock(t.Context()) }()

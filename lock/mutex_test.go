@@ -93,8 +93,8 @@ func TestErrorsNameTheLockOnce(t *testing.T) {
 func TestErrorSaysWhatWasWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newFaulty(leased(lease))
-		mustJoin(t, q)
-		second := mustJoin(t, q)
+		mustRegister(t, q)
+		second := mustRegister(t, q)
 		wait := func() error {
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 			defer cancel()

@@ -398,7 +398,7 @@ func TestSemaphoreADeadOwnerInTheMiddle(t *testing.T) {
 		q := leased(lease)
 		s := lock.NewSemaphore(q, 3)
 		a := mustAcquire(t, s)
-		mustJoin(t, q.Share(3)) // and dies
+		mustRegister(t, q.Share(3)) // and dies
 		b := mustAcquire(t, s)
 		began := time.Now()
 		c := mustAcquire(t, s)
@@ -420,7 +420,7 @@ func TestSemaphoreSeveralDieAtOnce(t *testing.T) {
 		q := leased(lease)
 		alive := mustAcquire(t, lock.NewSemaphore(q, 4))
 		for range 3 {
-			mustJoin(t, q.Share(4))
+			mustRegister(t, q.Share(4))
 		}
 		began := time.Now()
 		var waiting []*acquiring

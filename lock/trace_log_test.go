@@ -45,7 +45,7 @@ func TestLogTrace(t *testing.T) {
 		<-m.Lost()
 		synctest.Wait()
 		_ = m.Unlock()
-		mustJoin(t, q)
+		mustRegister(t, q)
 		time.Sleep(lease) // so it dies
 		mustLock(t, m)
 		q.failBefore(down("Release"))

@@ -49,7 +49,7 @@ func ownerMain(place string) {
 	os.Exit(0)
 }
 
-func register(t *testing.T, q queue.TicketQueue) queue.Ticket {
+func mustRegister(t *testing.T, q queue.TicketQueue) queue.Ticket {
 	t.Helper()
 	ticket, err := q.Register(t.Context())
 	if err != nil {
@@ -103,7 +103,7 @@ func TestTable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			wantLines(t, p.flags, []string{"free, none in line"})
 
-			first, second := register(t, p.q), register(t, p.q)
+			first, second := mustRegister(t, p.q), mustRegister(t, p.q)
 			pid := fmt.Sprint(os.Getpid())
 			wantLines(t, p.flags,
 				[]string{"held, and 1 waiting"},
@@ -127,9 +127,9 @@ func TestOwners(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 3 {
-				register(t, shared)
+				mustRegister(t, shared)
 			}
-			register(t, wider)
+			mustRegister(t, wider)
 			wantLines(t, p.flags,
 				[]string{"a semaphore, held by 3, and 1 waiting"},
 				[]string{"PLACE"},
@@ -145,7 +145,7 @@ func TestJSON(t *testing.T) {
 	name := redistest.Name(t)
 	redistest.NeedReal(t)
 	q := redisqueue.New(redistest.Client(t), name, redisqueue.WithLabel("deploy 42"), redisqueue.WithCrashDetection(time.Second))
-	first, second := register(t, q), register(t, q)
+	first, second := mustRegister(t, q), mustRegister(t, q)
 	output := programtest.Run(t, "-redis", "redis://"+redistest.Addr(t), "-name", name, "-json")
 	var l line
 	if err := json.Unmarshal([]byte(output), &l); err != nil {
@@ -259,7 +259,7 @@ func TestUnseen(t *testing.T) {
 	if err := server.Client().Do(t.Context(), "ACL", "SETUSER", "default", "-info").Err(); err != nil {
 		t.Fatal(err)
 	}
-	register(t, redisqueue.New(server.Client(), "unseen", redisqueue.WithCrashDetection(time.Second)))
+	mustRegister(t, redisqueue.New(server.Client(), "unseen", redisqueue.WithCrashDetection(time.Second)))
 	wantLines(t, []string{"-redis", server.Addr, "-name", "unseen"},
 		[]string{"held, and 0 waiting"},
 		[]string{"PLACE"},
@@ -299,7 +299,7 @@ func TestWatch(t *testing.T) {
 	testenv.NeedSignals(t)
 	directory := filepath.Join(t.TempDir(), "queue")
 	q := filequeue.New(directory)
-	ticket := register(t, q)
+	ticket := mustRegister(t, q)
 	p := programtest.Start(t, "-file", directory, "-watch", "1ms", "-json")
 	shown := 0 // bytes that were looked at
 	wantMembers := func(want int) {
@@ -322,7 +322,7 @@ func TestWatch(t *testing.T) {
 		t.Error(err)
 	}
 	wantMembers(0)
-	register(t, q)
+	mustRegister(t, q)
 	wantMembers(1)
 	p.Process.Signal(os.Interrupt)
 	p.WantExit(0, "")
@@ -341,7 +341,7 @@ func TestTerminal(t *testing.T) {
 	directory := filepath.Join(t.TempDir(), "queue")
 	q := filequeue.New(directory)
 	for range 3 {
-		register(t, q)
+		mustRegister(t, q)
 	}
 	p := programtest.Command(t)
 	run := fmt.Sprintf("stty rows 6; exec %s -file %s -watch 10ms", p.Path, directory)

@@ -118,11 +118,11 @@ const longestName = 512
 // it, so that the queue knows whether an answer was lost.
 //
 // Calls that come while eight of the same client value are under way gather and go
-// together as one pipeline. In it, those that join one line without crash detection are
-// one call of a script, and so are the releases of those that hand on in this process,
-// up to 64 of them. A call that comes alone goes alone, at once, and none waits for others
-// for longer than 5 ms. To each node of a Cluster, or shard of a Ring, goes a
-// pipeline of its own.
+// together as one pipeline. Those that join one line without crash detection gather while
+// one of them is under way, and go as one call of a script, and so do the releases of those
+// that hand on in this process, up to 64 of them. A call that comes alone goes alone, at
+// once, and none waits for others for longer than 5 ms. To each node of a Cluster, or shard
+// of a Ring, goes a pipeline of its own.
 //
 // A type of the caller's that wraps a client must pass on the methods that tell what
 // it is: ReloadState of a ClusterClient, without which the queue is not found again
