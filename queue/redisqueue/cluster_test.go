@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -127,6 +128,32 @@ func TestTogetherBesideAHangingNode(t *testing.T) {
 			return shard.Options().Addr == shards["one"].Addr
 		})
 	})
+}
+
+// A client that knows no node asks for them, for as long as that takes: not once for each
+// of the calls that leave together.
+func TestTogetherWhereTheClusterIsAway(t *testing.T) {
+	var asked atomic.Int64
+	client := redis.NewClusterClient(&redis.ClusterOptions{
+		MaxRedirects: -1,
+		ClusterSlots: func(context.Context) ([]redis.ClusterSlot, error) {
+			asked.Add(1)
+			return nil, errors.New("away")
+		},
+	})
+	t.Cleanup(func() { _ = client.Close() })
+	const n = 50
+	failed := make(chan error, n)
+	gather(redisqueue.New(client, "none"), n, func(i int) {
+		_, err := redisqueue.New(client, fmt.Sprint("line", i)).Register(t.Context())
+		failed <- err
+	})()
+	if err := <-failed; err == nil || asked.Load() >= n {
+		t.Errorf("%v, after the client has asked %d times", err, asked.Load())
+	}
+	for range n - 1 {
+		<-failed
+	}
 }
 
 // token returns the token in a ticket's entry.

@@ -30,11 +30,11 @@ const (
 // answer, its own error and its own ctx.
 //
 // If one flight at a time is allowed, they also reach the server in this order, as
-// long as none is overdue or sent again.
+// long as none is overdue or sent again, and no slot changes its node.
 type sender struct {
 	client redis.UniversalClient
 	atOnce int     // how many flights
-	single *sender // sends what goes alone; nil: the sender itself
+	next   *sender // to which this one passes on what goes; nil: to the client
 
 	mu         sync.Mutex // guards what follows
 	generation int        // of the flights that are waited for; those before are overdue
@@ -68,8 +68,8 @@ var sendersByClient clients.Registry[senders]
 
 // ofLine returns a sender of registrations of one line. While one is under way further ones
 // gather, so that they are in line in the order in which they came, and go as one call: at
-// 64 goroutines that halves the calls. One that is alone goes as all of the client's do.
-func (s *senders) ofLine() *sender { return &sender{client: s.free.client, atOnce: 1, single: &s.free} }
+// 64 goroutines that halves the calls. They go as all of the client's do.
+func (s *senders) ofLine() *sender { return &sender{client: s.free.client, atOnce: 1, next: &s.free} }
 
 func sendersOf(client redis.UniversalClient) *senders {
 	return sendersByClient.Of(client, func() *senders {
@@ -86,8 +86,8 @@ func (s *sender) do(ctx context.Context, r request) (any, error) {
 		generation := s.generation
 		s.mu.Unlock()
 		defer s.landed(generation)
-		if s.single != nil {
-			return s.single.do(ctx, r)
+		if s.next != nil {
+			return s.next.do(ctx, r)
 		}
 		cmd := r.command(ctx)
 		s.process(ctx, cmd)
@@ -103,7 +103,7 @@ func (s *sender) do(ctx context.Context, r request) (any, error) {
 	case <-p.done:
 		return p.value, p.err
 	case <-ctx.Done():
-		if s.withdraw(p) {
+		if s.withdraw(p) || s.next != nil && s.next.withdraw(p) {
 			return nil, unsentError{ctx.Err()}
 		}
 		return nil, ctx.Err()
@@ -119,7 +119,29 @@ func (s *sender) withdraw(p *parcel) bool {
 		return false
 	}
 	s.waiting = slices.Delete(s.waiting, i, i+1)
+	close(p.done)
 	return true
+}
+
+// take sends a batch that another sender has gathered, or has it gather with others, and
+// returns when all have their answers.
+func (s *sender) take(batch []*parcel) {
+	s.mu.Lock()
+	if len(s.waiting) == 0 && s.flights < s.atOnce {
+		s.flights++
+		generation := s.generation
+		s.mu.Unlock()
+		s.fly(batch, generation)
+		return
+	}
+	if len(s.waiting) == 0 {
+		s.startTimer()
+	}
+	s.waiting = append(s.waiting, batch...)
+	s.mu.Unlock()
+	for _, p := range batch {
+		<-p.done
+	}
 }
 
 // startTimer is called with s.mu held.
@@ -184,6 +206,10 @@ func (s *sender) fly(batch []*parcel, generation int) {
 			}
 		}
 	}()
+	if s.next != nil {
+		s.next.take(batch)
+		return
+	}
 	var others sync.WaitGroup
 	defer others.Wait()
 	parts := s.byNode(batch)
@@ -213,8 +239,10 @@ func (s *sender) byNode(batch []*parcel) (parts [][]*parcel) {
 	}
 	var nodes []*redis.Client
 	for _, p := range batch {
-		var node *redis.Client // nil: not known
-		_ = clients.Call(func() (err error) { node, err = find(p.keys[0]); return err })
+		var node *redis.Client
+		if clients.Call(func() (err error) { node, err = find(p.keys[0]); return err }) != nil {
+			return [][]*parcel{batch} // the Cluster is away: to ask for each takes long
+		}
 		i := slices.Index(nodes, node)
 		if i < 0 {
 			i = len(nodes)

@@ -180,12 +180,19 @@ func (c *connection) lookAfter(silent bool) time.Duration {
 // missedLocked is called when a wake-up did not come, and none has since the one before that
 // did not. Then the subscription may be at a server that is not the primary any more: a client
 // that changes over to another leaves it where it is, and that server may be cut off from
-// those that would end it. So it is made anew; more and more seldom where that does not help.
+// those that would end it. So it is made anew; more and more seldom where that does not help,
+// also if others come in between: where views of different n share a line, say, wake-ups
+// are missed on a connection that works.
 func (c *connection) missedLocked() {
-	if c.listening && !c.stale && time.Since(c.upSince) >= max(firstDoubt, c.renewed) {
-		c.stale = true
-		c.renewed = min(max(2*c.renewed, firstDoubt), longestDoubt)
+	up := time.Since(c.upSince)
+	if !c.listening || c.stale || up < max(firstDoubt, c.renewed) {
+		return
 	}
+	if up > 2*longestDoubt {
+		c.renewed = 0
+	}
+	c.stale = true
+	c.renewed = min(max(2*c.renewed, firstDoubt), longestDoubt)
 }
 
 // isStale reports whether the connection is to be made anew.

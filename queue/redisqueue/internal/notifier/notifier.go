@@ -245,6 +245,9 @@ func (n *Notifier) Deliver(message string) {
 	switch w := n.waiters.byToken[token]; {
 	case w == nil:
 	case w.Entry == message:
+		if w.Owns && !w.granted {
+			n.trustLocked() // the message was late, and not missed
+		}
 		w.grant()
 	case w.Entry == "" && len(w.early) < earlyMessages:
 		w.early = append(w.early, message)
@@ -257,9 +260,12 @@ func (n *Notifier) heard(message string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if w := n.waiters.byToken[n.token(message)]; w != nil && w.granted {
-		n.doubt, n.doubtUntil, n.renewed, n.stale = 0, time.Time{}, 0, false
+		n.trustLocked()
 	}
 }
+
+// trustLocked ends the doubt whether wake-ups come.
+func (n *Notifier) trustLocked() { n.doubt, n.doubtUntil, n.stale = 0, time.Time{}, false }
 
 // grant tells a waiter that its ticket owns, once.
 func (w *waiter) grant() {
