@@ -94,7 +94,7 @@ func (r *report) explain(err error) error {
 	case r.stage == registering:
 		e.detail = after + " before the queue answered"
 	case r.stage == heldBack:
-		e.detail, e.busy = after+": an earlier hold of this Mutex was lost and is not unlocked yet", true
+		e.detail, e.busy = after+": "+errHeldBack.Error(), true
 	default:
 		e.detail, e.busy = after+r.inFront(), r.ahead > 0
 	}

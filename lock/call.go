@@ -14,7 +14,7 @@ import (
 const leaveGrace = 40 * time.Millisecond
 
 // call is one call into a queue, in a goroutine of its own. Every call into a
-// queue that a caller waits for is one, because a backend does not always return
+// queue that a caller waits for is one, unless its ctx can never end, because a backend does not always return
 // when its ctx ends: a go-redis call waits for its read timeout, a system call on
 // a dead network file system for ever.
 //
@@ -86,12 +86,6 @@ func ask[T any](ctx context.Context, grace time.Duration, f func(context.Context
 		}
 	}
 	return c.value, c.err
-}
-
-// tell is ask for a call that answers with an error only.
-func tell(ctx context.Context, f func(context.Context) error) error {
-	_, err := ask(ctx, 0, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) }, nil)
-	return err
 }
 
 // stackOfCall is about what the stack of a call into a queue comes to.

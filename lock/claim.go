@@ -321,7 +321,7 @@ func (c *claim) released() {
 func (c *claim) confirmed() error {
 	ctx, cancel := c.base.forRelease()
 	defer cancel()
-	err := tell(ctx, c.drop)
+	_, err := ask(ctx, 0, func(ctx context.Context) (struct{}, error) { return struct{}{}, c.drop(ctx) }, nil)
 	switch {
 	case errors.Is(err, queue.ErrNotQueued):
 		return fmt.Errorf("%w: %w", ErrLost, err)

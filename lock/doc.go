@@ -56,7 +56,8 @@
 //     has said that the hold lasted until then; see [Mutex.Unlock] for an answer
 //     that was lost.
 //   - After Unlock, or a Lock that failed, no goroutine, timer, subscription or
-//     ticket is left, but for a call to a backend that does not return.
+//     ticket is left, but for a call to a backend that does not return. What the
+//     locks of a queue share, a connection for wake-ups say, ends some seconds later.
 //   - A lost hold that was not unlocked yet holds up nothing but its own Mutex.
 //   - A waiter that can never be served is told: see [queue.ErrClosed].
 //

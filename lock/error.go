@@ -22,7 +22,7 @@ var (
 	errCopied         = errors.New("the Mutex was copied after New: share the pointer that New returned")
 	errNoNew          = errors.New("the Mutex was not made by New: use the pointer that New returns")
 	errNoNewSemaphore = errors.New("the Semaphore was not made by NewSemaphore: use the pointer that NewSemaphore returns")
-	errNil            = errors.New("New was given a nil queue")
+	errNil            = errors.New("a nil queue was given: give one that New of a queue's package returns")
 	errNilCtx         = errors.New("the ctx is nil: give the caller's, or context.Background()")
 	errNilFunction    = errors.New("do: a nil function was given: give one that does the work")
 

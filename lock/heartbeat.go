@@ -38,8 +38,8 @@ var errGivenUp = errors.New("the queue gave the ticket up: it could not show in 
 // said so, or because the lease may have run out, by this process's monotonic
 // clock and without the queue's help.
 //
-// It runs on timers, not in a goroutine of its own: a lock that is held for
-// less than a third of its lease costs two timers and no more.
+// It runs on timers, not in a goroutine of its own, unless the queue may give the ticket
+// up: a lock that is held for less than a third of its lease costs two timers and no more.
 type heartbeat struct {
 	q          queue.TicketQueue
 	trace      *Trace

@@ -37,8 +37,8 @@ type Trace struct {
 	//
 	// It is also called when only the ticket has failed and the call goes on: with
 	// an err that is [queue.ErrNotQueued] if t was evicted while it waited (another
-	// Registered follows, unless ctx ends or it was a TryLock, which returns
-	// false); and when t had to step back because an earlier hold of the same Mutex
+	// Registered follows, unless ctx ends, the queue fails, or it was a TryLock, which
+	// returns false); and when t had to step back because an earlier hold of the same Mutex
 	// was lost and is not unlocked yet.
 	Failed func(t queue.Ticket, waited time.Duration, err error)
 

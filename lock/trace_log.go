@@ -16,7 +16,7 @@ import (
 // release that was not confirmed, and a dead owner's ticket that was evicted. Waiting,
 // acquiring, releasing and a wait that was cancelled are at level Debug. Every record has
 // the ticket's number, which is the fencing token, as "ticket"; 0 is a call that
-// never came into line. Give the logger the lock's name:
+// has none, see [Trace].Failed. Give the logger the lock's name:
 //
 //	lock.WithTrace(lock.LogTrace(slog.Default().With("lock", "report")))
 //

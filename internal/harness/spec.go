@@ -126,71 +126,41 @@ func (r registry) note(ctx context.Context, t queue.Ticket, err error) {
 	}
 }
 
-// noted wraps q so that r is told; what q can do, the result can do too.
-func noted(q queue.TicketQueue, r registry, deaf bool) queue.TicketQueue {
-	switch q := q.(type) {
-	case *filequeue.Queue:
-		if deaf {
-			return deafFile{notedFile{q, r}}
-		}
-		return notedFile{q, r}
-	case *redisqueue.Queue:
-		if deaf {
-			return deafRedis{notedRedis{q, r}}
-		}
-		return notedRedis{q, r}
-	}
-	panic(fmt.Sprintf("harness: no such queue: %T", q))
+// full is what every queue here can do.
+type full interface {
+	fmt.Stringer
+	queue.TryRegisterer
+	queue.Releaser
+	queue.Refresher
+	queue.Watcher
+	queue.Positioner
+	queue.Lister
+	queue.Sharer
 }
 
-type notedFile struct {
-	*filequeue.Queue
+// noted is a queue of which the registry is told; what the queue can do, it can do too.
+type noted struct {
+	full
 	registry registry
 }
 
-func (q notedFile) Register(ctx context.Context) (queue.Ticket, error) {
-	t, err := q.Queue.Register(ctx)
+func (q noted) Register(ctx context.Context) (queue.Ticket, error) {
+	t, err := q.full.Register(ctx)
 	q.registry.note(ctx, t, err)
 	return t, err
 }
 
-func (q notedFile) TryRegister(ctx context.Context) (queue.Ticket, bool, error) {
-	t, ok, err := q.Queue.TryRegister(ctx)
+func (q noted) TryRegister(ctx context.Context) (queue.Ticket, bool, error) {
+	t, ok, err := q.full.TryRegister(ctx)
 	if ok {
 		q.registry.note(ctx, t, err)
 	}
 	return t, ok, err
 }
 
-type notedRedis struct {
-	*redisqueue.Queue
-	registry registry
-}
+// deaf is a queue in which every wake-up gets lost.
+type deaf struct{ noted }
 
-func (q notedRedis) Register(ctx context.Context) (queue.Ticket, error) {
-	t, err := q.Queue.Register(ctx)
-	q.registry.note(ctx, t, err)
-	return t, err
-}
-
-func (q notedRedis) TryRegister(ctx context.Context) (queue.Ticket, bool, error) {
-	t, ok, err := q.Queue.TryRegister(ctx)
-	if ok {
-		q.registry.note(ctx, t, err)
-	}
-	return t, ok, err
-}
-
-// A deaf queue is one in which every wake-up gets lost.
-
-type deafFile struct{ notedFile }
-
-func (deafFile) Watch(context.Context, queue.Ticket) (<-chan queue.Wake, func(), error) {
-	return make(chan queue.Wake), func() {}, nil
-}
-
-type deafRedis struct{ notedRedis }
-
-func (deafRedis) Watch(context.Context, queue.Ticket) (<-chan queue.Wake, func(), error) {
+func (deaf) Watch(context.Context, queue.Ticket) (<-chan queue.Wake, func(), error) {
 	return make(chan queue.Wake), func() {}, nil
 }

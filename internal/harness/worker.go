@@ -78,7 +78,11 @@ func runWorker(c config, commands map[string]Command) error {
 		config: c, occupancy: occupancy, resource: resource, out: os.Stdout,
 		calls: make(map[int64]context.CancelFunc), stopping: make(chan struct{}),
 	}
-	w.Queue = noted(q, w.registered, c.Spec.Deaf)
+	told := noted{q.(full), w.registered}
+	w.Queue = told
+	if c.Spec.Deaf {
+		w.Queue = deaf{told}
+	}
 	w.Mutex = lock.New(w.Queue, c.Spec.mutexOptions()...)
 	w.emit(Event{Kind: Ready})
 	in := bufio.NewScanner(os.Stdin)

@@ -46,9 +46,6 @@ func Main(m *testing.M) int {
 	return code
 }
 
-// IsReal reports whether Addr is a real server.
-func IsReal() bool { return testenv.HasRedis() }
-
 // NeedReal skips a test that miniredis cannot run.
 func NeedReal(tb testing.TB) {
 	tb.Helper()
@@ -64,7 +61,7 @@ func Addr(tb testing.TB) string {
 		}
 		return addr
 	}
-	if !IsReal() {
+	if !testenv.HasRedis() {
 		testenv.FailIfRequired(tb)
 		tb.Log("no redis-server or valkey-server in PATH, and FIFOLOCK_TEST_REDIS is not set: using miniredis")
 		return Miniredis(tb)

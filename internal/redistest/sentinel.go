@@ -20,10 +20,9 @@ const quorum = 2
 // Sentinel is a primary and a replica, and three sentinels that put the replica
 // in the primary's place half a second after they have missed it.
 type Sentinel struct {
-	Addrs    []string // of the sentinels
-	Primary  *Server  // at first
-	Replica  *Server  // at first
-	Sentries []*Server
+	Addrs   []string // of the sentinels
+	Primary *Server  // at first
+	Replica *Server  // at first
 
 	// PrimaryAddr is where the sentinels say that the first primary is.
 	PrimaryAddr string
@@ -91,7 +90,6 @@ sentinel failover-timeout %[1]s 2000
 		s.tb.Fatal(err)
 	}
 	sentry := StartServer(s.tb, file, "--sentinel")
-	s.Sentries = append(s.Sentries, sentry)
 	s.Addrs = append(s.Addrs, sentry.Addr)
 	// What is to come need not take as long as it does by default. TILT is what
 	// a sentinel falls into on a machine that is busy. Redis before 7.0 has no

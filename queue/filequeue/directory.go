@@ -245,11 +245,9 @@ func (d *directory) openOrMake(s *settings, create bool) (*lockedfile.Dir, error
 	switch {
 	case err == nil:
 		return dir, nil
-	case !lockedfile.IsGone(err):
-		return nil, fmt.Errorf("opening the directory: %w", err)
 	case !create && errors.Is(err, fs.ErrNotExist):
 		return nil, errNoDirectory
-	case !create:
+	case !create || !lockedfile.IsGone(err):
 		return nil, fmt.Errorf("opening the directory: %w", err)
 	}
 	dir, err = s.home().Make(func(dir *lockedfile.Dir) error {

@@ -28,15 +28,6 @@ type evictor struct {
 	clock func() (time.Time, error)
 }
 
-// verdict is what was found out about a ticket's owner.
-type verdict int
-
-const (
-	alive  verdict = iota
-	dead           // proven: its flock could be taken
-	absent         // the ticket is not there, or is not a ticket
-)
-
 // evictOwners removes the dead among the first n, up to where as many are alive: others
 // take their place.
 func (v *evictor) evictOwners(n int) error {
@@ -59,9 +50,9 @@ func (v *evictor) evictOwners(n int) error {
 // any more. mu is held.
 func (v *evictor) evict(e *entry) (gone bool, err error) {
 	if e.ticket == nil {
-		verdict, err := v.examine(e)
-		if err != nil || verdict != alive {
-			return verdict != alive, err
+		gone, err := v.examine(e)
+		if gone || err != nil {
+			return gone, err
 		}
 	} else if !v.dir.Exists(e.name) {
 		v.forget(e.name)
@@ -71,12 +62,12 @@ func (v *evictor) evict(e *entry) (gone bool, err error) {
 	if err != nil || !old {
 		return false, err
 	}
-	return true, v.removeGone(e, alive)
+	return true, v.removeGone(e, false)
 }
 
-// examine tries to take the flock of a remote ticket, and removes the ticket if it can.
-// mu is held.
-func (v *evictor) examine(e *entry) (verdict, error) {
+// examine tries to take the flock of a remote ticket, and removes the ticket if it can. It
+// reports whether the ticket is not in line any more, or is none. mu is held.
+func (v *evictor) examine(e *entry) (gone bool, err error) {
 	f, err := v.dir.OpenToProbe(e.name)
 	if isExhausted(err) && e.probe != nil {
 		f, err = e.probe, nil
@@ -90,7 +81,7 @@ func (v *evictor) examine(e *entry) (verdict, error) {
 	e.read(f)
 	locked, err := f.TryLock()
 	if err != nil || !locked {
-		return alive, err
+		return false, err
 	}
 	_, err = f.Verify(v.dir)
 	var notOurs *lockedfile.NotOursError
@@ -99,42 +90,42 @@ func (v *evictor) examine(e *entry) (verdict, error) {
 		err = errDirectoryGone
 	case errors.Is(err, lockedfile.ErrBusy) || errors.As(err, &notOurs):
 		v.forget(e.name)
-		return absent, nil
+		return true, nil
 	case err == nil:
 		if lockedfile.CloseBeforeRemove {
 			f.Unlock()
 			f.File.Close()
 		}
-		return dead, v.removeGone(e, dead)
+		return true, v.removeGone(e, true)
 	}
 	f.Unlock()
-	return alive, err
+	return false, err
 }
 
-// unopened judges by the error of an open. mu is held.
-func (v *evictor) unopened(e *entry, err error) (verdict, error) {
+// unopened does as examine, by the error of an open. mu is held.
+func (v *evictor) unopened(e *entry, err error) (gone bool, _ error) {
 	var notOurs *lockedfile.NotOursError
 	switch {
 	case errors.As(err, &notOurs) || !v.dir.Exists(e.name):
 		v.forget(e.name)
-		return absent, nil
+		return true, nil
 	case lockedfile.IsGone(err) && !v.dir.IsCurrent():
-		return alive, errDirectoryGone
+		return false, errDirectoryGone
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, lockedfile.ErrBusy):
-		return alive, nil // another user's, or leased: not for this process to examine
+		return false, nil // another user's, or leased: not for this process to examine
 	}
-	return alive, fmt.Errorf("examining %s: %w", e.name, err)
+	return false, fmt.Errorf("examining %s: %w", e.name, err)
 }
 
 // removeGone removes the file of a ticket whose owner is gone: dead, or alive and too old.
 // mu is held.
-func (v *evictor) removeGone(e *entry, owner verdict) error {
+func (v *evictor) removeGone(e *entry, dead bool) error {
 	err := v.dir.Remove(e.name)
 	switch {
 	case err == nil:
 		v.evicted = append(v.evicted, queue.Ticket{Number: e.number, Member: e.name})
 	case lockedfile.IsGone(err): // it has just left by itself
-	case owner != dead:
+	case !dead:
 		return fmt.Errorf("removing the stale ticket %s: %w", e.name, err)
 	default:
 		// Dead it is and dead it stays. It does not stand in line, and is removed by

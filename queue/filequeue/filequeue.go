@@ -135,9 +135,14 @@ func (q *Queue) Share(n int) queue.TicketQueue {
 // String says what kind of queue it is, and where.
 func (q *view) String() string { return fmt.Sprintf("file queue %q", q.settings.path) }
 
-// with calls f with the directory, and names the operation and the queue in an error.
+// with calls f with the directory, if there is one, and names the operation and the queue
+// in an error.
 func (q *view) with(ctx context.Context, operation string, create bool, f func(*call) error) error {
-	return q.fail(operation, q.call(ctx, create, f))
+	err := q.call(ctx, create, f)
+	if errors.Is(err, errNoDirectory) {
+		return nil
+	}
+	return q.fail(operation, err)
 }
 
 // fail is where all errors of this package are made.
@@ -155,7 +160,7 @@ func (q *view) call(ctx context.Context, create bool, f func(*call) error) error
 	switch {
 	case q.err != nil:
 		return q.err
-	case q.settings.slots == 0:
+	case q.settings.path == "":
 		return errNoNew
 	}
 	return withDirectory(ctx, &q.settings, create, f)
@@ -263,24 +268,16 @@ func (q *view) Watch(ctx context.Context, t queue.Ticket) (wake <-chan queue.Wak
 
 // CleanupStale implements [queue.TicketQueue].
 func (q *view) CleanupStale(ctx context.Context) error {
-	err := q.with(ctx, "remove stale tickets", false, func(c *call) error {
-		return c.cleanupStale()
-	})
-	if errors.Is(err, errNoDirectory) {
-		return nil
-	}
-	return err
+	return q.with(ctx, "remove stale tickets", false, func(c *call) error { return c.cleanupStale() })
 }
 
 // IsEmpty implements [queue.TicketQueue].
 func (q *view) IsEmpty(ctx context.Context) (empty bool, err error) {
+	empty = true
 	err = q.with(ctx, "see whether it is empty", false, func(c *call) (err error) {
 		empty, err = c.isEmpty()
 		return err
 	})
-	if errors.Is(err, errNoDirectory) {
-		return true, nil
-	}
 	return empty && err == nil, err
 }
 
@@ -298,8 +295,5 @@ func (q *view) Members(ctx context.Context) (members []queue.Member, err error) 
 		members, err = c.members()
 		return err
 	})
-	if errors.Is(err, errNoDirectory) {
-		return nil, nil
-	}
 	return members, err
 }

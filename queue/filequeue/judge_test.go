@@ -47,7 +47,7 @@ func TestFileRefreshBehindAJudge(t *testing.T) {
 	}
 	refreshed := q.Refresh(ctx, ticket)
 	d.mu.Lock()
-	err = l.removeGone(e, alive)
+	err = l.removeGone(e, false)
 	d.mu.Unlock()
 	if err != nil {
 		t.Fatal(err)

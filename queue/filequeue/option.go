@@ -117,7 +117,7 @@ func (o *options) check() error {
 func (s settings) share(n int) (settings, error) {
 	s.kind, s.slots = shared, n
 	if n < 1 {
-		return s, fmt.Errorf("%d can own the queue at a time: give Share 1 or more", n)
+		return s, fmt.Errorf("Share was given %d: give 1 or more", n)
 	}
 	return s, nil
 }

@@ -240,7 +240,7 @@ func TestFileShareKindWhateverSeqSays(t *testing.T) {
 
 func TestFileShareBadNumber(t *testing.T) {
 	for _, n := range []int{0, -1} {
-		if _, err := newFileFixture(t).q.Share(n).Register(t.Context()); err == nil || !strings.Contains(err.Error(), "give Share 1 or more") {
+		if _, err := newFileFixture(t).q.Share(n).Register(t.Context()); err == nil || !strings.Contains(err.Error(), "give 1 or more") {
 			t.Errorf("Share(%d): %v, want an error that says what to give", n, err)
 		}
 	}
@@ -273,6 +273,9 @@ func TestFileZeroValue(t *testing.T) {
 		if !errors.As(err, &e) || !strings.Contains(err.Error(), "not made by New") {
 			t.Errorf("got %v, want a *queue.Error that says that it was not made by New", err)
 		}
+	}
+	if _, err := (&filequeue.Queue{}).Share(2).Register(t.Context()); err == nil || !strings.Contains(err.Error(), "not made by New") {
+		t.Errorf("a view of it: %v", err)
 	}
 	(&filequeue.Queue{}).MaybeCleanup(t.Context())
 }

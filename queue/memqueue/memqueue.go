@@ -65,7 +65,7 @@ func (q *Queue) Share(n int) queue.TicketQueue {
 	view := *q
 	view.n, view.kind = n, shared
 	if n < 1 && view.err == nil {
-		view.err = fmt.Errorf("Share was given %d: at least 1 must be able to own", n)
+		view.err = fmt.Errorf("Share was given %d: give 1 or more", n)
 	}
 	return struct{ full }{&view}
 }
@@ -76,8 +76,11 @@ func (q *Queue) String() string { return "memory queue" }
 // Register implements [queue.TicketQueue].
 func (q *Queue) Register(ctx context.Context) (t queue.Ticket, err error) {
 	err = q.do(ctx, operation{what: "register"}, func(l *line) error {
-		t, err = q.join(l)
-		return err
+		if err := l.accepts(q.kind); err != nil {
+			return err
+		}
+		t = l.join(q.n, q.kind, q.options)
+		return nil
 	})
 	return t, err
 }
@@ -88,19 +91,10 @@ func (q *Queue) TryRegister(ctx context.Context) (t queue.Ticket, ok bool, err e
 		if err := l.accepts(q.kind); err != nil || len(l.entries) >= q.n {
 			return err
 		}
-		t, err = q.join(l)
-		ok = err == nil
-		return err
+		t, ok = l.join(q.n, q.kind, q.options), true
+		return nil
 	})
 	return t, ok, err
-}
-
-// join takes a ticket at the end of the line.
-func (q *Queue) join(l *line) (queue.Ticket, error) {
-	if err := l.accepts(q.kind); err != nil {
-		return queue.Ticket{}, err
-	}
-	return l.join(q.n, q.kind, q.options), nil
 }
 
 // IsHead implements [queue.TicketQueue].

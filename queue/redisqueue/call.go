@@ -83,11 +83,7 @@ func (r request) command(ctx context.Context) command {
 // request is a call of one of the view's scripts. args are those behind the owners
 // and the notifier; the last is the presence of the process.
 func (v *view) request(script func() *script, notifier string, keys []string, args ...any) request {
-	presence := ""
-	if v.presence != nil {
-		presence = v.presenceText()
-	}
-	return request{script: script(), keys: keys, args: append(append([]any{v.owners, notifier}, args...), presence)}
+	return request{script: script(), keys: keys, args: append(append([]any{v.owners, notifier}, args...), v.presenceText())}
 }
 
 // ofLine is a request for a script that is given the keys of the line.

@@ -23,7 +23,7 @@ func (s *storage) watchPresence(n *notifier.Notifier, grace time.Duration) {
 			return run, err
 		},
 		Sign: func(ctx context.Context, member string) error {
-			v := newView(s, 0)
+			v := &view{storage: s}
 			e, err := parseEntry(member)
 			if err != nil {
 				return err

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"reflect"
 	"strings"
 	"sync"
@@ -68,11 +67,11 @@ const longestName = 512
 // the line finds it among the owners'.
 //
 // Nothing is left in an empty queue, unless seq is ahead of the server's clock: then
-// it stays until the clock has passed it. What a crash leaves behind runs out: a
-// ticket after its lease, the other keys after twice the longest lease. A
-// registration that had to be sent again leaves an empty lease key for the time
-// of a lease after its ticket is gone, so that the request is refused if it
-// arrives late.
+// it stays until a minute after the clock has passed it. What a crash leaves behind runs
+// out: a ticket after its lease, the other keys after twice the longest lease, but
+// {name}:absent after twice the grace time and a minute. A registration that had to be
+// sent again leaves an empty lease key for the time of a lease after its ticket is gone,
+// so that the request is refused if it arrives late.
 //
 // # Commands
 //
@@ -98,8 +97,9 @@ const longestName = 512
 // # Wake-ups
 //
 // All the queues of one client value share a notifier: one pub/sub connection, opened
-// when a ticket has to wait and closed when none has for a few seconds. (A client
-// value made for each Lock, with Client.WithTimeout say, costs a connection each.)
+// when a ticket has to wait, with crash detection when there is one, and closed when
+// none has for a few seconds. (A client value made for each Lock, with Client.WithTimeout
+// say, costs a connection each.)
 // The script that makes a ticket an owner publishes its entry to the channel
 // fifolock:{notifier's id} of its process; a waiter of the caller's own notifier is
 // told in the process. The entry has a random part that only the owner and the server
@@ -118,11 +118,11 @@ const longestName = 512
 // it, so that the queue knows whether an answer was lost.
 //
 // Calls that come while eight of the same client value are under way gather and go
-// together as one pipeline. Those that join one line without crash detection gather while
-// one of them is under way, and go as one call of a script, and so do the releases of those
-// that hand on in this process, up to 64 of them. A call that comes alone goes alone, at
-// once, and none waits for others for longer than 5 ms. To each node of a Cluster, or shard
-// of a Ring, goes a pipeline of its own.
+// together as one pipeline. Those that join one exclusive line without crash detection
+// gather while one of them is under way, and go as one call of a script, and so do the
+// releases of those that hand on in this process, up to 64 of them. A call that comes alone
+// goes alone, at once, and none waits for others for longer than 5 ms. To each node of a
+// Cluster, or shard of a Ring, goes a pipeline of its own.
 //
 // A type of the caller's that wraps a client must pass on the methods that tell what
 // it is: ReloadState of a ClusterClient, without which the queue is not found again
@@ -179,9 +179,8 @@ type Queue struct{ view }
 // view is a way to use the line: by the tickets of the queue itself, of which the
 // first owns, or by those of [Queue.Share].
 type view struct {
-	*storage     // nil in the zero Queue
-	owners   int // how many own, of a shared view; 0: one does, exclusively
-	terms    leaseValue
+	*storage       // nil in the zero Queue
+	owners   int   // how many own, of a shared view; 0: one does, exclusively
 	err      error // what is wrong with the arguments
 }
 
@@ -233,7 +232,7 @@ func New(client redis.UniversalClient, name string, opts ...Option) *Queue {
 		queue:  prefix + "queue",
 		seq:    prefix + "seq",
 	}
-	q := &Queue{newView(s, 0)}
+	q := &Queue{view{storage: s}}
 	if q.err = check(client, name); q.err == nil && len(opts) > 0 {
 		q.err = o.check(client)
 	}
@@ -250,14 +249,6 @@ func New(client redis.UniversalClient, name string, opts ...Option) *Queue {
 		}
 	}
 	return q
-}
-
-func newView(s *storage, owners int) view {
-	v := view{storage: s, owners: owners}
-	if s != nil {
-		v.terms = leaseValue{s.lease, owners, "-", os.Getpid(), hostName(), s.label}
-	}
-	return v
 }
 
 func check(client redis.UniversalClient, name string) error {
@@ -328,7 +319,7 @@ type operation struct {
 func (v *view) begin(ctx context.Context, verb string) (o operation, err error) {
 	o = operation{view: v, verb: verb}
 	if v.storage == nil {
-		return o, errors.New("the Queue was not made by New")
+		return o, errors.New("the Queue was not made by New: use the pointer that New returns")
 	}
 	if v.err != nil {
 		return o, v.err

@@ -26,10 +26,9 @@ var (
 // n owners, so that its cost grows with n: keep n below a hundred or so (figures are in
 // docs/semaphore.md).
 func (q *Queue) Share(n int) queue.TicketQueue {
-	v := newView(q.storage, n)
-	v.err = q.err
+	v := view{storage: q.storage, owners: n, err: q.err}
 	if v.err == nil && n < 1 {
-		v.err = fmt.Errorf("%d tickets cannot own a line: give Share a number of at least 1", n)
+		v.err = fmt.Errorf("Share was given %d: give 1 or more", n)
 	}
 	return &v
 }

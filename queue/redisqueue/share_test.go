@@ -214,7 +214,7 @@ func TestShareKind(t *testing.T) {
 func TestShareOfNone(t *testing.T) {
 	q := redisqueue.New(redistest.Client(t), redistest.Name(t))
 	for _, n := range []int{0, -1} {
-		if _, err := q.Share(n).Register(t.Context()); err == nil || !strings.Contains(err.Error(), "give Share a number of at least 1") {
+		if _, err := q.Share(n).Register(t.Context()); err == nil || !strings.Contains(err.Error(), "give 1 or more") {
 			t.Errorf("Share(%d): %v", n, err)
 		}
 	}

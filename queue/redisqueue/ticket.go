@@ -53,7 +53,7 @@ func (v *view) TryRegister(ctx context.Context) (t queue.Ticket, ok bool, err er
 // for several.
 func (o *operation) join(ctx context.Context, p patience, script func() *script, together *joint) (t queue.Ticket, ok bool, err error) {
 	o.token = o.notifier.NewToken()
-	sent, terms := time.Now(), o.terms
+	sent, presence := time.Now(), "-"
 	// The waiter is there before anyone can write to it, so that no message is
 	// missed between registering and watching.
 	o.notifier.Open(o.token, o.name)
@@ -64,8 +64,9 @@ func (o *operation) join(ctx context.Context, p patience, script func() *script,
 	}()
 	if o.presence != nil {
 		o.presence.Join(ctx, o.token) // it may wait for the connection
-		terms.presence = o.presenceText()
+		presence = o.presenceText()
 	}
+	terms := leaseValue{o.lease, o.owners, presence, os.Getpid(), hostName(), o.label}
 	r := o.ofTicket(script, o.token, o.lease.Milliseconds(), o.lasts(), terms.text())
 	if o.owners == 0 && o.presence == nil {
 		r.joint = together
@@ -74,7 +75,7 @@ func (o *operation) join(ctx context.Context, p patience, script func() *script,
 	if err == nil {
 		switch answer.status {
 		case statusOK:
-			t, err = o.taken(answer, sent, terms.presence)
+			t, err = o.taken(answer, sent, presence)
 			ok = err == nil
 		case statusBusy:
 			o.repairIf(ctx, answer.integer(0))

@@ -1,4 +1,4 @@
--- lib.lua stands in front of every other script.
+-- lib.lua stands in front of every script that looks at a line as a whole.
 --
 -- KEYS[1]  {name}:queue  ZSET   one entry per ticket: number:token:milliseconds, score = number
 -- KEYS[2]  {name}:seq    string the last number given
@@ -141,7 +141,6 @@ end
 --             seems to have ended; nil if none seems so
 --   foreign   how many foreign entries are before it
 --   more      there are more dead than one call removes
---   met       whether the entry leaving was met
 -- The entries leaving and other are passed over, as if they had left already.
 --
 -- A ticket owns if fewer living are before it than its own view says. It did so
@@ -157,7 +156,6 @@ local function survey(leaving, other)
   local passed = 0
   line.foreign = walk(function(member, token)
     if member == leaving or member == other then
-      line.met = line.met or member == leaving
       passed = passed + 1
       return false
     end

@@ -71,9 +71,6 @@ func (f *File) Close() {
 	f.File.Close()
 }
 
-// Is reports whether info is that of this file.
-func (f *File) Is(info fs.FileInfo) bool { return sameFile(f.info, info) }
-
 // Verify describes the file as it is, if it is the one that the directory has under
 // its name, and a regular one. It returns ErrBusy if not.
 func (f *File) Verify(d *Dir) (fs.FileInfo, error) {
@@ -83,7 +80,7 @@ func (f *File) Verify(d *Dir) (fs.FileInfo, error) {
 		return nil, ErrBusy
 	case err != nil:
 		return nil, fmt.Errorf("examining %s: %w", f.name, err)
-	case !f.Is(there):
+	case !os.SameFile(f.info, there):
 		if err := checkRegular(f.name, there); err != nil {
 			return nil, err
 		}

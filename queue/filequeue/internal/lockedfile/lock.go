@@ -121,7 +121,7 @@ func (l *Lock) lock(d *Dir, name string) error {
 func (l *Lock) Info() fs.FileInfo { return l.info }
 
 // Is reports whether info is that of this file.
-func (l *Lock) Is(info fs.FileInfo) bool { return sameFile(l.info, info) }
+func (l *Lock) Is(info fs.FileInfo) bool { return os.SameFile(l.info, info) }
 
 // File is what the content is written to. It is nil unless Create was asked to keep
 // it.

@@ -19,7 +19,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"syscall"
 
 	"github.com/google/uuid"
@@ -96,6 +95,3 @@ func quoted(err error) error {
 	}
 	return err
 }
-
-// sameFile is os.SameFile for what may be nil.
-func sameFile(a, b fs.FileInfo) bool { return a != nil && b != nil && os.SameFile(a, b) }
