@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +26,8 @@ type Cluster struct {
 
 	tb    testing.TB
 	nodes []*node
+
+	migrating sync.Mutex // held while a key moves
 }
 
 // node is a server of the Cluster, and how the others call it.
@@ -181,6 +184,9 @@ func (c *Cluster) MoveKey(ctx context.Context, key string, from, to int) error {
 	if err != nil {
 		return err
 	}
+	// Two nodes that migrate to each other at a time wait for each other until it is up.
+	c.migrating.Lock()
+	defer c.migrating.Unlock()
 	return c.nodes[from].client.Migrate(ctx, host, port, key, 0, 5*time.Second).Err()
 }
 
