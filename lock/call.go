@@ -13,10 +13,10 @@ import (
 // a call must return when its ctx ends.
 const leaveGrace = 40 * time.Millisecond
 
-// call is one call into a queue, in a goroutine of its own. Every call into a
-// queue that a caller waits for is one, unless its ctx can never end, because a backend does not always return
-// when its ctx ends: a go-redis call waits for its read timeout, a system call on
-// a dead network file system for ever.
+// call is one call into a queue, in a goroutine of its own. Every call into a queue
+// that a caller waits for is one, unless its ctx can never end, because a backend does
+// not always return when its ctx ends: a go-redis call waits for its read timeout, a
+// system call on a dead network file system for ever.
 //
 // The answer goes to the caller, or to late, which is decided once: a ticket is
 // never dropped between the two, and never handed to both.

@@ -57,9 +57,9 @@ func New(q queue.TicketQueue, opts ...Option) *Mutex {
 // has ended before and the lock is free) or [WithMaxWait] is over, when the
 // arguments of New make no sense, and when the queue fails in a way that waiting
 // does not mend: at once if there is no ticket yet, if tickets have no lease or it was
-// closed, and otherwise after it has failed for a lease. The error of a wait that ended says how
-// many were ahead and, if the queue can list them, which of them holds the lock; it
-// is [ErrBusy] then. A ticket that is evicted while it waits, because this process
+// closed, and otherwise after it has failed for a lease. The error of a wait that ended
+// says how many were ahead and, if the queue can list them, which of them holds the
+// lock; it is [ErrBusy] then. A ticket that is evicted while it waits, because this process
 // was stopped for longer than its lease or the queue's storage was lost, is replaced
 // by a new one at the end of the line, which the call tries to take for a lease, too.
 //

@@ -63,7 +63,8 @@ type Hold struct {
 
 // Acquire waits until fewer than n that came before are left, and returns a hold.
 // Permits are granted in the order of the tickets; of calls that are granted one in the
-// same moment any may return first. It returns an error, and the caller holds nothing, as [Mutex.Lock] does.
+// same moment any may return first. It returns an error, and the caller holds nothing, as
+// [Mutex.Lock] does.
 func (s *Semaphore) Acquire(ctx context.Context) (hold *Hold, err error) {
 	const op = "acquire"
 	if err := s.usable(op); err != nil {

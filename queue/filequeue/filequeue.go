@@ -272,13 +272,14 @@ func (q *view) CleanupStale(ctx context.Context) error {
 }
 
 // IsEmpty implements [queue.TicketQueue].
-func (q *view) IsEmpty(ctx context.Context) (empty bool, err error) {
-	empty = true
-	err = q.with(ctx, "see whether it is empty", false, func(c *call) (err error) {
-		empty, err = c.isEmpty()
+func (q *view) IsEmpty(ctx context.Context) (bool, error) {
+	used := false
+	err := q.with(ctx, "see whether it is empty", false, func(c *call) error {
+		empty, err := c.isEmpty()
+		used = err == nil && !empty // the directory may vanish, and then this is called no more
 		return err
 	})
-	return empty && err == nil, err
+	return err == nil && !used, err
 }
 
 // MaybeCleanup implements [queue.TicketQueue].
