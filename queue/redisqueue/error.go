@@ -2,7 +2,6 @@ package redisqueue
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -16,37 +15,6 @@ import (
 
 	"github.com/fifolock/fifolock/queue"
 )
-
-// failed returns what an operation returns that err has ended: a *[queue.Error] with
-// what can be done about it.
-func (v *view) failed(ctx context.Context, operation string, err error) error {
-	advice := v.advice(err)
-	switch ended := contextError(ctx); {
-	case ended == nil && isContextError(err):
-		err = &clientTimeoutError{err}
-	case ended != nil && !isFinal(err) && !errors.Is(err, ended):
-		err = fmt.Errorf("%w: %w", ended, err)
-	}
-	if advice != "" {
-		err = fmt.Errorf("%w (%s)", err, advice)
-	}
-	return &queue.Error{Op: operation, Queue: v.String(), Err: err}
-}
-
-// clientTimeoutError is a timeout of the client's own while the caller's ctx
-// goes on. Package net and crypto/tls return, for the time that a connection may
-// take, an error that is context.DeadlineExceeded. It is not unwrapped, so that
-// this always means that the caller's time is up.
-type clientTimeoutError struct{ err error }
-
-var _ net.Error = (*clientTimeoutError)(nil)
-
-func (e *clientTimeoutError) Error() string {
-	return e.err.Error() + " (a timeout of the client, not the ctx: the server was not reached, or did not answer)"
-}
-
-func (*clientTimeoutError) Timeout() bool   { return true }
-func (*clientTimeoutError) Temporary() bool { return true }
 
 func isContextError(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
@@ -68,28 +36,6 @@ func contextError(ctx context.Context) error {
 func isReply(err error) bool {
 	var reply redis.Error
 	return errors.As(err, &reply)
-}
-
-// classify returns the error of a request as the queue knows it.
-func (s *storage) classify(err error) error {
-	switch {
-	case isReply(err):
-		return scriptError(err)
-	case errors.Is(err, redis.ErrClosed) && s.isClosed():
-		return fmt.Errorf("%w: %w", queue.ErrClosed, err)
-	}
-	return err
-}
-
-// isClosed reports whether the client is closed, after an error that says so. A Ring
-// whose addresses change closes the client of a shard, and goes on.
-func (s *storage) isClosed() bool {
-	ring, ok := s.client.(sharded)
-	if !ok {
-		return true
-	}
-	_, err := s.shardOf(ring)
-	return errors.Is(err, redis.ErrClosed)
 }
 
 // isFinal reports whether asking again would not change err: it came back from the
@@ -203,49 +149,33 @@ func isRefusal(err error) bool {
 		says(err, "max number of clients", "while the cluster is down"))
 }
 
+// unsentError is an error of a request that the server has not heard of.
+type unsentError struct{ error }
+
+func (e unsentError) Unwrap() error { return e.error }
+
+// answerError is what a script can answer besides success, in words. Nothing
+// was done.
+type answerError string
+
+func (e answerError) Error() string { return string(e) }
+
 const (
-	password = "the server wants another user name and password from the client"
-	rights   = "the user needs the commands, keys and channels that the documentation of redisqueue.Queue lists"
+	errCrowded   = answerError("more than 1000 entries in the queue's ZSET are no tickets: remove them, or give the queue another name")
+	errExhausted = answerError("the numbers are used up: the seq key or an entry says almost 1<<53; when nobody is in line, delete the queue's keys")
+	errRefused   = answerError("the registration was given up before it was taken: register anew")
 )
 
-// advice says what to do about an error.
-func (s *storage) advice(err error) string {
-	switch code(err) {
-	case "":
-		return s.adviceWithoutReply(err)
-	case "WRONGTYPE":
-		return "one of the keys " + s.prefix + "* is not this queue's; delete it, or give the queue another name"
-	case "NOPERM":
-		return rights
-	case "READONLY":
-		return "the client is connected to a replica; connect it to the primary"
-	case "OOM":
-		return "nobody new can join; who is in line is not affected"
-	case "NOAUTH", "WRONGPASS":
-		return password
-	}
-	switch {
-	case says(err, "Protocol error: unauthenticated"): // instead of NOAUTH, to a command that is as long as a script
-		return password
-	case says(err, "ACL failure in script", "The user executing the script"): // instead of NOPERM; the second before Redis 7.2
-		return rights
-	case says(err, "unknown command"):
-		return "that server runs no scripts: a Sentinel tells redis.NewFailoverClient where the server is"
-	}
-	return ""
+// kindError says that a line of one kind cannot be joined through a view of the
+// other. owners are what both say: 0 is exclusive.
+func kindError(ours, theirs int) error {
+	return answerError(fmt.Sprintf("the line is held as %s; %s cannot join it: give one of them another name",
+		kind(theirs), kind(ours)))
 }
 
-// adviceWithoutReply says what an error may mean that did not come from the server.
-func (s *storage) adviceWithoutReply(err error) string {
-	var header tls.RecordHeaderError
-	var timeout net.Error
-	switch {
-	case s == nil:
-		return ""
-	case errors.As(err, &header), errors.As(err, &timeout) && timeout.Timeout() && retryOf(s.client).tls:
-		return "if that happens each time, the port may not be one for TLS, which the client's TLSConfig asks for"
-	case errors.Is(err, io.EOF) && !retryOf(s.client).tls:
-		return "if that happens each time, the port may be one for TLS, which needs a TLSConfig in the client's options"
+func kind(owners int) string {
+	if owners == 0 {
+		return "a Mutex (exclusive)"
 	}
-	return ""
+	return "a Semaphore (shared)"
 }

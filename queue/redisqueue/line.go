@@ -101,19 +101,3 @@ func (v *view) MaybeCleanup(ctx context.Context) {
 		_, _ = o.ask(ctx, o.ofLine(maybeCleanupScript)) // whatever is left runs out by itself
 	}
 }
-
-// repairIf repairs the leases if an answer says -1 for how long the owners are
-// believed: one has longer to go than it was made, because the server's clock was
-// set back, or has no end. Best effort: another call will see it too.
-func (o *operation) repairIf(ctx context.Context, milliseconds int64) {
-	if milliseconds >= 0 {
-		return
-	}
-	for done := int64(0); done >= 0; {
-		answer, err := o.ask(ctx, o.ofLine(repairScript, done))
-		if err != nil {
-			return
-		}
-		done = answer.integer(0)
-	}
-}

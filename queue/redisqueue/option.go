@@ -1,7 +1,6 @@
 package redisqueue
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -9,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/fifolock/fifolock/queue/internal/label"
+	"github.com/fifolock/fifolock/queue/redisqueue/internal/clients"
 )
 
 const (
@@ -91,7 +91,7 @@ func (o *options) check(client redis.UniversalClient) error {
 // isSharded reports whether the client has more than one server to ask.
 func isSharded(client redis.UniversalClient) bool {
 	switch client.(type) {
-	case interface{ ReloadState(context.Context) }, sharded: // a ClusterClient, a Ring, or a wrapper
+	case clients.Reloader, clients.Sharded: // a ClusterClient, a Ring, or a wrapper
 		return true
 	}
 	return false

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -176,39 +174,6 @@ const longestName = 512
 // being asked (allkeys-*, volatile-*) removes tickets and leases too.
 type Queue struct{ view }
 
-// view is a way to use the line: by the tickets of the queue itself, of which the
-// first owns, or by those of [Queue.Share].
-type view struct {
-	*storage       // nil in the zero Queue
-	owners   int   // how many own, of a shared view; 0: one does, exclusively
-	err      error // what is wrong with the arguments
-}
-
-// storage is a line in a server. Its views share it.
-type storage struct {
-	client redis.UniversalClient
-	name   string
-	lease  time.Duration
-	label  string
-	prefix string // {name}:
-	queue  string // the key of the ZSET
-	seq    string // the key of the last number
-
-	senders *senders // the client's
-	joining *sender  // of registrations
-
-	// home is the client's notifier. In a Ring every shard has its own; there it is
-	// the one of the shard that had the keys when we last looked.
-	home atomic.Pointer[notifier.Notifier]
-
-	// presence shows that the process lives; nil without crash detection.
-	presence *notifier.Presence
-
-	// resent has the tokens of tickets whose request was sent more than once: when
-	// they have left the line, the other request may still arrive.
-	resent sync.Map
-}
-
 // New returns the queue of that name in the server (or the Cluster) that
 // the client is connected to. It does no I/O; a bad argument is reported by the
 // first call that uses the queue.
@@ -241,7 +206,7 @@ func New(client redis.UniversalClient, name string, opts ...Option) *Queue {
 	}
 	s.senders = sendersOf(client)
 	s.joining = s.senders.ofLine()
-	if _, ok := client.(sharded); !ok {
+	if _, ok := client.(clients.Sharded); !ok {
 		n := notifier.Of(client, tokenOf)
 		s.home.Store(n)
 		if o.graceSet {
@@ -266,106 +231,57 @@ func check(client redis.UniversalClient, name string) error {
 	return nil
 }
 
-// String returns a text like
+var (
+	_ queue.Sharer        = (*Queue)(nil)
+	_ queue.TryRegisterer = (*view)(nil)
+	_ queue.Releaser      = (*view)(nil)
+	_ queue.Refresher     = (*view)(nil)
+	_ queue.Watcher       = (*view)(nil)
+	_ queue.Positioner    = (*view)(nil)
+	_ queue.Lister        = (*view)(nil)
+)
+
+// Share returns a view of the line in which the first n own. It offers the same
+// optional interfaces as the queue, but [queue.Sharer].
 //
-//	redis queue "report"
-func (v *view) String() string {
-	if v.storage == nil {
-		return "redis queue"
+// Views with different n may be used side by side: each admits by its own n, which is
+// stored with its tickets. Then a wake-up may be missed (a release of a view tells
+// those that own by it, and those of other views only as far as they follow without
+// a gap), and polling makes up for it. Every operation, heartbeats included, looks at all
+// n owners, so that its cost grows with n: keep n below a hundred or so (figures are in
+// docs/semaphore.md).
+func (q *Queue) Share(n int) queue.TicketQueue {
+	v := view{storage: q.storage, owners: n, err: q.err}
+	if v.err == nil && n < 1 {
+		v.err = fmt.Errorf("Share was given %d: give 1 or more", n)
 	}
-	return fmt.Sprintf("redis queue %q", v.name)
+	return &v
 }
 
-// sharded is a client whose keys have homes of their own, as a Ring is.
-type sharded interface {
-	GetShardClientForKey(key string) (*redis.Client, error)
-}
-
-// shardOf returns the shard that has the keys.
-func (s *storage) shardOf(ring sharded) (shard *redis.Client, err error) {
-	err = clients.Call(func() (err error) {
-		shard, err = ring.GetShardClientForKey(s.prefix)
-		return err
+// watchPresence has the notifier show that the process lives, for the tickets taken
+// through this queue.
+func (s *storage) watchPresence(n *notifier.Notifier, grace time.Duration) {
+	s.presence = n.NewPresence(grace, notifier.Server{
+		Seen: func(ctx context.Context, channel string) (run string, err error) {
+			err = clients.Call(func() (err error) {
+				run, err = redis.NewScript(seenScript().source).Run(ctx, s.client, []string{s.prefix + "absent"}, n.ID(), channel).Text()
+				return err
+			})
+			return run, err
+		},
+		Sign: func(ctx context.Context, member string) error {
+			v := &view{storage: s}
+			e, err := parseEntry(member)
+			if err != nil {
+				return err
+			}
+			r := v.request(refreshScript, n.ID(), s.ticketKeys(e.token), member, s.presenceToKeep(e.token))
+			answer, _, err := s.send(ctx, brief, r) // the pool may be full of connections that have broken
+			if err != nil {
+				return err
+			}
+			deliver(n, answer)
+			return answer.status.err() // that there are more dead is nothing to a sign
+		},
 	})
-	return shard, err
-}
-
-// publisher returns the notifier that hears of the line: that of the client, or in a Ring
-// that of the shard that has the keys, which changes with the ring's addresses.
-func (s *storage) publisher() (*notifier.Notifier, error) {
-	ring, ok := s.client.(sharded)
-	if !ok {
-		return s.home.Load(), nil
-	}
-	shard, err := s.shardOf(ring)
-	if err != nil {
-		return nil, s.classify(err)
-	}
-	n := notifier.Of(shard, tokenOf)
-	s.home.Store(n)
-	return n, nil
-}
-
-// operation is one call of a method of a view, from begin to end.
-type operation struct {
-	*view
-	verb     string             // what it does, in words
-	ticket   *queue.Ticket      // that it is about; nil if it is about the line
-	token    string             // of the ticket, or of the one that it is to take
-	notifier *notifier.Notifier // hears of the line
-}
-
-// begin is how every operation begins: with what can be said without the server.
-func (v *view) begin(ctx context.Context, verb string) (o operation, err error) {
-	o = operation{view: v, verb: verb}
-	if v.storage == nil {
-		return o, errors.New("the Queue was not made by New: use the pointer that New returns")
-	}
-	if v.err != nil {
-		return o, v.err
-	}
-	if err := ctx.Err(); err != nil {
-		return o, err
-	}
-	o.notifier, err = v.publisher()
-	return o, err
-}
-
-// beginTicket is begin for an operation on a ticket. A ticket that cannot be
-// one of this queue is not in line.
-func (v *view) beginTicket(ctx context.Context, verb string, t *queue.Ticket) (operation, error) {
-	o, err := v.begin(ctx, verb)
-	o.ticket = t
-	if err != nil {
-		return o, err
-	}
-	e, err := parseEntry(t.Member)
-	if err != nil || e.number != t.Number {
-		return o, queue.ErrNotQueued
-	}
-	o.token = e.token
-	return o, nil
-}
-
-// end returns what the method returns when err has ended the operation: nil, or a
-// *[queue.Error].
-func (o *operation) end(ctx context.Context, err error) error {
-	if err == nil {
-		return nil
-	}
-	verb := o.verb
-	if o.ticket != nil {
-		verb = fmt.Sprintf("%s ticket %d", verb, o.ticket.Number)
-	}
-	return o.failed(ctx, verb, err)
-}
-
-// lasts is for how many milliseconds the keys that the tickets share last after
-// a crash.
-func (s *storage) lasts() int64 { return 2 * s.lease.Milliseconds() }
-
-func (s *storage) keys() []string { return []string{s.queue, s.seq} }
-
-func (s *storage) ticketKeys(token string) []string {
-	return []string{s.queue, s.seq, s.prefix + "lease:" + token}
 }

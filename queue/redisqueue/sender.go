@@ -43,21 +43,6 @@ type sender struct {
 	timer      *time.Timer // runs while any wait
 }
 
-// parcel is a request that waits for its flight.
-type parcel struct {
-	request
-	ctx   context.Context
-	value any // the answer
-	err   error
-	done  chan struct{} // closed when there is the answer
-}
-
-// land hands the answer out.
-func (p *parcel) land(value any, err error) {
-	p.value, p.err = value, err
-	close(p.done)
-}
-
 // senders are those of one client.
 type senders struct {
 	free    sender // of most commands
@@ -228,7 +213,7 @@ type clustered interface {
 func (s *sender) byNode(batch []*parcel) (parts [][]*parcel) {
 	var find func(key string) (*redis.Client, error)
 	switch client := s.client.(type) {
-	case sharded:
+	case clients.Sharded:
 		find = client.GetShardClientForKey
 	case clustered:
 		ctx := context.WithoutCancel(batch[0].ctx)

@@ -1,6 +1,7 @@
 package redisqueue
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -10,35 +11,6 @@ import (
 // largestCall is how many requests go as one call of a script: it keeps others waiting
 // for a fraction of a millisecond.
 const largestCall = 64
-
-// joint is a script that does for several requests of one line what the script of each
-// does for one: it is that, one after the other, in one step. Requests that leave together
-// go as a call of it, which costs the server and the client a fraction.
-//
-// Where one of them is not as it nearly always is, the script answers "alone" and has
-// changed nothing; then each is sent by itself. The fate of the call is that of each:
-// an error is the error of each, and without an answer each may have been executed. A
-// request that is sent again goes by itself, so that no script for several has to know
-// what was executed before.
-type joint struct {
-	script func() *script
-	others int // how many values its answer has besides one for each request
-
-	// answer returns what the i'th request would have been answered alone.
-	answer func(values []any, i int) []any
-}
-
-var registerTogether = &joint{newScript("register_together"), 2, func(values []any, i int) []any {
-	ahead, _ := values[0].(int64)
-	return []any{string(statusOK), values[2+i], ahead + int64(i), values[1+i], ""}
-}}
-
-var releaseTogether = &joint{newScript("release_together"), 1, func(values []any, i int) []any {
-	if i == len(values)-2 {
-		return []any{string(statusOK), values[i], values[i+1]}
-	}
-	return []any{string(statusOK), values[i], ""}
-}}
 
 // ticketArg is the index of the argument in which the requests of one call differ:
 // the token of a registration, the entry of a release. The owners are in front of it
@@ -146,4 +118,19 @@ func (b *parcels) apart() []*parcels {
 		each = append(each, alone)
 	}
 	return each
+}
+
+// parcel is a request that waits for its flight.
+type parcel struct {
+	request
+	ctx   context.Context
+	value any // the answer
+	err   error
+	done  chan struct{} // closed when there is the answer
+}
+
+// land hands the answer out.
+func (p *parcel) land(value any, err error) {
+	p.value, p.err = value, err
+	close(p.done)
 }

@@ -3,11 +3,15 @@
 package clients
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"runtime"
 	"sync"
 	"weak"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Call calls f, which uses a client, and returns a panic of it as an error. A client may
@@ -21,6 +25,27 @@ func Call(f func() error) (err error) {
 		}
 	}()
 	return f()
+}
+
+// Sharded is a client whose keys have homes of their own, as a Ring is.
+type Sharded interface {
+	GetShardClientForKey(key string) (*redis.Client, error)
+}
+
+// Reloader is a client of a Cluster, which knows which node has which slots.
+type Reloader interface {
+	ReloadState(ctx context.Context)
+}
+
+// ReloadState has the client of a Cluster ask, in the background, which node has
+// which slots, after an error that did not come from a node. By itself it does so
+// when a node tells it that it is not the one, which a node that is down does
+// not, and then once a minute: a lease may be shorter than that.
+func ReloadState(ctx context.Context, client any, err error) {
+	var reply redis.Error
+	if cluster, ok := client.(Reloader); ok && !errors.As(err, &reply) && ctx.Err() == nil {
+		_ = Call(func() error { cluster.ReloadState(ctx); return nil })
+	}
 }
 
 // Registry has one value for each client that a program has. It does not keep it: when

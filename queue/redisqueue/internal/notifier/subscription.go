@@ -63,7 +63,7 @@ func (s *subscription) run() {
 		if s.ctx.Err() != nil || errors.Is(err, redis.ErrClosed) {
 			return
 		}
-		_ = clients.Call(func() error { s.reloadState(err); return nil })
+		clients.ReloadState(s.ctx, s.notifier.client, err)
 		if time.Since(began) > stable {
 			wait.Reset()
 		}
@@ -72,15 +72,6 @@ func (s *subscription) run() {
 			return
 		case <-time.After(wait.NextBackOff()):
 		}
-	}
-}
-
-// reloadState has the client of a Cluster ask which node has which slots, after an
-// error that did not come from a node.
-func (s *subscription) reloadState(err error) {
-	var reply redis.Error
-	if cluster, ok := s.notifier.client.(interface{ ReloadState(context.Context) }); ok && !errors.As(err, &reply) {
-		cluster.ReloadState(s.ctx)
 	}
 }
 
