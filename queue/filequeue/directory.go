@@ -18,10 +18,6 @@ var (
 	// errNoDirectory: there is no directory, and so no ticket.
 	errNoDirectory = errors.New("there is no directory")
 
-	// errDirectoryGone: what was opened is not what is at the path any more.
-	// The call starts over.
-	errDirectoryGone = errors.New("the directory was removed or replaced")
-
 	// errRemoving: there is an exclusive flock on the directory. It is of a process that
 	// removes it, which takes a moment, or of a program that keeps away from the shared
 	// one, which may take long and is not waited for.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
@@ -42,16 +43,6 @@ type door struct {
 	passed []int64   // places of processes that stand still
 	seen   []int64   // all places when the last one was passed
 }
-
-// errBusy: the seq lock was not to be had in time, or another program was at a file
-// that the queue needs.
-var errBusy = errors.New("the queue is busy")
-
-// How long to wait for the seq lock.
-const (
-	notAtAll = time.Duration(0)
-	noLimit  = time.Duration(-1) // but that of the ctx
-)
 
 // visit is a call that waits for another one of this process.
 type visit struct {
@@ -238,4 +229,22 @@ func (o *door) pass(dir *lockedfile.Dir) {
 		}
 	}
 	o.passed, o.seen = still, there
+}
+
+// registration is a call that comes for a ticket.
+type registration struct {
+	ctx   context.Context
+	s     *settings
+	alone bool // it takes none for others, and they none for it
+
+	// Written by the call that has the seq lock.
+	served bool    // by another call
+	taken  *ticket // nil: none
+	ticket queue.Ticket
+	err    error
+}
+
+// isFor reports whether a call with the settings may take a ticket for this one, too.
+func (r *registration) isFor(s *settings) bool {
+	return r != nil && r.s == s && !r.alone && r.ctx.Err() == nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
@@ -159,33 +158,6 @@ func (v *evictor) isTooOld(e *entry) (bool, error) {
 	return now.Sub(info.ModTime()) > stale, nil
 }
 
-// isExhausted reports whether the process, or the system, has no more of something
-// that it may have again later.
-func isExhausted(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
-}
-
-// evictSuspects removes the suspects whose owners are gone, with all dead owners if
-// there are any, and reports whether there were. It takes the seq lock only if it cannot
-// do without.
-func (c *call) evictSuspects(suspects []*entry) (gone bool, err error) {
-	if !lockedfile.CloseBeforeRemove {
-		gone, err = c.evictAll(suspects, c.s.slots)
-		if gone || err != nil || !c.haveStale(suspects) {
-			return gone, err
-		}
-	}
-	l, err := c.lockSeq(longestLook)
-	if errors.Is(err, errBusy) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	defer l.unlock()
-	return l.evictAll(suspects, c.s.slots)
-}
-
 // evictAll removes the suspects whose owners are gone, with all dead owners if there are
 // any, and reports whether there were.
 func (v *evictor) evictAll(suspects []*entry, slots int) (gone bool, err error) {
@@ -209,67 +181,4 @@ func (v *evictor) haveStale(entries []*entry) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return slices.ContainsFunc(entries, func(e *entry) bool { return e.stale() > 0 })
-}
-
-// cleanupStale removes the dead owners.
-func (c *call) cleanupStale() error {
-	if empty, err := c.isEmpty(); empty || err != nil {
-		return err
-	}
-	l, err := c.lockSeq(noLimit)
-	if err != nil {
-		return err
-	}
-	defer l.unlock()
-	if err := l.list(); err != nil {
-		return err
-	}
-	return l.evictOwners(c.s.slots)
-}
-
-// seemsGone reports whether the ticket should be examined. mu is held.
-func (e *entry) seemsGone(dir *lockedfile.Dir) bool {
-	if e.ticket == nil {
-		if err := e.openProbe(dir); err != nil {
-			return !isExhausted(err)
-		}
-		if locked, err := e.probe.TryLock(); locked || err != nil {
-			e.probe.Unlock()
-			return true
-		}
-	}
-	if e.stale() == 0 {
-		return false
-	}
-	info, err := dir.Lstat(e.name)
-	return err != nil || time.Since(info.ModTime()) > e.stale()
-}
-
-// openProbe keeps the file of a remote ticket open, so that its lock can be asked for also
-// when the process has no descriptors left. mu is held.
-func (e *entry) openProbe(dir *lockedfile.Dir) error {
-	if e.probe != nil {
-		return nil
-	}
-	probe, err := dir.OpenToProbe(e.name)
-	if err != nil {
-		return err
-	}
-	e.probe = probe
-	e.read(probe)
-	return nil
-}
-
-func (e *entry) closeProbe() {
-	if e.probe != nil {
-		e.probe.Close()
-		e.probe = nil
-	}
-}
-
-// read notes what the file of a remote ticket says. mu is held.
-func (e *entry) read(f *lockedfile.File) {
-	if e.said == nil {
-		e.said = readContent(f.File)
-	}
 }

@@ -1,7 +1,6 @@
 package filequeue
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -50,24 +49,6 @@ func (c *call) register(onlyFree bool) (t queue.Ticket, ok bool, err error) {
 	}
 }
 
-// registration is a call that comes for a ticket.
-type registration struct {
-	ctx   context.Context
-	s     *settings
-	alone bool // it takes none for others, and they none for it
-
-	// Written by the call that has the seq lock.
-	served bool    // by another call
-	taken  *ticket // nil: none
-	ticket queue.Ticket
-	err    error
-}
-
-// isFor reports whether a call with the settings may take a ticket for this one, too.
-func (r *registration) isFor(s *settings) bool {
-	return r != nil && r.s == s && !r.alone && r.ctx.Err() == nil
-}
-
 func (c *call) tryRegister(r *registration, onlyFree bool) error {
 	l, err := lockSeq(c.ctx, &c.d.seq, &c.evictor, c.s, noLimit, r)
 	if errors.Is(err, errServed) {
@@ -109,15 +90,6 @@ func (l *seqLock) checkShared() error {
 		return nil
 	}
 	return fmt.Errorf("%s is shared with other users (%v): give WithFileMode(%#o) in this program, too", seqName, l.rights, uint32(l.rights))
-}
-
-// list makes the line what the directory has.
-func (l *seqLock) list() error {
-	names, err := ticketNames(l.dir)
-	if err == nil {
-		l.take(names)
-	}
-	return err
 }
 
 // isFree reports whether a ticket that is taken now would own. It is an error if the line
@@ -243,32 +215,3 @@ func (l *seqLock) append(t *ticket) (queue.Ticket, error) {
 	l.tickets[t.name] = t
 	return queue.Ticket{Number: t.number, Member: t.name, Ahead: n, Lease: t.stale}, nil
 }
-
-// errUsedUp: a number was planted that is near the highest possible.
-var errUsedUp = errors.New("the numbers are used up: remove the queue's directory")
-
-// nextNumber is above every number given out before, with so many. The clock makes up for a
-// seq that was removed (the last one to leave cleans up) or damaged, the
-// highest ticket for a clock that was set back meanwhile.
-func nextNumber(last, highest, count int64) (int64, error) {
-	n := max(last, highest, clockNumber())
-	if n > maxNumber-count {
-		return 0, errUsedUp
-	}
-	return n + 1, nil
-}
-
-// When the process was started, by both clocks.
-var (
-	start       = time.Now()
-	startNumber = start.UnixMicro()
-)
-
-// clockNumber is the time in microseconds. It does not go back while the
-// process lives, also when the clock is set back.
-func clockNumber() int64 {
-	return max(wallNumber(), startNumber+time.Since(start).Microseconds())
-}
-
-// wallNumber is clockNumber as a process has it that is started now.
-func wallNumber() int64 { return time.Now().UnixMicro() }

@@ -20,7 +20,7 @@ type knownLine struct {
 	gone    bool // the directory is not at its path any more
 	line    line
 	tickets map[string]*ticket // the local ones in line, by name; changed by calls only
-	recheck *time.Timer        // see wait.go; nil while it is not set
+	recheck *time.Timer        // see setRecheck; nil while it is not set
 }
 
 // ticketNames lists the tickets that are in the directory, in order.
@@ -173,4 +173,65 @@ func (k *knownLine) refresh(of queue.Ticket) error {
 		return nil
 	}
 	return t.touch()
+}
+
+// recheckEvery is how often the first of this process that waits has the owners
+// examined: nothing tells that a process has died. There is a first one for each
+// number of slots in use.
+const recheckEvery = 30 * time.Millisecond
+
+// setRecheck makes sure that the owners are examined as long as a ticket of this
+// process waits for them. It does so for all of them: they are woken one by the other.
+// mu is held, and the line is not empty.
+func (k *knownLine) setRecheck() {
+	if k.recheck == nil && len(k.line.suspects()) > 0 {
+		k.recheck = time.AfterFunc(recheckEvery, k.recheckOwners)
+	}
+}
+
+// recheckOwners wakes the first waiter of this process if one of the owners seems to be
+// dead. That one looks, which evicts it.
+func (k *knownLine) recheckOwners() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.recheck == nil {
+		return // the directory was closed meanwhile
+	}
+	if k.gone || len(k.line.entries) == 0 {
+		k.recheck = nil
+		return
+	}
+	suspects := k.line.suspects()
+	for first, owners := range suspects {
+		for _, e := range owners {
+			if e.seemsGone(k.dir) {
+				first.ticket.waiter.wake(queue.WakeHint)
+				break
+			}
+		}
+	}
+	if len(suspects) > 0 {
+		k.recheck.Reset(recheckEvery)
+	} else {
+		k.recheck = nil
+	}
+}
+
+// announce lets the first that waits know that it is, by touching the ticket of the
+// one that has just come to own, which it listens to: where several own, it has to
+// listen to all of them from now on. mu is held.
+func (k *knownLine) announce(t *ticket) {
+	if !t.waited {
+		return
+	}
+	t.waited = false
+	if t.slots == 1 || k.line.local(t.slots, t.slots) != nil {
+		return
+	}
+	now := time.Now()
+	modified := now
+	if t.stale > 0 {
+		modified = time.Time{} // as it is: this is no sign of life
+	}
+	_ = k.dir.Chtimes(t.name, now, modified) // an error: a hint is lost
 }

@@ -1,8 +1,6 @@
 package filequeue
 
 import (
-	"context"
-	"errors"
 	"fmt"
 
 	"github.com/fifolock/fifolock/queue"
@@ -117,96 +115,4 @@ func (k *knownLine) removeRemote(t queue.Ticket) error {
 	}
 	k.forget(t.Member)
 	return nil
-}
-
-// cleanUp removes every artifact of the queue if the line is empty. The directory is not
-// used by this process any more. remove says that the directory is to be removed when it is
-// closed, which is so where what is open cannot be.
-//
-// Other processes have a shared flock on the directory from before they do anything to
-// join until they are through here: as long as there is one, it is left to the last. One
-// that has come without, because at that moment this one had the exclusive flock, or another
-// program, has the seq lock, and so is waited for.
-func cleanUp(q *seq, k *knownLine, s *settings) (remove bool, evicted []queue.Ticket) {
-	dir := k.dir
-	if !dir.Exclude() || q.file == nil && !dir.Exists(seqName) {
-		return false, nil
-	}
-	v := &evictor{knownLine: k}
-	l, err := lockSeq(context.Background(), q, v, s, notAtAll, nil)
-	if errors.Is(err, errBusy) {
-		dir.Leave() // the one that has it could not clean up either
-		if l, err = lockSeq(context.Background(), q, v, s, longestLook, nil); err == nil && !dir.Exclude() {
-			l.unlock()
-			return false, nil
-		}
-	}
-	if err != nil {
-		return false, nil // its holder is stopped
-	}
-	defer l.unlock()
-	if contents, empty := l.empty(); empty {
-		remove = l.removeAll(contents)
-	}
-	return remove, v.evicted
-}
-
-// empty removes the dead owners, and reports whether no ticket is left: then a listing that
-// was made after that has found nothing more than it returns.
-func (l *seqLock) empty() (lockedfile.Contents, bool) {
-	for {
-		c, err := l.dir.List(seqName, isTicketName)
-		if err != nil {
-			return c, false
-		}
-		l.take(c.Names)
-		if len(c.Names) == 0 {
-			return c, true
-		}
-		if err := l.evictOwners(1); err != nil || len(l.line.entries)+len(l.line.unremovable) > 0 {
-			return c, false
-		}
-	}
-}
-
-// removeAll removes every artifact of an empty line, as cleanUp says.
-func (l *seqLock) removeAll(c lockedfile.Contents) (removeLater bool) {
-	_ = l.dir.RemoveFiles(c.Leavings) // an error: those of another user
-	// A seq that is ahead of the clock, because the clock was set back, is
-	// what keeps the numbers from going back with it.
-	if number := max(l.content.number, l.line.highest); number >= wallNumber() {
-		if l.content.number < number { // it was damaged
-			l.content.number = number
-			_ = l.write(l.content)
-		}
-		return false
-	}
-	switch {
-	case !l.seq.made:
-		_ = l.dir.Remove(seqName)
-		return false
-	case lockedfile.CloseBeforeRemove: // the directory too, when it is closed
-		l.seq.close()
-		return l.dir.Remove(seqName) == nil
-	}
-	if l.removeDirectory(c) != nil && l.seq.file == nil && l.dir.IsCurrent() {
-		// It stays, with a seq that says that the queue has made it.
-		_ = l.seq.create(l.dir, l.s, seqContent{made: true})
-	}
-	return false
-}
-
-// removeDirectory removes the directory with seq. For a moment it waits for a process that
-// makes the same directory, and will find that it is there.
-func (l *seqLock) removeDirectory(c lockedfile.Contents) error {
-	ctx, cancel := context.WithTimeout(context.Background(), longestLook)
-	defer cancel()
-	var p poll
-	for {
-		err := l.s.home().Remove(l.dir, c, ctx.Err() == nil, l.seq.close)
-		if !errors.Is(err, lockedfile.ErrBusy) {
-			return err
-		}
-		_ = p.wait(ctx) // at its end: without waiting
-	}
 }

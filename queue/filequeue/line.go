@@ -3,9 +3,6 @@ package filequeue
 import (
 	"slices"
 	"strings"
-	"time"
-
-	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
 // line is what a process knows of who stands in line, in order. It is a state
@@ -42,32 +39,6 @@ type line struct {
 	// highest is the highest number that is known of a ticket, also of one that
 	// has left: a seq that was damaged does not tell it any more.
 	highest int64
-}
-
-// entry is one place in line. Its name, number and slots do not change.
-type entry struct {
-	name   string
-	number int64
-	slots  int // 0: the ticket is of another process
-
-	// What the executors keep with it, guarded as the line is.
-	ticket *ticket          // nil: of another process
-	probe  *lockedfile.File // open, to ask for the lock of a remote one; may be nil
-	said   *content         // what the file of a remote one says; nil: not read yet
-}
-
-// isDoubtful reports whether the owner may be gone without this process's knowing.
-func (e *entry) isDoubtful() bool { return e.ticket == nil || e.ticket.stale > 0 }
-
-// stale is the ticket's stale timeout, as far as it is known.
-func (e *entry) stale() time.Duration {
-	switch {
-	case e.ticket != nil:
-		return e.ticket.stale
-	case e.said != nil:
-		return e.said.stale
-	}
-	return 0
 }
 
 func newLine() line {

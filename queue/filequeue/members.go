@@ -97,3 +97,19 @@ func (l *seqLock) isDead(name string, f *lockedfile.File, said content) bool {
 	old, _ := l.isTooOld(e)
 	return old
 }
+
+// cleanupStale removes the dead owners.
+func (c *call) cleanupStale() error {
+	if empty, err := c.isEmpty(); empty || err != nil {
+		return err
+	}
+	l, err := c.lockSeq(noLimit)
+	if err != nil {
+		return err
+	}
+	defer l.unlock()
+	if err := l.list(); err != nil {
+		return err
+	}
+	return l.evictOwners(c.s.slots)
+}

@@ -249,3 +249,41 @@ func (l *seqLock) unlock() {
 	})
 	l.clock = nil
 }
+
+// list makes the line what the directory has.
+func (l *seqLock) list() error {
+	names, err := ticketNames(l.dir)
+	if err == nil {
+		l.take(names)
+	}
+	return err
+}
+
+// errUsedUp: a number was planted that is near the highest possible.
+var errUsedUp = errors.New("the numbers are used up: remove the queue's directory")
+
+// nextNumber is above every number given out before, with so many. The clock makes up for a
+// seq that was removed (the last one to leave cleans up) or damaged, the
+// highest ticket for a clock that was set back meanwhile.
+func nextNumber(last, highest, count int64) (int64, error) {
+	n := max(last, highest, clockNumber())
+	if n > maxNumber-count {
+		return 0, errUsedUp
+	}
+	return n + 1, nil
+}
+
+// When the process was started, by both clocks.
+var (
+	start       = time.Now()
+	startNumber = start.UnixMicro()
+)
+
+// clockNumber is the time in microseconds. It does not go back while the
+// process lives, also when the clock is set back.
+func clockNumber() int64 {
+	return max(wallNumber(), startNumber+time.Since(start).Microseconds())
+}
+
+// wallNumber is clockNumber as a process has it that is started now.
+func wallNumber() int64 { return time.Now().UnixMicro() }

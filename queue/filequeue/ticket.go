@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
@@ -176,4 +177,83 @@ func (w *waiter) wake(what queue.Wake) {
 	for _, wake := range w.wakes {
 		wakeup.Put(wake, what)
 	}
+}
+
+// entry is one place in line. Its name, number and slots do not change.
+type entry struct {
+	name   string
+	number int64
+	slots  int // 0: the ticket is of another process
+
+	// What the executors keep with it, guarded as the line is.
+	ticket *ticket          // nil: of another process
+	probe  *lockedfile.File // open, to ask for the lock of a remote one; may be nil
+	said   *content         // what the file of a remote one says; nil: not read yet
+}
+
+// isDoubtful reports whether the owner may be gone without this process's knowing.
+func (e *entry) isDoubtful() bool { return e.ticket == nil || e.ticket.stale > 0 }
+
+// stale is the ticket's stale timeout, as far as it is known.
+func (e *entry) stale() time.Duration {
+	switch {
+	case e.ticket != nil:
+		return e.ticket.stale
+	case e.said != nil:
+		return e.said.stale
+	}
+	return 0
+}
+
+// seemsGone reports whether the ticket should be examined. mu is held.
+func (e *entry) seemsGone(dir *lockedfile.Dir) bool {
+	if e.ticket == nil {
+		if err := e.openProbe(dir); err != nil {
+			return !isExhausted(err)
+		}
+		if locked, err := e.probe.TryLock(); locked || err != nil {
+			e.probe.Unlock()
+			return true
+		}
+	}
+	if e.stale() == 0 {
+		return false
+	}
+	info, err := dir.Lstat(e.name)
+	return err != nil || time.Since(info.ModTime()) > e.stale()
+}
+
+// openProbe keeps the file of a remote ticket open, so that its lock can be asked for also
+// when the process has no descriptors left. mu is held.
+func (e *entry) openProbe(dir *lockedfile.Dir) error {
+	if e.probe != nil {
+		return nil
+	}
+	probe, err := dir.OpenToProbe(e.name)
+	if err != nil {
+		return err
+	}
+	e.probe = probe
+	e.read(probe)
+	return nil
+}
+
+func (e *entry) closeProbe() {
+	if e.probe != nil {
+		e.probe.Close()
+		e.probe = nil
+	}
+}
+
+// read notes what the file of a remote ticket says. mu is held.
+func (e *entry) read(f *lockedfile.File) {
+	if e.said == nil {
+		e.said = readContent(f.File)
+	}
+}
+
+// isExhausted reports whether the process, or the system, has no more of something
+// that it may have again later.
+func isExhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
 }

@@ -13,20 +13,10 @@ import (
 )
 
 const (
-	// longestLook is how long a look at the line may wait for the seq lock, which
-	// it needs only to evict by age. If it is busy for longer (its holder was
-	// stopped), the next look will do; meanwhile it may have become our turn.
-	longestLook = 10 * time.Millisecond
-
 	// How long a waiter may rely on being woken: one that is woken through fsnotify,
 	// which may lose something, and one that is woken by another ticket of this process.
 	recheckRemote = time.Second
 	recheckLocal  = time.Minute
-
-	// recheckEvery is how often the first of this process that waits has the owners
-	// examined: nothing tells that a process has died. There is a first one for each
-	// number of slots in use.
-	recheckEvery = 30 * time.Millisecond
 )
 
 // position says where the ticket stands. If evict is set, it removes those in front
@@ -167,25 +157,6 @@ func (k *knownLine) prune(i, slots int) int {
 	return i
 }
 
-// announce lets the first that waits know that it is, by touching the ticket of the
-// one that has just come to own, which it listens to: where several own, it has to
-// listen to all of them from now on. mu is held.
-func (k *knownLine) announce(t *ticket) {
-	if !t.waited {
-		return
-	}
-	t.waited = false
-	if t.slots == 1 || k.line.local(t.slots, t.slots) != nil {
-		return
-	}
-	now := time.Now()
-	modified := now
-	if t.stale > 0 {
-		modified = time.Time{} // as it is: this is no sign of life
-	}
-	_ = k.dir.Chtimes(t.name, now, modified) // an error: a hint is lost
-}
-
 // watch begins to listen for the ticket. A local predecessor wakes it itself, so that there
 // is nothing to be looked at, now or by the caller; fsnotify tells of a remote one.
 //
@@ -225,44 +196,23 @@ func (k *knownLine) unwatch(t *ticket, listener chan queue.Wake) {
 	}
 }
 
-// setRecheck makes sure that the owners are examined as long as a ticket of this
-// process waits for them. It does so for all of them: they are woken one by the other.
-// mu is held, and the line is not empty.
-func (k *knownLine) setRecheck() {
-	if k.recheck != nil {
-		return
-	}
-	if len(k.line.suspects()) == 0 {
-		return
-	}
-	var timer *time.Timer
-	timer = time.AfterFunc(recheckEvery, func() { k.recheckOwners(&timer) })
-	k.recheck = timer
-}
-
-// recheckOwners wakes the first waiter of this process if one of the owners seems to be
-// dead. That one looks, which evicts it.
-func (k *knownLine) recheckOwners(timer **time.Timer) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.recheck != *timer {
-		return
-	}
-	k.recheck = nil
-	if k.gone || len(k.line.entries) == 0 {
-		return
-	}
-	suspects := k.line.suspects()
-	for first, owners := range suspects {
-		for _, e := range owners {
-			if e.seemsGone(k.dir) {
-				first.ticket.waiter.wake(queue.WakeHint)
-				break
-			}
+// evictSuspects removes the suspects whose owners are gone, with all dead owners if
+// there are any, and reports whether there were. It takes the seq lock only if it cannot
+// do without.
+func (c *call) evictSuspects(suspects []*entry) (gone bool, err error) {
+	if !lockedfile.CloseBeforeRemove {
+		gone, err = c.evictAll(suspects, c.s.slots)
+		if gone || err != nil || !c.haveStale(suspects) {
+			return gone, err
 		}
 	}
-	if len(suspects) > 0 {
-		k.recheck = *timer
-		k.recheck.Reset(recheckEvery)
+	l, err := c.lockSeq(longestLook)
+	if errors.Is(err, errBusy) {
+		return false, nil
 	}
+	if err != nil {
+		return false, err
+	}
+	defer l.unlock()
+	return l.evictAll(suspects, c.s.slots)
 }

@@ -2,11 +2,31 @@ package filequeue
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
+
+// errBusy: the seq lock was not to be had in time, or another program was at a file
+// that the queue needs.
+var errBusy = errors.New("the queue is busy")
+
+// How long to wait for the seq lock.
+const (
+	notAtAll = time.Duration(0)
+	noLimit  = time.Duration(-1) // but that of the ctx
+
+	// longestLook is for a look at the line, which needs the seq lock only to evict by
+	// age. If it is busy for longer (its holder was stopped), the next look will do;
+	// meanwhile it may have become our turn.
+	longestLook = 10 * time.Millisecond
+)
+
+// errDirectoryGone: what was opened is not what is at the path any more.
+// The call starts over.
+var errDirectoryGone = errors.New("the directory was removed or replaced")
 
 // The seq lock is held for some 30 µs at a time, so the first polls are close.
 const (
