@@ -135,6 +135,7 @@ func (a *attempt) acquired(c *claim, undo func()) {
 	if hook := a.base.options.trace.Acquired; hook != nil {
 		hook(c.ticket, c.acquired.Sub(a.began))
 	}
+	c.alive.acquired()
 	told = true
 }
 

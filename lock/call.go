@@ -23,14 +23,14 @@ const leaveGrace = 40 * time.Millisecond
 type call[T any] struct {
 	done  chan struct{} // closed when the answer is there, or late has returned
 	value T             // read after done
-	err   error         // read after done
+	err   error         // read after done; errNoAnswer if f has ended its goroutine
 	taken atomic.Bool   // set by the first of two: the answer that came, or the caller that left
 }
 
 // start begins the call f. late, unless it is nil, gets the answer that comes
 // after the caller has left.
 func start[T any](f func() (T, error), late func(T, error)) *call[T] {
-	c := &call[T]{done: make(chan struct{})}
+	c := &call[T]{done: make(chan struct{}), err: errNoAnswer}
 	go func() {
 		defer close(c.done)
 		growStack(0)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -58,7 +59,8 @@ func (b *base) observe(ctx context.Context) context.Context {
 		return ctx
 	}
 	return queue.OnEvicted(ctx, func(tickets []queue.Ticket) {
-		go func() { // the queue's call is not held up, and may be a heartbeat
+		tickets = slices.Clone(tickets) // the caller's f may have the same
+		go func() {                     // the queue's call is not held up, and may be a heartbeat
 			for _, ticket := range tickets {
 				hook(ticket)
 			}
@@ -187,14 +189,11 @@ func tryRegister(ctx context.Context, b *base) (*claim, error) {
 // ticket that nothing can keep alive is given back.
 func newClaim(b *base, t queue.Ticket, sent time.Time) (*claim, error) {
 	if _, ok := b.queue.(queue.Refresher); t.Lease > 0 && !ok {
-		b.giveBack(t)
+		start(func() (struct{}, error) { b.giveBack(t); return struct{}{}, nil }, nil).settle(leaveGrace)
 		return nil, fmt.Errorf("its tickets have a lease of %v, but %T has no method Refresh to renew it: pass the method on (see queue.Refresher): %w",
 			t.Lease, b.queue, errors.ErrUnsupported)
 	}
-	alive := &heartbeat{
-		q: b.queue, trace: &b.options.trace, background: b.background,
-		ticket: t, lease: t.Lease, lost: make(chan struct{}),
-	}
+	alive := &heartbeat{base: b, ticket: t, lost: make(chan struct{})}
 	alive.start(sent)
 	return &claim{base: b, ticket: t, alive: alive, ended: make(chan struct{})}, nil
 }
@@ -234,7 +233,7 @@ func (c *claim) own() error {
 	if c.watch.granted {
 		c.watch.guard = time.AfterFunc(guardAfter, c.standGuard)
 	} else {
-		c.watch.end() // it has found by looking that it owns
+		c.watch.leave() // it has found by looking that it owns
 	}
 	return nil
 }
@@ -387,6 +386,13 @@ func (c *claim) do(ctx context.Context, f func(context.Context) error) error {
 		}
 	}()
 	return f(ctx)
+}
+
+// leave is end, but waits no longer than leaveGrace for the queue.
+func (w *watch) leave() {
+	rest := watch{stop: w.stop}
+	w.stop = nil
+	start(func() (struct{}, error) { rest.end(); return struct{}{}, nil }, nil).settle(leaveGrace)
 }
 
 // end ends the watch. It may be called more than once, but not twice at a time.

@@ -24,7 +24,9 @@ var (
 	errNoNewSemaphore = errors.New("the Semaphore was not made by NewSemaphore: use the pointer that NewSemaphore returns")
 	errNil            = errors.New("a nil queue was given: give one that New of a queue's package returns")
 	errNilCtx         = errors.New("the ctx is nil: give the caller's, or context.Background()")
-	errNilFunction    = errors.New("do: a nil function was given: give one that does the work")
+	errNilFunction    = errors.New("a nil function was given: give one that does the work")
+
+	errNoAnswer       = errors.New("the queue's call has ended its goroutine (runtime.Goexit) and gave no answer")
 
 	// errHeldBack is what a call has waited for that owned already.
 	errHeldBack = errors.New("an earlier hold of this Mutex was lost and is not unlocked yet")

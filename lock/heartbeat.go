@@ -41,12 +41,9 @@ var errGivenUp = errors.New("the queue gave the ticket up: it could not show in 
 // It runs on timers, not in a goroutine of its own, unless the queue may give the ticket
 // up: a lock that is held for less than a third of its lease costs two timers and no more.
 type heartbeat struct {
-	q          queue.TicketQueue
-	trace      *Trace
-	background context.Context // of the calls that it makes
-	ticket     queue.Ticket
-	lease      time.Duration // 0: the ticket lives as long as its owner
-	lost       chan struct{} // closed when the ticket is lost
+	base   *base
+	ticket queue.Ticket
+	lost   chan struct{} // closed when the ticket is lost
 
 	mu      sync.Mutex         // guards what follows
 	until   time.Time          // with a lease: believed until then
@@ -58,6 +55,7 @@ type heartbeat struct {
 	failure error              // of the latest beat, if it failed
 	reason  error              // why the ticket was lost; nil while it is not
 	owner   bool               // the ticket owns
+	told    bool               // the hooks know that it owns
 	stopped bool
 }
 
@@ -66,7 +64,7 @@ func (h *heartbeat) start(sent time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.next = time.AfterFunc(time.Until(sent.Add(h.interval())), h.beat)
-	if h.lease > 0 {
+	if h.ticket.Lease > 0 {
 		h.until = h.believedUntil(sent)
 		h.expiry = time.AfterFunc(time.Until(h.until), h.expire)
 	}
@@ -86,8 +84,8 @@ func (h *heartbeat) follow(ctx context.Context) {
 }
 
 func (h *heartbeat) interval() time.Duration {
-	if h.lease > 0 {
-		return h.lease / beatsPerLease
+	if h.ticket.Lease > 0 {
+		return h.ticket.Lease / beatsPerLease
 	}
 	return checkInterval
 }
@@ -95,7 +93,7 @@ func (h *heartbeat) interval() time.Duration {
 // believedUntil is how long a sign of life that was sent at the given time can
 // be relied on. It counts from the sending: when it arrived is not known.
 func (h *heartbeat) believedUntil(sent time.Time) time.Time {
-	return sent.Add(h.lease - h.lease/marginPerLease)
+	return sent.Add(h.ticket.Lease - h.ticket.Lease/marginPerLease)
 }
 
 // beat refreshes the ticket once and arranges for the next time.
@@ -105,8 +103,8 @@ func (h *heartbeat) beat() {
 		return
 	}
 	sent := time.Now()
-	err := queue.Refresh(ctx, h.q, h.ticket)
-	if hook := h.trace.HeartbeatFailed; h.end(sent, err) && hook != nil {
+	err := queue.Refresh(ctx, h.base.queue, h.ticket)
+	if hook := h.base.options.trace.HeartbeatFailed; h.end(sent, err) && hook != nil {
 		hook(h.ticket, err)
 	}
 }
@@ -138,7 +136,7 @@ func (h *heartbeat) context() context.Context {
 // lasting is context with h.mu held.
 func (h *heartbeat) lasting() context.Context {
 	if h.cancel == nil {
-		h.ctx, h.cancel = context.WithCancel(h.background)
+		h.ctx, h.cancel = context.WithCancel(h.base.background)
 		if h.over() {
 			h.cancel()
 		}
@@ -172,8 +170,8 @@ func (h *heartbeat) end(sent time.Time, err error) (failed bool) {
 	case errors.Is(err, queue.ErrNotQueued), errors.Is(err, queue.ErrClosed) && !h.owner:
 		h.lose(err)
 		return false
-	case h.lease > 0: // one failed heartbeat is not a loss
-		h.next.Reset(h.lease / retriesPerLease)
+	case h.ticket.Lease > 0: // one failed heartbeat is not a loss
+		h.next.Reset(h.ticket.Lease / retriesPerLease)
 	}
 	return true
 }
@@ -182,7 +180,7 @@ func (h *heartbeat) end(sent time.Time, err error) (failed bool) {
 // may overtake each other: an older one never shortens what a newer one gave.
 // h.mu is held.
 func (h *heartbeat) renew(sent time.Time) {
-	if h.lease == 0 {
+	if h.ticket.Lease == 0 {
 		return
 	}
 	if until := h.believedUntil(sent); until.After(h.until) {
@@ -205,9 +203,9 @@ func (h *heartbeat) expire() {
 func (h *heartbeat) ranOut() error {
 	const text = "the lease of %v ran out before a heartbeat was answered"
 	if h.failure == nil {
-		return fmt.Errorf(text, h.lease)
+		return fmt.Errorf(text, h.ticket.Lease)
 	}
-	return fmt.Errorf(text+": %w", h.lease, h.failure)
+	return fmt.Errorf(text+": %w", h.ticket.Lease, h.failure)
 }
 
 // over reports whether there is nothing left to keep alive. h.mu is held.
@@ -234,8 +232,43 @@ func (h *heartbeat) lose(reason error) {
 	h.reason = reason
 	h.halt()
 	close(h.lost)
-	if hook := h.trace.Lost; hook != nil && h.owner {
-		go hook(h.ticket, reason) // it may call back into the Mutex
+	if h.told {
+		h.tellLost()
+	}
+	if h.owner && errors.Is(reason, errGivenUp) {
+		// The queue has given it up for fear that the storage might. Where that does not
+		// (it was restarted, and knows nothing of connections before), the ticket would
+		// hold up the others for all of its lease. The loser has the time to stop that a
+		// lease leaves it.
+		h.expiry = time.AfterFunc(h.ticket.Lease/marginPerLease, h.withdraw)
+	}
+}
+
+// withdraw takes a ticket out of the line whose owner was told that it is lost.
+func (h *heartbeat) withdraw() {
+	h.mu.Lock()
+	stopped := h.stopped
+	h.mu.Unlock()
+	if !stopped {
+		h.base.giveBack(h.ticket)
+	}
+}
+
+// tellLost tells the hooks why the ticket was lost. h.mu is held.
+func (h *heartbeat) tellLost() {
+	if hook := h.base.options.trace.Lost; hook != nil {
+		go hook(h.ticket, h.reason) // it may call back into the Mutex
+	}
+}
+
+// acquired says that the hooks were told that the ticket owns: not before do they hear of
+// its loss.
+func (h *heartbeat) acquired() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.told = true
+	if h.reason != nil {
+		h.tellLost()
 	}
 }
 
@@ -250,8 +283,7 @@ func (h *heartbeat) halt() {
 	}
 }
 
-// own turns the ticket of a waiter into that of an owner: from now on its loss
-// is told to the hooks. It returns false if the ticket may be lost already,
+// own turns the ticket of a waiter into that of an owner. It returns false if the ticket may be lost already,
 // also when the timer that would have said so has not fired yet, as after a
 // SIGSTOP.
 func (h *heartbeat) own() bool {
@@ -260,7 +292,7 @@ func (h *heartbeat) own() bool {
 	if h.over() {
 		return false
 	}
-	if h.lease > 0 && !time.Now().Before(h.until) {
+	if h.ticket.Lease > 0 && !time.Now().Before(h.until) {
 		h.lose(h.ranOut())
 		return false
 	}

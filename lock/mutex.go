@@ -214,8 +214,12 @@ func (m *Mutex) end(of *claim) *claim {
 // joined. A panic of f goes through Do after the lock was released. Do releases its
 // own hold and no other: if f has unlocked the Mutex, Do returns [ErrNotLocked].
 func (m *Mutex) Do(ctx context.Context, f func(context.Context) error) (err error) {
+	const op = "do"
+	if err := m.usable(op); err != nil {
+		return err
+	}
 	if f == nil {
-		return errNilFunction
+		return m.base.fail(op, errNilFunction)
 	}
 	hold, err := m.lock(ctx)
 	if err != nil {

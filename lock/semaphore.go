@@ -118,8 +118,12 @@ func (s *Semaphore) pass() {
 // returns. Do returns the error of Acquire; or else what f and Release returned,
 // joined. A panic of f goes through Do after the permit was given back.
 func (s *Semaphore) Do(ctx context.Context, f func(context.Context, *Hold) error) (err error) {
+	const op = "do"
+	if err := s.usable(op); err != nil {
+		return err
+	}
 	if f == nil {
-		return errNilFunction
+		return s.base.fail(op, errNilFunction)
 	}
 	hold, err := s.Acquire(ctx)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -302,6 +303,91 @@ func TestCallsReturnWhenTheContextEndsAndTheBackendHangs(t *testing.T) {
 	}
 }
 
+// The line has moved, and what ends the listening hangs.
+func TestLockReturnsWhenStopHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(memqueue.New())
+		free := make(chan struct{})
+		q.failBefore(hang("stop", free))
+		holder, m := lock.New(q), lock.New(deaf{q})
+		mustLock(t, holder)
+		locked := make(chan error, 1)
+		began := time.Now()
+		go func() { locked <- m.Lock(t.Context()) }()
+		synctest.Wait()
+		mustUnlock(t, holder)
+		if err := <-locked; err != nil || time.Since(began) > time.Minute {
+			t.Errorf("Lock returned %v after %v", err, time.Since(began))
+		}
+		close(free)
+		mustUnlock(t, m)
+	})
+}
+
+// deaf is a queue that tells nothing of what its Watch hears.
+type deaf struct{ *faulty }
+
+func (d deaf) Watch(ctx context.Context, t queue.Ticket) (<-chan queue.Wake, func(), error) {
+	_, stop, err := d.faulty.Watch(ctx, t)
+	return nil, stop, err
+}
+
+// A queue whose tickets cannot be held is refused in time also when it hangs.
+func TestRefusalReturnsWhenReleaseHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(leased(lease))
+		free := make(chan struct{})
+		q.failBefore(hang("Release", free))
+		began := time.Now()
+		err := lock.New(queuetest.Hidden(q)["Refresher"]).Lock(t.Context())
+		if took := time.Since(began); !errors.Is(err, errors.ErrUnsupported) || took >= 100*time.Millisecond {
+			t.Errorf("Lock returned %v after %v", err, took)
+		}
+		close(free)
+		synctest.Wait()
+		if n := inLine(t, q); n > 0 {
+			t.Errorf("%d tickets are left in line", n)
+		}
+	})
+}
+
+// A call into the queue that ends its goroutine has not answered: neither is anything
+// owned, nor anything released.
+func TestACallThatEndsItsGoroutineIsNoAnswer(t *testing.T) {
+	for _, method := range []string{"Register", "TryRegister", "Position", "Release"} {
+		t.Run(method, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := newFaulty(memqueue.New())
+				holder, m := lock.New(q), lock.New(deaf{q})
+				if method == "Position" {
+					mustLock(t, holder)
+				}
+				q.failBefore(func(_ context.Context, called string) error {
+					if called == method {
+						runtime.Goexit()
+					}
+					return nil
+				})
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				var err error
+				switch method {
+				case "TryRegister":
+					_, err = m.TryLock(ctx)
+				case "Release":
+					mustLock(t, m)
+					err = m.Unlock()
+				default:
+					err = m.Lock(ctx)
+				}
+				if err == nil || !strings.Contains(err.Error(), "gave no answer") {
+					t.Errorf("returned %v, want that the queue gave no answer", err)
+				}
+			})
+		})
+	}
+}
+
 func TestAnEndedContextAsksTheQueueNothing(t *testing.T) {
 	q := newFaulty(memqueue.New())
 	ctx, cancel := context.WithCancel(t.Context())
@@ -384,9 +470,11 @@ func TestLateAnswerOfALeaseThatRanOutIsNotAHold(t *testing.T) {
 	})
 }
 
-// givingUp is a queue that has given up the first ticket when Register returns.
+// givingUp is a queue that has given up the first ticket when Register returns, or
+// later, when it is told to.
 type givingUp struct {
 	*memqueue.Queue
+	later   chan struct{} // nil: when Register returns
 	tickets int
 }
 
@@ -394,9 +482,12 @@ func (q *givingUp) Register(ctx context.Context) (queue.Ticket, error) {
 	t, err := q.Queue.Register(ctx)
 	q.tickets++
 	if q.tickets == 1 {
-		lost := make(chan struct{})
-		close(lost)
-		t.Lost = lost
+		t.Lost = q.later
+		if q.later == nil {
+			lost := make(chan struct{})
+			close(lost)
+			t.Lost = lost
+		}
 	}
 	return t, err
 }
@@ -412,6 +503,59 @@ func TestTicketThatWasGivenUpIsNotAHold(t *testing.T) {
 		}
 		mustUnlock(t, m)
 	})
+}
+
+// The queue gives a hold up that the storage goes on to believe in, and its holder is
+// busy: the others wait for a tenth of the lease, and not for all of it.
+func TestAHoldThatWasGivenUpHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &givingUp{Queue: leased(lease), later: make(chan struct{})}
+		m, other := lock.New(q), lock.New(q.Queue)
+		mustLock(t, m)
+		lost := m.Lost()
+		began := time.Now()
+		close(q.later)
+		<-lost
+		mustLock(t, other)
+		if took := time.Since(began); took != lease/10 {
+			t.Errorf("another one has it %v after the first was told of its loss, want %v", took, lease/10)
+		}
+		if err := m.Unlock(); !errors.Is(err, lock.ErrLost) {
+			t.Errorf("Unlock returned %v, want ErrLost", err)
+		}
+		mustUnlock(t, other)
+	})
+}
+
+// What takes a hold that was given up out of the line does not touch the next hold.
+func TestAHoldThatWasGivenUpAndUnlocked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(leased(lease))
+		later := make(chan struct{})
+		m := lock.New(giving{q, later})
+		mustLock(t, m)
+		lost := m.Lost()
+		close(later)
+		<-lost
+		_ = m.Unlock()
+		released := q.count("Release")
+		time.Sleep(lease)
+		if n := q.count("Release"); n != released {
+			t.Errorf("%d releases after Unlock, want none", n-released)
+		}
+	})
+}
+
+// giving gives every ticket up when it is told to.
+type giving struct {
+	*faulty
+	later chan struct{}
+}
+
+func (q giving) Register(ctx context.Context) (queue.Ticket, error) {
+	t, err := q.faulty.Register(ctx)
+	t.Lost = q.later
+	return t, err
 }
 
 func TestLocalGoroutineWaitsForTheUnlockOfTheLoser(t *testing.T) {

@@ -275,3 +275,24 @@ func TestK64TracesCompose(t *testing.T) {
 		t.Errorf("called %q, want %q", calls, want)
 	}
 }
+
+// A hold that is lost while the hooks are told of it is lost to them afterwards.
+func TestLostIsToldAfterAcquired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(leased(lease))
+		q.failBefore(down("Refresh"))
+		told := make(chan string, 2)
+		m := lock.New(q, lock.WithTrace(&lock.Trace{
+			Acquired: func(queue.Ticket, time.Duration) {
+				time.Sleep(2 * lease)
+				told <- "acquired"
+			},
+			Lost: func(queue.Ticket, error) { told <- "lost" },
+		}))
+		mustLock(t, m)
+		if first, second := <-told, <-told; first != "acquired" || second != "lost" {
+			t.Errorf("the hooks were told %s, %s", first, second)
+		}
+		_ = m.Unlock()
+	})
+}

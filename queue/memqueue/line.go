@@ -177,7 +177,9 @@ func (l *line) watch(t queue.Ticket) (<-chan queue.Wake, func()) {
 	return wake, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		e.wake = nil
+		if e.wake == wake { // and not that of a later call
+			e.wake = nil
+		}
 	}
 }
 

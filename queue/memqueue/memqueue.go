@@ -21,6 +21,7 @@ package memqueue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/fifolock/fifolock/queue"
@@ -51,6 +52,8 @@ var (
 	_ full         = (*Queue)(nil)
 	_ queue.Sharer = (*Queue)(nil)
 )
+
+var errNoNew = errors.New("the Queue was not made by New: use the pointer that New returns")
 
 // New makes an empty queue. What is wrong with the options is returned by the
 // first call.
@@ -202,6 +205,9 @@ func (q *Queue) only(ctx context.Context, op operation, f func(*line) error) err
 	err := ctx.Err()
 	if err == nil {
 		err = q.err
+	}
+	if err == nil && q.line == nil {
+		err = errNoNew
 	}
 	if err == nil {
 		q.line.mu.Lock()

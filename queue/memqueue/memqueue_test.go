@@ -172,3 +172,40 @@ func TestLabel(t *testing.T) {
 		t.Errorf("Members returned %+v, %v", members, err)
 	}
 }
+
+// A Queue that New has not made says so, and so does a view of it.
+func TestZeroValue(t *testing.T) {
+	var zero memqueue.Queue
+	for _, q := range []queue.TicketQueue{&zero, zero.Share(2)} {
+		_, err := q.Register(t.Context())
+		const want = "memory queue: register: the Queue was not made by New: use the pointer that New returns"
+		if err == nil || err.Error() != want {
+			t.Errorf("Register returned %v, want %q", err, want)
+		}
+	}
+}
+
+// A stop ends the listening of its own Watch, and not that of a later one.
+func TestStopOfAnEarlierWatch(t *testing.T) {
+	q := memqueue.New()
+	head, second := mustRegister(t, q), mustRegister(t, q)
+	_, stop, err := q.Watch(t.Context(), second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wake, stopLater, err := q.Watch(t.Context(), second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stopLater()
+	<-wake // every Watch begins with a hint
+	stop()
+	if err := q.Remove(t.Context(), head); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-wake:
+	default:
+		t.Error("the later Watch was not told that the ticket owns")
+	}
+}
