@@ -237,6 +237,8 @@ type registration struct {
 	s     *settings
 	alone bool // it takes none for others, and they none for it
 
+	onlyFree bool // it takes one only if that owns at once
+
 	// Written by the call that has the seq lock.
 	served bool    // by another call
 	taken  *ticket // nil: none

@@ -3,10 +3,8 @@ package filequeue
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/fifolock/fifolock/queue"
-	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
 // Why at most one process owns, whatever other programs do to seq.
@@ -23,7 +21,8 @@ import (
 // The listing is left out only if it is proven that no other process has joined since
 // this one last had the whole line, at a C of its own: seq, at its path, has the number
 // and the change time of then, and between that look and the new T nothing was created or
-// removed in the directory, as its own change time shows. Where the system does not tell
+// removed in the directory, as its own change time shows, which is read before that look:
+// what comes in between is seen by one of the two. Where the system does not tell
 // all changes apart by their times, the directory is always listed, and a file that was
 // moved away and back, or rewritten as it was, within one step of the clock, between T and
 // C, goes unnoticed.
@@ -34,9 +33,9 @@ func (c *call) register(onlyFree bool) (t queue.Ticket, ok bool, err error) {
 		return queue.Ticket{}, false, c.checkKind(noKind, c.s.kind)
 	}
 	var p poll
-	r := &registration{ctx: c.ctx, s: c.s, alone: onlyFree}
+	r := &registration{ctx: c.ctx, s: c.s, onlyFree: onlyFree, alone: onlyFree}
 	for {
-		err = c.tryRegister(r, onlyFree)
+		err = c.tryRegister(r)
 		if !errors.Is(err, errBusy) {
 			return r.ticket, r.taken != nil, err
 		}
@@ -49,7 +48,7 @@ func (c *call) register(onlyFree bool) (t queue.Ticket, ok bool, err error) {
 	}
 }
 
-func (c *call) tryRegister(r *registration, onlyFree bool) error {
+func (c *call) tryRegister(r *registration) error {
 	l, err := lockSeq(c.ctx, &c.d.seq, &c.evictor, c.s, noLimit, r)
 	if errors.Is(err, errServed) {
 		return r.err
@@ -61,7 +60,7 @@ func (c *call) tryRegister(r *registration, onlyFree bool) error {
 	if err := l.checkShared(); err != nil {
 		return err
 	}
-	if onlyFree {
+	if r.onlyFree {
 		free, err := l.isFree()
 		if err != nil || !free {
 			return err
@@ -92,8 +91,9 @@ func (l *seqLock) checkShared() error {
 	return fmt.Errorf("%s is shared with other users (%v): give WithFileMode(%#o) in this program, too", seqName, l.rights, uint32(l.rights))
 }
 
-// isFree reports whether a ticket that is taken now would own. It is an error if the line
-// is of the other kind, also when it is not free.
+// isFree reports whether a ticket that is taken now would own, as far as is known before
+// it has a number. It is an error if the line is of the other kind, also when it is not
+// free.
 func (l *seqLock) isFree() (bool, error) {
 	if !l.same {
 		if err := l.list(); err != nil {
@@ -110,10 +110,14 @@ func (l *seqLock) isFree() (bool, error) {
 // join takes the next numbers and stands in line, for each of the calls.
 func (l *seqLock) join(all []*registration) {
 	number, err := l.takeNumbers(int64(len(all)))
+	before, _ := l.known()
 	for i, r := range all {
-		if err != nil {
+		switch {
+		case err != nil:
 			r.err = err
-		} else {
+		case r.onlyFree && before >= l.s.slots:
+			return // another process has come before, through another seq; r is alone
+		default:
 			r.taken, r.err = createTicket(l.dir, number+int64(i), l.s)
 		}
 	}
@@ -141,10 +145,6 @@ func (l *seqLock) join(all []*registration) {
 func (l *seqLock) takeNumbers(count int64) (int64, error) {
 	const tries = 5
 	same := l.same
-	var before time.Time
-	if same {
-		before = l.directoryChanged()
-	}
 	c := l.content
 	for range tries {
 		_, highest := l.known()
@@ -161,7 +161,7 @@ func (l *seqLock) takeNumbers(count int64) (int64, error) {
 		if err := l.write(c); err != nil {
 			return 0, err
 		}
-		if !same || !l.directoryChanged().Equal(before) {
+		if !same || !changed(l.dir).Equal(l.seq.before) {
 			if err := l.list(); err != nil {
 				return 0, err
 			}
@@ -183,16 +183,6 @@ func (l *seqLock) takeNumbers(count int64) (int64, error) {
 		c.kind = l.s.kind
 	}
 	return 0, errBusy
-}
-
-// directoryChanged is the change time of the directory, or a time that is never the same
-// where it cannot be told.
-func (l *seqLock) directoryChanged() time.Time {
-	info, err := l.dir.Stat()
-	if err != nil {
-		return time.Now()
-	}
-	return lockedfile.ChangeTime(info)
 }
 
 // append puts the new ticket at the end of the line.

@@ -26,6 +26,10 @@ type seq struct {
 	seen   int64
 	seenAt time.Time
 	fine   bool // change times tell all changes apart here
+
+	// before is the change time of the directory from before seq was looked at, when it
+	// was last locked.
+	before time.Time
 }
 
 // create creates seq, locked.
@@ -90,6 +94,9 @@ func (q *seq) tryLock(dir *lockedfile.Dir, s *settings) (fs.FileInfo, error) {
 			return nil, err
 		}
 	}
+	if locked && q.seen > 0 {
+		q.before = changed(dir)
+	}
 	info, err := q.file.Verify(dir)
 	switch {
 	case err == nil && locked:
@@ -123,6 +130,9 @@ func (q *seq) open(dir *lockedfile.Dir, s *settings) error {
 		return fmt.Errorf("opening %s: %w", seqName, err)
 	case !dir.IsCurrent():
 		return errDirectoryGone // do not create it where no process looks
+	case dir.IsHidden():
+		dir.Restore()
+		return errBusy
 	}
 	err = q.create(dir, s, seqContent{made: q.made})
 	switch {
@@ -134,6 +144,16 @@ func (q *seq) open(dir *lockedfile.Dir, s *settings) error {
 		return fmt.Errorf("creating %s: %w", seqName, err)
 	}
 	return nil
+}
+
+// changed is the change time of the directory, or a time that is never the same where it
+// cannot be told.
+func changed(dir *lockedfile.Dir) time.Time {
+	info, err := dir.Stat()
+	if err != nil {
+		return time.Now()
+	}
+	return lockedfile.ChangeTime(info)
 }
 
 // seqLock is the lock on seq while it is held. What must not happen to a queue in two

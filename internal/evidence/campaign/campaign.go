@@ -76,7 +76,8 @@ type event struct {
 	Output string
 }
 
-// read adds up a stream of events, and shows what the detectors say as it comes.
+// read adds up a stream of events, and shows what the detectors say as it comes, and all
+// that a test has said which fails.
 func (t *tally) read(r io.Reader) error {
 	lines := bufio.NewReader(r)
 	for {
@@ -91,8 +92,8 @@ func (t *tally) read(r io.Reader) error {
 		if err := json.Unmarshal(line, &e); err != nil {
 			return fmt.Errorf("go test said %q: %w", line, err)
 		}
-		if t.add(e) {
-			fmt.Println(strings.TrimSpace(e.Output))
+		if text := t.add(e); text != "" {
+			fmt.Println(strings.TrimSpace(text))
 		}
 	}
 }

@@ -17,6 +17,7 @@ type tally struct {
 	passed, failed, skipped map[string]bool // tests, without their subtests
 	counts                  map[string]int  // of what the detectors count
 	verdicts                int
+	said                    map[string]string // by a test that is not over, with its subtests; for when it fails
 }
 
 // verdict is how the harness ends its line about a test: "12 grants, 3 lost, …
@@ -28,24 +29,28 @@ var counted = regexp.MustCompile(`(\d+) ([a-z ]+)`)
 // failover is what a test says of each primary that it has seen replaced.
 var failover = regexp.MustCompile(`\bfailover: `)
 
-// add counts an event, and reports whether it is worth showing.
-func (t *tally) add(e event) (show bool) {
+// add counts an event, and returns what is worth showing of it.
+func (t *tally) add(e event) (show string) {
 	if t.counts == nil {
 		t.passed, t.failed, t.skipped = make(map[string]bool), make(map[string]bool), make(map[string]bool)
-		t.counts = make(map[string]int)
+		t.counts, t.said = make(map[string]int), make(map[string]string)
 	}
 	name, _, _ := strings.Cut(e.Test, "/")
 	switch e.Action {
 	case "pass":
 		t.passed[name] = true
+		delete(t.said, e.Test)
 	case "fail":
 		t.failed[name] = true
+		show = t.said[e.Test]
+		delete(t.said, e.Test)
 	case "skip":
 		t.skipped[e.Test] = true
 	case "output":
+		t.said[e.Test] += e.Output
 		if failover.MatchString(e.Output) {
 			t.counts["failovers"]++
-			return true
+			return e.Output
 		}
 		line := verdict.FindString(e.Output)
 		for _, m := range counted.FindAllStringSubmatch(line, -1) {
@@ -55,9 +60,11 @@ func (t *tally) add(e event) (show bool) {
 		if line != "" {
 			t.verdicts++
 		}
-		return line != "" || strings.HasPrefix(e.Output, "--- FAIL")
+		if line != "" {
+			return e.Output
+		}
 	}
-	return false
+	return show
 }
 
 // fault is a row of docs/faults.md.

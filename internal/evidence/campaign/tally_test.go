@@ -24,6 +24,10 @@ func TestReport(t *testing.T) {
 `)); err != nil {
 		t.Fatal(err)
 	}
+	e := event{Action: "output", Test: "TestR23B", Output: "    y.go:4: two own\n"}
+	if seen.add(e); seen.add(event{Action: "fail", Test: "TestR23B"}) != e.Output {
+		t.Error("what a test has said that fails is not shown")
+	}
 	cases := []fault{{"X01", []string{"TestX01A"}}, {"R23", []string{"TestR23B"}}, {"F29", []string{"TestF29C"}}, {"X25", nil}}
 	text := seen.report(cases, time.Unix(0, 0), time.Minute)
 	for _, want := range []string{

@@ -8,6 +8,9 @@ const (
 
 var ofTogether = tests{"./queue/filequeue -run (RegisterTogether|Touched)"}
 
+// ofAway are the tests in which seq, or the directory, is away for a while.
+var ofAway = tests{"./queue/filequeue -run K31"}
+
 var ofDoor = tests{"./queue/filequeue -run FileDoor", "-run K50(In|Stopped) ./internal/faulttest/contention"}
 
 var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted ./lock", fileCases}, []Mutant{
@@ -93,8 +96,8 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: the directory is not listed though seq is not as it was left",
 		in:   ofFile + "seqLock.takeNumbers",
-		old:  "if !same || !l.directoryChanged().Equal(before) {",
-		new:  "if same && !l.directoryChanged().Equal(before) {",
+		old:  "if !same || !changed(l.dir).Equal(l.seq.before) {",
+		new:  "if same && !changed(l.dir).Equal(l.seq.before) {",
 	},
 	{
 		name: "file: a seq with another name is written to",
@@ -493,5 +496,40 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		in:   ofFile + "line.doubtful",
 		old:  "i > slots && l.entries[i-1].isDoubtful()",
 		new:  "false && l.entries[i-1].isDoubtful()",
+	},
+	{
+		name:  "file: the change time of the directory is read after seq",
+		in:    ofFile + "seqLock.takeNumbers",
+		old:   "same := l.same",
+		new:   "same := l.same; l.seq.before = changed(l.dir)",
+		tests: ofAway,
+	},
+	{
+		name:  "file: a call that only tries stands in line where another seq was used",
+		in:    ofFile + "seqLock.join",
+		old:   "case r.onlyFree && before >= l.s.slots:",
+		new:   "case false && before > 0:",
+		tests: ofAway,
+	},
+	{
+		name:  "file: a ticket is lost while its directory is hidden",
+		in:    lockedFile + "Dir.LstatPath",
+		old:   "case d.IsHidden():",
+		new:   "case false:",
+		tests: ofAway,
+	},
+	{
+		name:  "file: a hidden directory is taken for one that is gone",
+		in:    lockedFile + "Dir.IsCurrent",
+		old:   "if d.IsHidden() {",
+		new:   "if false {",
+		tests: ofAway,
+	},
+	{
+		name:  "file: a hidden directory is left where it is",
+		in:    lockedFile + "Dir.Restore",
+		old:   "if d.Share() {",
+		new:   "if false {",
+		tests: ofAway,
 	},
 }}

@@ -4,7 +4,7 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: no check of the lease after a wait",
 		in:   "lock heartbeat.own",
-		old:  "if h.lease > 0 && !time.Now().Before(h.until) {",
+		old:  "if h.ticket.Lease > 0 && !time.Now().Before(h.until) {",
 		new:  "if false {",
 	},
 	{
@@ -59,8 +59,8 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: the whole lease is relied upon",
 		in:   "lock heartbeat.believedUntil",
-		old:  "h.lease - h.lease/marginPerLease",
-		new:  "h.lease",
+		old:  "h.ticket.Lease - h.ticket.Lease/marginPerLease",
+		new:  "h.ticket.Lease",
 	},
 	{
 		name: "lock: no local deadline",
@@ -360,5 +360,35 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 		in:   "lock report.readHolders",
 		old:  "select { case reading <- struct{}{}: default: return }",
 		new:  "reading <- struct{}{}",
+	},
+	{
+		name: "lock: a call that has ended its goroutine has answered",
+		in:   "lock start",
+		old:  "done: make(chan struct{}), err: errNoAnswer",
+		new:  "done: make(chan struct{})",
+	},
+	{
+		name: "lock: Lock waits for the end of a watch",
+		in:   "lock claim.own",
+		old:  "c.watch.leave()",
+		new:  "c.watch.end()",
+	},
+	{
+		name: "lock: a refused Lock waits until its ticket is gone",
+		in:   "lock newClaim",
+		old:  "start(func() (struct{}, error) { b.giveBack(t); return struct{}{}, nil }, nil).settle(leaveGrace)",
+		new:  "b.giveBack(t)",
+	},
+	{
+		name: "lock: a hold that the queue has given up stays in line",
+		in:   "lock heartbeat.lose",
+		old:  "h.owner && errors.Is(reason, errGivenUp)",
+		new:  "false",
+	},
+	{
+		name: "lock: a loss is told before the hold",
+		in:   "lock heartbeat.lose",
+		old:  "if h.told {",
+		new:  "if h.owner {",
 	},
 }}

@@ -64,10 +64,16 @@ func (d *Dir) Info() fs.FileInfo { return d.info }
 // Stat describes the directory as it is now.
 func (d *Dir) Stat() (fs.FileInfo, error) { return d.file.Stat() }
 
-// IsCurrent reports whether the directory is the one at its path. Only what is
-// certain counts as a no.
+// IsCurrent reports whether the directory is the one at its path, or there is none and it
+// is hidden. Only what is certain counts as a no.
 func (d *Dir) IsCurrent() bool {
 	info, err := os.Stat(d.path)
+	if IsGone(err) {
+		if d.IsHidden() {
+			return true
+		}
+		info, err = os.Stat(d.path) // it may have been moved back in between
+	}
 	if err != nil {
 		return !IsGone(err)
 	}
@@ -84,13 +90,18 @@ func (d *Dir) isAt(path string) bool {
 func (d *Dir) Lstat(name string) (fs.FileInfo, error) { return d.root.Lstat(name) }
 
 // LstatPath is Lstat by the path of the directory: there is nothing if the directory
-// was moved away.
+// was moved away, unless it is hidden.
 func (d *Dir) LstatPath(name string) (fs.FileInfo, error) {
 	info, err := os.Lstat(d.Path(name))
-	if errors.Is(err, fs.ErrPermission) { // of the way to it, for a process that has changed its user
+	switch {
+	case errors.Is(err, fs.ErrPermission): // of the way to it, for a process that has changed its user
+		return d.root.Lstat(name)
+	case !IsGone(err):
+		return info, err
+	case d.IsHidden():
 		return d.root.Lstat(name)
 	}
-	return info, err
+	return os.Lstat(d.Path(name)) // it may have been moved back in between
 }
 
 // Exists reports whether there is a regular file with the name. What cannot be found

@@ -172,6 +172,18 @@ func (h Home) empty(d *Dir) error {
 	return d.RemoveFiles(c.Leavings)
 }
 
+// IsHidden reports whether the directory is at its hidden path: a process is about to remove
+// it, which succeeds if nothing is in it, and will move it back otherwise.
+func (d *Dir) IsHidden() bool { return d.isAt(hiddenPath(d.path)) }
+
+// Restore moves a hidden directory back to its path, if the process that has hidden it is
+// gone.
+func (d *Dir) Restore() {
+	if d.Share() {
+		_ = move(hiddenPath(d.path), d.path)
+	}
+}
+
 // discard removes a directory that is at a hidden path, and closes it.
 func (h Home) discard(d *Dir) error {
 	defer d.Close()

@@ -1,0 +1,181 @@
+package filequeue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/fifolock/fifolock/queue"
+)
+
+// twoProcesses returns two queues of one directory that know nothing of each other, as
+// those of two processes: the second one comes by another way.
+func twoProcesses(t *testing.T, opts ...Option) (dir string, a, b *Queue) {
+	t.Helper()
+	root := t.TempDir()
+	if err := os.Mkdir(filepath.Join(root, "way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("way", filepath.Join(root, "other")); err != nil {
+		t.Skipf("there are no links: %v", err)
+	}
+	dir = filepath.Join(root, "way", "queue")
+	return dir, New(dir, opts...), New(filepath.Join(root, "other", "queue"), opts...)
+}
+
+func mustRename(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustTake(t *testing.T, q *Queue) queue.Ticket {
+	t.Helper()
+	ticket, err := q.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = q.Release(context.Background(), ticket) })
+	return ticket
+}
+
+func wantHead(t *testing.T, what string, q *Queue, ticket queue.Ticket, want bool) {
+	t.Helper()
+	if head, err := q.IsHead(t.Context(), ticket); err != nil || head != want {
+		t.Errorf("%s: IsHead returned %v, %v, want %v", what, head, err, want)
+	}
+}
+
+// slowly is register, step by step: locked is called when the call has locked seq and
+// read it, and free when it has found that a ticket would own.
+func (q *Queue) slowly(ctx context.Context, onlyFree bool, locked, free func()) (t queue.Ticket, ok bool, err error) {
+	err = q.with(ctx, "register", true, func(c *call) error {
+		r := &registration{ctx: ctx, s: c.s, onlyFree: onlyFree, alone: true}
+		l, err := lockSeq(ctx, &c.d.seq, &c.evictor, c.s, noLimit, r)
+		if err != nil {
+			return err
+		}
+		defer l.unlock()
+		locked()
+		if onlyFree {
+			if free, err := l.isFree(); !free || err != nil {
+				return err
+			}
+		}
+		free()
+		l.join([]*registration{r})
+		t, ok = r.ticket, r.taken != nil
+		return r.err
+	})
+	return t, ok, err
+}
+
+// While A has seq locked, seq is moved away; B takes a ticket, with a seq of its own; and
+// seq is moved back. A knows the line as it was, and that its own seq is as it has left
+// it: nevertheless B's ticket stands before A's next one.
+func TestK31SeqIsAwayForAWhile(t *testing.T) {
+	dir, a, b := twoProcesses(t)
+	first := mustTake(t, a)
+	var between queue.Ticket
+	second, _, err := a.slowly(t.Context(), false, func() {
+		seq := filepath.Join(dir, seqName)
+		mustRename(t, seq, seq+".away")
+		between = mustTake(t, b)
+		mustRename(t, seq+".away", seq)
+	}, func() {})
+	if errors.Is(err, errBusy) {
+		second = mustTake(t, a) // as Register does
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.Release(context.Background(), second) })
+	if err := a.Release(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	wantHead(t, "the ticket of B, which came first", b, between, true)
+	wantHead(t, "the second ticket of A", a, second, false)
+}
+
+// The same between A's look at the line, which is free, and A's ticket: A's TryRegister,
+// which does not stand in line, has none then.
+func TestK31SeqIsAwayWhileTheLineIsFree(t *testing.T) {
+	dir, a, b := twoProcesses(t)
+	var between queue.Ticket
+	second, ok, err := a.slowly(t.Context(), true, func() {}, func() {
+		seq := filepath.Join(dir, seqName)
+		mustRename(t, seq, seq+".away")
+		between = mustTake(t, b)
+		mustRename(t, seq+".away", seq)
+	})
+	if ok {
+		t.Errorf("TryRegister returned ticket %d behind ticket %d: %+v", second.Number, between.Number, second)
+	}
+	if err != nil && !errors.Is(err, errBusy) {
+		t.Error(err)
+	}
+	wantHead(t, "the ticket of B", b, between, true)
+}
+
+// hiddenAt is where the last process that leaves moves the directory, to remove it.
+func hiddenAt(dir string) string {
+	id := uuid.NewSHA1(uuid.Nil, []byte(filepath.Base(dir)))
+	return filepath.Join(filepath.Dir(dir), fmt.Sprintf(".new.%x", id[:]))
+}
+
+// A process that cleans up has listed the directory; seq was replaced, and B has joined
+// since. It has moved the directory away to remove it, which it will not be able to, and
+// is slow. B keeps its place, and so do the others of its process.
+func TestK31HiddenWithATicket(t *testing.T) {
+	dir, a, b := twoProcesses(t)
+	holder := mustTake(t, b)
+	waiting := mustTake(t, b)
+	mustRename(t, dir, hiddenAt(dir))
+	if err := b.Refresh(t.Context(), holder); err != nil {
+		t.Errorf("Refresh of the holder returned %v", err)
+	}
+	wantHead(t, "the holder", b, holder, true)
+	wantHead(t, "the second", b, waiting, false)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := b.Register(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Register returned %v", err)
+	}
+	if err := b.Refresh(t.Context(), holder); err != nil {
+		t.Errorf("after a Register of the same process Refresh of the holder returned %v", err)
+	}
+	if _, err := os.Stat(dir); err != nil {
+		mustRename(t, hiddenAt(dir), dir)
+	}
+	if last := mustTake(t, a); last.Ahead < 2 {
+		t.Errorf("%d are ahead of a later ticket, want at least the two", last.Ahead)
+	}
+	if err := b.Release(t.Context(), holder); err != nil {
+		t.Errorf("Release of the holder returned %v", err)
+	}
+	wantHead(t, "the second, now", b, waiting, true)
+}
+
+// The process that cleans up has removed seq and was killed then. The next Register moves
+// the directory back.
+func TestK31LeftHiddenWithATicket(t *testing.T) {
+	dir, _, b := twoProcesses(t)
+	holder := mustTake(t, b)
+	if err := os.Remove(filepath.Join(dir, seqName)); err != nil {
+		t.Fatal(err)
+	}
+	mustRename(t, dir, hiddenAt(dir))
+	if second := mustTake(t, b); second.Ahead != 1 {
+		t.Errorf("%d are ahead of the second ticket, want 1", second.Ahead)
+	}
+	if _, err := os.Stat(dir); err != nil {
+		t.Errorf("the directory is not at its path: %v", err)
+	}
+	wantHead(t, "the holder", b, holder, true)
+}
