@@ -132,6 +132,36 @@ func TestKilledWorkersAreNotInTheSection(t *testing.T) {
 	wantNone(t, h.judge().Problems)
 }
 
+// A worker stands for longer than its lease, goes on, and is killed before it can say that
+// it has lost its hold.
+func TestKilledBeforeItKnows(t *testing.T) {
+	h := broken(t)
+	h.Spec.Stale = time.Second
+	a, b := h.Start(), h.Start()
+	a.walk(1)
+	a.Stop()
+	b.walk(2)
+	b.out()
+	a.Continue()
+	a.Kill()
+	wantNone(t, h.judge().Problems)
+}
+
+// One that has said something since was alive when it was killed.
+func TestKilledWhenItWentOn(t *testing.T) {
+	h := broken(t)
+	h.Spec.Stale = time.Second
+	a, b := h.Start(), h.Start()
+	a.walk(1)
+	a.Stop()
+	b.walk(2)
+	b.out()
+	a.Continue()
+	a.Do("read")
+	a.Kill()
+	wantProblem(t, h.judge().Problems, "was granted ticket 2")
+}
+
 func TestOneAfterTheOtherIsNoProblem(t *testing.T) {
 	h := broken(t)
 	a, b := h.Start(), h.Start()

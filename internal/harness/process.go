@@ -31,6 +31,8 @@ type Process struct {
 	events  []Event
 	killed  int64 // just before the signal was sent; 0 if it was not
 	stopped int64 // since when it stands; 0 if it does not
+	stood   int64 // since when it stood the last time, until it went on
+	heard   int   // how many events there were when it went on
 	over    bool
 }
 
@@ -260,9 +262,13 @@ func (p *Process) Kill() {
 	p.h.mu.Lock()
 	if p.killed == 0 && !p.over {
 		p.killed = Now()
-		if p.stopped != 0 && p.h.Spec.Leased() {
-			// Its lease may have run out since, and it had no chance to say so.
+		// Its lease may have run out while it stood, and it had no chance to say so.
+		switch {
+		case !p.h.Spec.Leased():
+		case p.stopped != 0:
 			p.killed = p.stopped
+		case p.stood != 0 && p.heard == len(p.events):
+			p.killed = p.stood
 		}
 	}
 	p.h.mu.Unlock()
@@ -273,8 +279,8 @@ func (p *Process) Kill() {
 	<-p.ended
 }
 
-// KilledAt is the time just before the worker was killed, or since when it stood
-// if it was killed while it did, and leases run out.
+// KilledAt is the time just before the worker was killed, or since when it stood if it
+// was killed while it did, or before it has said anything after that, and leases run out.
 func (p *Process) KilledAt() Event {
 	p.h.mu.Lock()
 	defer p.h.mu.Unlock()
@@ -303,13 +309,9 @@ func (p *Process) Stop() {
 	for !p.stands() {
 		time.Sleep(time.Millisecond)
 	}
-	p.standsSince(Now())
-}
-
-func (p *Process) standsSince(at int64) {
 	p.h.mu.Lock()
 	defer p.h.mu.Unlock()
-	p.stopped = at
+	p.stopped = Now()
 }
 
 // stands reports whether all threads are stopped, or the process is gone.
@@ -336,7 +338,9 @@ func (p *Process) stands() bool {
 // Continue is kill -CONT.
 func (p *Process) Continue() {
 	p.h.tb.Helper()
-	p.standsSince(0)
+	p.h.mu.Lock()
+	p.stood, p.stopped, p.heard = p.stopped, 0, len(p.events)
+	p.h.mu.Unlock()
 	p.Signal(syscall.SIGCONT)
 }
 
