@@ -124,7 +124,8 @@ func (i *inspector) show(ctx context.Context) error {
 }
 
 // watch shows the queue again and again until ctx ends. What fails once may work
-// the next time: a server that is started again, say.
+// the next time: a server that is started again, say. It returns the error of the last
+// look, but not of one that was cut off by the end of ctx, unless it is the only one.
 func (i *inspector) watch(ctx context.Context) error {
 	show := i.showOrSay
 	if !i.json && cli.IsTerminal(i.out) {
@@ -132,15 +133,13 @@ func (i *inspector) watch(ctx context.Context) error {
 		defer fmt.Fprint(i.out, wrap)
 		show = i.redraw
 	}
-	for {
-		err := show(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if cli.Sleep(ctx, i.settings.watch) != nil {
-			return err
+	last := show(ctx)
+	for cli.Sleep(ctx, i.settings.watch) == nil {
+		if err := show(ctx); err == nil || ctx.Err() == nil {
+			last = err
 		}
 	}
+	return last
 }
 
 func (i *inspector) showOrSay(ctx context.Context) error {

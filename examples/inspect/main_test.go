@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -328,6 +329,45 @@ func TestWatch(t *testing.T) {
 	p.WantExit(0, "")
 	if text := p.Stderr.String(); text != "" {
 		t.Errorf("it says %s", text)
+	}
+}
+
+// silent is a queue that answers only the first looks, or none.
+type silent struct {
+	queue.TicketQueue
+	answers int
+}
+
+func (s *silent) Members(ctx context.Context) ([]queue.Member, error) {
+	if s.answers--; s.answers >= 0 {
+		return nil, nil
+	}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestWatchEndsInALook: what counts is the last look that was not cut off.
+func TestWatchEndsInALook(t *testing.T) {
+	for name, test := range map[string]struct {
+		answers  int
+		lifetime time.Duration
+		failed   bool
+	}{
+		"the first":                 {0, patience / 2, true},
+		"the third, after failures": {0, 2*patience + 3*time.Second, true},
+		"the second, after answers": {1, 2 * time.Second, false},
+		"the third, after both":     {1, patience + 3*time.Second, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), test.lifetime)
+				defer cancel()
+				i := &inspector{settings: settings{watch: time.Second}, queue: &silent{answers: test.answers}, out: io.Discard}
+				if err := i.watch(ctx); (err != nil) != test.failed {
+					t.Errorf("watch returns %v", err)
+				}
+			})
+		})
 	}
 }
 
