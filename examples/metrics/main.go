@@ -81,6 +81,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer remove()
+	if err := s.place.Reach(ctx); err != nil {
+		return err
+	}
 	q, closeQueue, err := s.place.Open()
 	if err != nil {
 		return err

@@ -254,6 +254,12 @@ func TestRefused(t *testing.T) {
 	programtest.WantRefused(t, cli.ExitFailed,
 		programtest.Refusal{Words: "listen", Args: []string{"-addr", "127.0.0.1:-1"}},
 	)
+	if runtime.GOOS == "windows" {
+		return // other words
+	}
+	programtest.WantRefused(t, cli.ExitFailed,
+		programtest.Refusal{Words: "connection refused", Args: []string{"-redis", "127.0.0.1:1", "-for", "5s"}},
+	)
 }
 
 func TestHistogram(t *testing.T) {
