@@ -313,6 +313,22 @@ func TestSignalEndsTheWait(t *testing.T) {
 	}
 }
 
+// awaitMembers waits until so many are in line.
+func awaitMembers(t *testing.T, directory string, want int) {
+	t.Helper()
+	q := filequeue.New(directory)
+	for {
+		members, err := q.Members(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(members) == want {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 func TestLost(t *testing.T) {
 	testenv.NeedSignals(t)
 	for what, patient := range map[string]string{"trap": "1h", "stubborn": "1ms"} {
@@ -327,7 +343,7 @@ func TestLost(t *testing.T) {
 	}
 }
 
-// TestKilled: no command runs without the lock.
+// TestKilled: no command runs on without the lock.
 func TestKilled(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("needs a system that ends the children of a process that is killed: run on Linux")
@@ -406,15 +422,42 @@ func TestCanBeInstalled(t *testing.T) {
 func TestTerminal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		p := &progress{out: &out, terminal: true, began: time.Now(), places: make(chan int), ended: make(chan struct{})}
+		p := &progress{out: &out, terminal: true, began: time.Now(), places: make(chan int, 1), ended: make(chan struct{})}
 		go p.run()
 		hooks := p.trace()
 		hooks.Registered(queue.Ticket{Ahead: 2})
+		synctest.Wait()
 		hooks.Waiting(queue.Ticket{}, 1)
 		p.end()
 		if want := "\r\x1b[K3rd in line, 0 s\r\x1b[K2nd in line, 0 s\r\x1b[K"; out.String() != want {
 			t.Errorf("printed %q, want %q", out.String(), want)
 		}
+	})
+}
+
+// stopped is a terminal after Ctrl-S, until it is resumed.
+type stopped chan struct{}
+
+func (s stopped) Write(b []byte) (int, error) {
+	<-s
+	return len(b), nil
+}
+
+// TestStoppedTerminal: the wait for the lock goes on, and ends, though nothing can be
+// shown.
+func TestStoppedTerminal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := make(stopped)
+		p := &progress{out: out, terminal: true, began: time.Now(), places: make(chan int, 1), ended: make(chan struct{})}
+		go p.run()
+		hooks := p.trace()
+		hooks.Registered(queue.Ticket{Ahead: 9})
+		for ahead := range 9 {
+			synctest.Wait()
+			hooks.Waiting(queue.Ticket{}, 9-ahead)
+		}
+		p.end()
+		close(out)
 	})
 }
 

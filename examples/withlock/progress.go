@@ -17,7 +17,7 @@ type progress struct {
 	out      io.Writer
 	terminal bool
 	began    time.Time
-	places   chan int
+	places   chan int // with room for one, the newest
 	ended    chan struct{}
 }
 
@@ -26,7 +26,7 @@ func newProgress(out *os.File) *progress {
 		out:      out,
 		terminal: cli.IsTerminal(out),
 		began:    time.Now(),
-		places:   make(chan int),
+		places:   make(chan int, 1),
 		ended:    make(chan struct{}),
 	}
 	go p.run()
@@ -36,15 +36,33 @@ func newProgress(out *os.File) *progress {
 // trace returns the hooks that say where in line a ticket is.
 func (p *progress) trace() *lock.Trace {
 	return &lock.Trace{
-		Registered: func(t queue.Ticket) { p.places <- t.Ahead + 1 },
-		Waiting:    func(_ queue.Ticket, ahead int) { p.places <- ahead + 1 },
+		Registered: func(t queue.Ticket) { p.set(t.Ahead + 1) },
+		Waiting:    func(_ queue.Ticket, ahead int) { p.set(ahead + 1) },
 	}
 }
 
-// end is called when the waiting is over: no hook is called after that.
+// set changes the place to be shown. It does not wait until it is shown: a terminal
+// that is stopped (Ctrl-S) would hold up Lock, and with it the line. There is one
+// caller at a time, the hooks of one Lock.
+func (p *progress) set(place int) {
+	select {
+	case <-p.places: // not shown, and old now
+	default:
+	}
+	p.places <- place
+}
+
+// patience is how long the terminal may take to clear the line.
+const patience = time.Second
+
+// end is called when the waiting is over: no hook is called after that. The lock may
+// be held already.
 func (p *progress) end() {
 	close(p.places)
-	<-p.ended
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+	}
 }
 
 func (p *progress) run() {
