@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"sync"
 	"syscall"
 )
 
@@ -21,12 +22,14 @@ func findCommand(name string) (int, error) {
 
 // execute runs the command and returns its exit code.
 func execute(h hold, s settings, signals <-chan os.Signal) (int, error) {
+	// From here on a closed stderr is an error to ignore: withlock must not die of
+	// it while it has a command to end. The command itself gets the default again.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
 		select {
 		case <-h.Lost():
-			fmt.Fprintln(os.Stderr, "withlock: the lock was lost: the command is ended")
 			cancel()
 		case <-ctx.Done():
 		}
@@ -35,7 +38,12 @@ func execute(h hold, s settings, signals <-chan os.Signal) (int, error) {
 	command := exec.CommandContext(ctx, s.command[0], s.command[1:]...)
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	command.Env = append(os.Environ(), fmt.Sprintf("FIFOLOCK_TOKEN=%d", h.Token()))
-	command.Cancel = func() error { return terminate(command.Process) }
+	var telling sync.WaitGroup
+	command.Cancel = func() error {
+		err := terminate(command.Process)
+		telling.Go(func() { tellLost(err) }) // stderr may block, and the time of -grace must begin
+		return err
+	}
 	command.WaitDelay = s.grace
 	dieWithUs(command)
 	if err := command.Start(); err != nil {
@@ -50,7 +58,19 @@ func execute(h hold, s settings, signals <-chan os.Signal) (int, error) {
 	})
 	defer forget()
 	command.Wait() // how it ended is in its state
+	telling.Wait()
 	return exitCodeOf(command.ProcessState)
+}
+
+// tellLost says that the lock was lost. err is why the command cannot be ended.
+func tellLost(err error) {
+	switch {
+	case errors.Is(err, os.ErrProcessDone): // there is nothing to end
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "withlock: the lock was lost: the command cannot be ended:", err)
+	default:
+		fmt.Fprintln(os.Stderr, "withlock: the lock was lost: the command is ended")
+	}
 }
 
 // terminate asks a process to end; where that cannot be asked, it ends it.

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/fifolock/fifolock/examples/internal/programtest"
+	"github.com/fifolock/fifolock/internal/redistest"
 )
 
 // startStderr is start with a pipe for stderr, of which it returns the end to read.
@@ -46,6 +47,31 @@ func fill(t *testing.T, w *os.File) {
 	})
 	if !errors.Is(err, syscall.EAGAIN) {
 		t.Fatal(err)
+	}
+}
+
+// TestLostWithoutStderr: the command is asked to end also when nothing can be said
+// about it.
+func TestLostWithoutStderr(t *testing.T) {
+	for _, stderr := range []string{"blocked", "closed"} {
+		t.Run(stderr, func(t *testing.T) {
+			name := redistest.Name(t)
+			flags := []string{"-redis", redistest.Addr(t), "-name", name, "-lease", "1s", "-grace", "1h"}
+			p, r := startStderr(t, stderr == "blocked", flags, "trap")
+			if stderr == "closed" {
+				r.Close()
+			}
+			p.wantHolding()
+			client := redistest.Client(t)
+			if err := client.Del(t.Context(), redistest.Keys(t, client, name)...).Err(); err != nil {
+				t.Fatal(err)
+			}
+			if line := p.line(); line != "caught terminated" {
+				t.Errorf("the command says %q", line)
+			}
+			go io.Copy(io.Discard, r)
+			p.WantExit(exitLost, "")
+		})
 	}
 }
 
