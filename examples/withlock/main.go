@@ -29,8 +29,9 @@
 // The command finds the fencing token of the lock in FIFOLOCK_TOKEN. (With -max
 // above 1 the token says which permit it is, but does not fence.) SIGINT, SIGTERM
 // and SIGHUP are passed on to it; one that comes while withlock still waits makes it
-// leave the line. (Ctrl-C on a terminal goes to the command without our help, and
-// is not passed on a second time.)
+// leave the line. In the foreground of a terminal SIGINT is not passed on: Ctrl-C goes
+// to the command without our help. One of kill(1) or timeout --foreground does not reach
+// the command there: send SIGTERM.
 //
 // If withlock or its machine dies, its place in line is free at once in a directory,
 // and on Redis when its lease ends; with -crash, which is for a process that dies and
@@ -38,9 +39,15 @@
 //
 // If the lock is lost, which on Redis happens when the server cannot be reached
 // for the length of a lease, the command gets SIGTERM, and SIGKILL after the
-// time of -grace. On Linux it is killed, too, when withlock itself is. What the
+// time of -grace. On Linux it is killed, too, when withlock itself is, a moment after
+// the lock in a directory is free: the next command may start in that moment. What the
 // command has started in turn gets none of these signals: it is the command's to
 // end, and runs on without the lock otherwise.
+//
+// Nothing ends a command with the rights of another user, as in withlock ... -- sudo
+// make: withlock may send it no signal, and says so. A program with the set-user-ID bit
+// or file capabilities is not killed with withlock either. Put withlock behind sudo
+// instead: sudo withlock ... -- make.
 //
 // Exit codes (go run says 1 for all of them; install it, or build it):
 //
