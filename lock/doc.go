@@ -9,10 +9,9 @@
 //	}
 //	defer m.Unlock()
 //
-// The deferred Unlock ends whatever hold the Mutex has by then, as that of
-// [sync.Mutex] does: code that has unlocked and not locked again by itself must not
-// run it, or it unlocks what another goroutine has locked since. [Mutex.Do] and a
-// [Hold] have not this trap.
+// The deferred Unlock ends any hold that the Mutex has by then, as that of [sync.Mutex]
+// does. After an explicit Unlock it must not run: it would end the hold of another
+// goroutine. [Mutex.Do] and a [Hold] do not have this problem.
 //
 //	s := lock.NewSemaphore(redisqueue.New(client, "slow-service"), 3)
 //
@@ -28,8 +27,8 @@
 // Semaphore of n waits until it is among the first n. While it waits and while it
 // holds, a heartbeat keeps the ticket alive. The queue tells a waiter when to look,
 // where it can; a waiter looks by itself all the same, so that a wake-up which is
-// lost costs time and nothing else. Unlock removes the ticket, and what the queue
-// has stored if the line is empty then.
+// lost costs time and nothing else. Unlock removes the ticket and, if the line is then
+// empty, all that the queue has stored.
 //
 // # What is promised
 //
@@ -58,15 +57,16 @@
 //   - After Unlock, or a Lock that failed, no goroutine, timer, subscription or
 //     ticket is left, but for a call to a backend that does not return. What the
 //     locks of a queue share, a connection for wake-ups say, ends some seconds later.
-//   - A lost hold that was not unlocked yet holds up nothing but its own Mutex.
+//   - A lost hold that was not unlocked yet holds up nothing but its own Mutex, once a
+//     tenth of its lease has given its owner the time to stop.
 //   - A waiter that can never be served is told: see [queue.ErrClosed].
 //
 // # Errors
 //
 // An error begins with the operation and names the lock, once. [ErrBusy] is a wait
 // that ended while others were ahead, [ErrLost] a hold that ended before its Unlock,
-// [ErrNotLocked] a mistake in the program. Any other is the backend's; errors.Is and
-// errors.As see it, as a [queue.Error].
+// [ErrNotLocked] a mistake in the program. Other errors are the ctx's, those of wrong
+// arguments, and the backend's; a queue of this module returns the last as a [queue.Error].
 //
 // # What can be seen of it
 //

@@ -13,10 +13,10 @@ var (
 	// Release of a Hold that was released. It is an error in the program.
 	ErrNotLocked = errors.New("the lock is not held: every Unlock or Release needs one Lock or Acquire that succeeded")
 
-	// ErrBusy is what the error of a Lock or an Acquire is, besides that of its ctx,
-	// if it stood in line and the ctx or WithMaxWait ended the wait while others
-	// were ahead. If the backend has not answered, the error is not ErrBusy: so a
-	// program can tell a lock that is taken from a server that is away.
+	// ErrBusy is satisfied by the error of a Lock or Acquire that its ctx or WithMaxWait
+	// has ended while others were ahead in line; errors.Is(err, ctx.Err()) holds as well.
+	// It is not if the queue did not answer: so a program can tell a lock that is taken
+	// from a server that is away.
 	ErrBusy = errors.New("the lock is busy: others were ahead in line")
 
 	errCopied         = errors.New("the Mutex was copied after New: share the pointer that New returned")
@@ -26,7 +26,7 @@ var (
 	errNilCtx         = errors.New("the ctx is nil: give the caller's, or context.Background()")
 	errNilFunction    = errors.New("a nil function was given: give one that does the work")
 
-	errNoAnswer       = errors.New("the queue's call has ended its goroutine (runtime.Goexit) and gave no answer")
+	errNoAnswer = errors.New("the queue's call has ended its goroutine (runtime.Goexit) and gave no answer")
 
 	// errHeldBack is what a call has waited for that owned already.
 	errHeldBack = errors.New("an earlier hold of this Mutex was lost and is not unlocked yet")

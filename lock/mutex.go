@@ -22,7 +22,7 @@ import (
 //
 // When a hold is lost, another goroutine of this Mutex gets the lock only after the
 // one that lost it has called Unlock. It does not stand in line meanwhile, and other
-// Mutex values do not wait for the loser.
+// Mutex values do not wait for that.
 type Mutex struct {
 	_ noCopy
 
@@ -42,8 +42,7 @@ type noCopy struct{}
 func (noCopy) Lock()   {}
 func (noCopy) Unlock() {}
 
-// New makes a Mutex of q. It does no I/O. What is wrong with the arguments is
-// returned by the first call.
+// New makes a Mutex of q. It does no I/O. A wrong argument is reported by the first call.
 func New(q queue.TicketQueue, opts ...Option) *Mutex {
 	m := &Mutex{base: newBase(q, opts)}
 	m.self = m
@@ -53,15 +52,15 @@ func New(q queue.TicketQueue, opts ...Option) *Mutex {
 // Lock waits until it is this call's turn and returns nil when the caller owns
 // the lock.
 //
-// It returns an error, and the caller owns nothing, when ctx ends (also when it
-// has ended before and the lock is free) or [WithMaxWait] is over, when the
-// arguments of New make no sense, and when the queue fails in a way that waiting
-// does not mend: at once if there is no ticket yet, if tickets have no lease or it was
-// closed, and otherwise after it has failed for a lease. The error of a wait that ended
-// says how many were ahead and, if the queue can list them, which of them holds the
-// lock; it is [ErrBusy] then. A ticket that is evicted while it waits, because this process
-// was stopped for longer than its lease or the queue's storage was lost, is replaced
-// by a new one at the end of the line, which the call tries to take for a lease, too.
+// It returns an error, and the caller owns nothing: when ctx ends, also before the call;
+// when [WithMaxWait] is over; when an argument of New is wrong; when the queue fails
+// before there is a ticket, fails a ticket without a lease, or was closed; and when it
+// has failed for a whole lease. The error of a wait that ended says how many were ahead
+// and, if the queue can list them, which of them holds the lock; it is [ErrBusy] then.
+//
+// A ticket that is evicted while it waits, because this process was stopped for longer
+// than its lease or the queue's storage was lost, is replaced by a new one at the end of
+// the line. If taking it fails, the call tries again for a lease.
 //
 // A queue whose tickets have a lease and that has no method Refresh is an error: it
 // was hidden by a wrapper, which must pass it on.
@@ -166,10 +165,9 @@ func (m *Mutex) tryTurn(a *attempt) (locked bool, err error) {
 // It returns nil when this call released the lock; [ErrLost] when the hold had
 // ended before; [ErrNotLocked] when the Mutex is not locked; and the backend's
 // error when it is not known whether the ticket was removed. In the last case
-// the heartbeat has ended too, so that the ticket lapses after one lease. A
-// release whose answer was lost is sent again; that the ticket is gone by then
-// is taken for success: as far as is known, the lock was held until Unlock. In
-// every case the Mutex is unlocked afterwards and can be locked again.
+// the heartbeat has ended too, so that the ticket lapses after one lease. A release
+// whose answer was lost is sent again. If the ticket is gone by then, Unlock returns nil:
+// as far as is known, the lock was held until Unlock. In every case the Mutex is unlocked afterwards and can be locked again.
 //
 // A second Unlock ends whatever hold it finds, which may be that of another
 // goroutine by then, as with [sync.Mutex]. It is an error only if there is none.

@@ -12,8 +12,8 @@ import (
 // retry after it, so that one lost reply does not make an Unlock fail.
 const defaultReleaseTimeout = 10 * time.Second
 
-// Option changes how a [Mutex] or a [Semaphore] behaves. What makes no sense is reported by the
-// first call on it.
+// Option changes how a [Mutex] or a [Semaphore] behaves. A wrong one is reported by the
+// first call.
 type Option func(*options) error
 
 type options struct {
@@ -59,8 +59,8 @@ func WithReleaseTimeout(d time.Duration) Option {
 	}
 }
 
-// WithMaxWait has Lock, Acquire and Do wait for no longer than d, counted from the
-// call. What they return then satisfies errors.Is(err, context.DeadlineExceeded),
+// WithMaxWait limits the wait of Lock, Acquire and Do to d, counted from the call. What
+// they return then satisfies errors.Is(err, context.DeadlineExceeded),
 // and errors.Is(err, ErrBusy) if others were ahead. It bounds the wait only: the
 // ctx that Do gives to its function does not end with it. TryLock and TryAcquire do
 // not wait in line, and end with their ctx.
@@ -74,7 +74,7 @@ func WithMaxWait(d time.Duration) Option {
 	}
 }
 
-// WithTrace has the hooks of t called. It may be given more than once: the hooks
+// WithTrace calls the hooks of t. It may be given more than once: the hooks
 // of each are called, in the order in which they were given. nil is the same as no
 // hooks.
 func WithTrace(t *Trace) Option {

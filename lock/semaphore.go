@@ -12,8 +12,8 @@ import (
 // Semaphore lets at most n hold at a time, in the order in which they came, on a
 // [queue.TicketQueue] that is a [queue.Sharer].
 //
-// It is made by [NewSemaphore] and shared by any number of goroutines. Each
-// Acquire gives a [Hold] of its own; there is nothing to reenter, and a goroutine
+// It is made by [NewSemaphore], shared by any number of goroutines, and must not be
+// copied. Each Acquire gives a [Hold] of its own; there is nothing to reenter, and a goroutine
 // that acquires twice has two of the n. The permit of a holder that dies goes to
 // the next in line, as the lock of a Mutex does, whether it was the first to come
 // or the last.
@@ -35,9 +35,8 @@ type Semaphore struct {
 	fence sync.Mutex
 }
 
-// NewSemaphore makes a Semaphore that at most n hold. It does no I/O. What is
-// wrong with the arguments is returned by the first call: an n below 1, or a queue
-// that has no method Share.
+// NewSemaphore makes a Semaphore that at most n hold. It does no I/O. A wrong argument is
+// reported by the first call: an n below 1, or a queue that has no method Share.
 func NewSemaphore(q queue.TicketQueue, n int, opts ...Option) *Semaphore {
 	s := &Semaphore{base: newBase(q, opts)}
 	if s.base.err == nil {
@@ -61,9 +60,9 @@ type Hold struct {
 	claim     *claim
 }
 
-// Acquire waits until fewer than n that came before are left, and returns a hold.
-// Permits are granted in the order of the tickets; of calls that are granted one in the
-// same moment any may return first. It returns an error, and the caller holds nothing, as
+// Acquire waits until fewer than n earlier tickets are left, and returns a hold.
+// Permits are granted in the order of the tickets. Calls that are granted a permit at the
+// same moment may return in any order. It returns an error, and the caller holds nothing, as
 // [Mutex.Lock] does.
 func (s *Semaphore) Acquire(ctx context.Context) (hold *Hold, err error) {
 	const op = "acquire"

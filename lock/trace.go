@@ -14,10 +14,9 @@ import (
 // that takes long holds up the call it reports on. When Registered, Waiting or
 // Acquired panics, the panic goes through the call, which then owns nothing.
 //
-// Every ticket of which Registered is told is told of once more, by Acquired or by
-// Failed, so that the difference is the number of waiters. Every hold of which
-// Acquired is told is told of once more, by Released or by Lost, so that the
-// difference is the number of holders.
+// After Registered, Acquired or Failed is called once for the same ticket; so the
+// difference is the number of waiters. After Acquired, Released or Lost is called once; so
+// the difference is the number of holders.
 type Trace struct {
 	// Registered: t is in line. It may own already (Ahead is 0), and Acquired
 	// follows.
@@ -42,9 +41,9 @@ type Trace struct {
 	// was lost and is not unlocked yet.
 	Failed func(t queue.Ticket, waited time.Duration, err error)
 
-	// HeartbeatFailed: one heartbeat of t was not answered, or with err. The
-	// ticket lives on: it is tried again until the lease may have run out. It
-	// is called in a goroutine of its own.
+	// HeartbeatFailed: a heartbeat of t failed with err. The ticket is still believed, and
+	// the heartbeat is tried again until the lease may have run out. It is called in a
+	// goroutine of its own.
 	HeartbeatFailed func(t queue.Ticket, err error)
 
 	// Lost: t owned and was lost; err says why. It is called once, in a goroutine
@@ -57,12 +56,12 @@ type Trace struct {
 	// any more while it runs.
 	Released func(t queue.Ticket, held time.Duration)
 
-	// ReleaseFailed: what Released has told of t could not be confirmed: err is what
-	// Unlock or Release returns.
+	// ReleaseFailed: after Released, the queue did not confirm that t has left the line;
+	// err is what Unlock or Release returns.
 	ReleaseFailed func(t queue.Ticket, err error)
 
-	// Evicted: a call of this value has taken t, another one's, out of the line,
-	// because its owner was gone: it died, or was cut off for longer than its
+	// Evicted: a call of this value has removed t, a ticket of another owner, because
+	// that owner was gone: it died, or was cut off for longer than its
 	// lease. All in line look after the head, so of many values one is told. It is
 	// called in a goroutine of its own. A queue that does not tell which tickets it
 	// evicts (see [queue.Evicted]) never has it called.
