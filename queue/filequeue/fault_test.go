@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -126,6 +127,39 @@ func TestFileTicketIsNoFile(t *testing.T) {
 			v.wantUntouched()
 		})
 	}
+}
+
+// A cleaner removes the files that are being made: the one that makes it makes another one,
+// and no ticket that is in line is lost by it.
+func TestFileNewFileRemoved(t *testing.T) {
+	f := newFileFixture(t).shared(2)
+	held := f.register()
+	var removed atomic.Int64
+	over := make(chan struct{})
+	var cleaner sync.WaitGroup
+	cleaner.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			default:
+			}
+			for _, name := range f.names() {
+				if strings.HasPrefix(name, "new.") && os.Remove(f.path(name)) == nil {
+					removed.Add(1)
+				}
+			}
+		}
+	})
+	defer cleaner.Wait()
+	defer close(over)
+	for removed.Load() < 10 {
+		f.must("Remove", os.Remove(f.path("seq"))) // so that it is made, too
+		next := f.register()
+		f.must("Refresh of the one that holds", f.q.Refresh(t.Context(), held))
+		f.release(next)
+	}
+	f.release(held)
 }
 
 // A ticket that another program holds the lock of is waited for.

@@ -214,7 +214,10 @@ func (l *seqLock) read(info fs.FileInfo) error {
 		return nil
 	}
 	f, err := l.s.seqFile(l.content).CreateLocked(l.dir, true)
-	if err != nil {
+	switch {
+	case errors.Is(err, lockedfile.ErrBusy):
+		return errBusy
+	case err != nil:
 		return fmt.Errorf("replacing %s, which has another name too: %w", seqName, err)
 	}
 	q.close()

@@ -117,6 +117,12 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		old:  "locked, err := l.flock.TryLock()",
 		new:  "locked, err := l.flock.TryLock(); l.flock.Unlock(); l.flock.Stat()",
 	},
+	{
+		name: "file: a new file that another program has removed is a directory that was removed",
+		in:   lockedFile + "Dir.lost",
+		old:  "IsGone(err) && d.IsCurrent()",
+		new:  "false && IsGone(err)",
+	},
 
 	// The door.
 	{

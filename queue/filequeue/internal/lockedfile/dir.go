@@ -80,6 +80,15 @@ func (d *Dir) IsCurrent() bool {
 	return os.SameFile(info, d.info)
 }
 
+// lost explains that a file that was just made is not there: if the directory is, another
+// program has removed it.
+func (d *Dir) lost(err error) error {
+	if IsGone(err) && d.IsCurrent() {
+		return ErrBusy
+	}
+	return err
+}
+
 // isAt reports whether the directory is at the path, and no link to it.
 func (d *Dir) isAt(path string) bool {
 	there, err := os.Lstat(path)

@@ -98,7 +98,8 @@ type NewFile struct {
 
 // CreateLocked creates the file in the directory, with its rights, whatever the umask, and
 // locked from the beginning. replace says that a file with the name shall be replaced,
-// which the caller has locked; otherwise the error is fs.ErrExist if there is one.
+// which the caller has locked; otherwise the error is fs.ErrExist if there is one. It is
+// ErrBusy if another program was at the file before it was locked and in its place.
 func (n NewFile) CreateLocked(d *Dir, replace bool) (*File, error) {
 	if d.hidden {
 		return n.createLockedAt(d, n.Name)
@@ -124,7 +125,7 @@ func (n NewFile) CreateLocked(d *Dir, replace bool) (*File, error) {
 	if errors.Is(err, errors.ErrUnsupported) && !replace {
 		return n.createLockedAt(d, n.Name)
 	}
-	return nil, err
+	return nil, d.lost(err)
 }
 
 // createLockedAt creates the file with the name at, and locks it.

@@ -23,8 +23,8 @@ type Lock struct {
 // else uses. With content, or with rights that the umask may not take away (exact), it is
 // made under another name first. keep says that it will be written to.
 //
-// It returns ErrBusy if another program was at the file before it was locked, and an
-// error for which IsGone holds if the directory is not there any more.
+// It returns ErrBusy if another program was at the file before it was locked and in its
+// place, and an error for which IsGone holds if the directory is not there any more.
 func (n NewFile) Create(d *Dir, exact, keep bool) (*Lock, error) {
 	if exact || len(n.Content) > 0 {
 		return n.createStaged(d, keep)
@@ -57,7 +57,7 @@ func (n NewFile) createStaged(d *Dir, keep bool) (l *Lock, err error) {
 	l = &Lock{flock: flock.New(d.Path(made), flock.SetFlag(os.O_RDWR|openFlags)), file: f}
 	err = l.lock(d, made)
 	if err == nil && made != n.Name {
-		err = d.root.Rename(made, n.Name)
+		err = d.lost(d.root.Rename(made, n.Name))
 	}
 	if err != nil {
 		_ = d.root.Remove(made)
@@ -91,6 +91,8 @@ func (l *Lock) lock(d *Dir, name string) error {
 		return ErrBusy
 	case err != nil && !d.IsCurrent():
 		return fs.ErrNotExist
+	case IsGone(err):
+		return ErrBusy
 	case err != nil:
 		return quoted(err)
 	case !locked:
