@@ -99,6 +99,55 @@ func TestFileSeqIsNoFile(t *testing.T) {
 
 func equal(a, b []string) bool { return strings.Join(a, "/") == strings.Join(b, "/") }
 
+// What is at the path and is no directory is refused, and not opened: that of a FIFO
+// would wait for the other end.
+func TestFileDirectoryIsNone(t *testing.T) {
+	for what, plant := range map[string]func(path string) error{
+		"a FIFO": func(p string) error { return syscall.Mkfifo(p, 0o600) },
+		"a link to a FIFO": func(p string) error {
+			return errors.Join(syscall.Mkfifo(p+"2", 0o600), os.Symlink(p+"2", p))
+		},
+		"a file": func(p string) error { return os.WriteFile(p, nil, 0o600) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			f := newFileFixture(t)
+			f.must("plant", plant(f.dir))
+			for _, call := range []func() error{
+				func() error { _, err := f.q.Register(t.Context()); return err },
+				func() error { return f.q.CleanupStale(t.Context()) },
+			} {
+				answered := make(chan error, 1)
+				go func() { answered <- call() }()
+				err := f.unlessOpened(answered)
+				if want := fmt.Sprintf("open %q: not a directory", f.dir); err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("the error is %v, want %s", err, want)
+				}
+			}
+		})
+	}
+}
+
+// unlessOpened waits for the answer, and fails the test if the FIFO at the path of the
+// directory is opened meanwhile, which it lets go on.
+func (f *fileFixture) unlessOpened(answered <-chan error) error {
+	f.Helper()
+	for {
+		select {
+		case err := <-answered:
+			return err
+		case <-time.After(time.Millisecond):
+		}
+		if info, err := os.Stat(f.dir); err != nil || info.Mode()&fs.ModeNamedPipe == 0 {
+			continue
+		}
+		// Only where there is one that reads, or waits to.
+		if fd, err := syscall.Open(f.dir, syscall.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
+			f.Error("the FIFO was opened")
+			syscall.Close(fd)
+		}
+	}
+}
+
 // What has a ticket's name and is not a plain file is not a ticket.
 func TestFileTicketIsNoFile(t *testing.T) {
 	v := newVictim(t)

@@ -291,6 +291,12 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		new:  "id := uuid.New()",
 	},
 	{
+		name: "file: a FIFO at the path is opened",
+		in:   lockedFile + "asDirectory",
+		old:  `"/"`,
+		new:  `""`,
+	},
+	{
 		name: "file: seq is removed while the directory is at its path",
 		in:   lockedFile + "Home.hide",
 		old:  "case !d.isAt(hidden):",

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -32,9 +33,9 @@ type locks struct {
 // Open opens the directory at the path. The error says that there is nothing
 // (see [IsGone]) also when the directory was removed while it was opened.
 func Open(path string) (*Dir, error) {
-	root, err := os.OpenRoot(path)
+	root, err := os.OpenRoot(path + asDirectory)
 	if err != nil {
-		return nil, quoted(err)
+		return nil, quoted(openError(path, err))
 	}
 	d := &Dir{path: path, root: root}
 	if d.file, err = root.OpenFile(".", os.O_RDONLY|openFlags, 0); err == nil {
@@ -45,6 +46,22 @@ func Open(path string) (*Dir, error) {
 		return nil, quoted(err)
 	}
 	return d, nil
+}
+
+// openError is the error of opening the directory at the path. It does not say that there
+// is nothing if there is something else.
+func openError(path string, err error) error {
+	var p *fs.PathError
+	if !errors.As(err, &p) {
+		return err
+	}
+	why := p.Err
+	if errors.Is(why, syscall.ENOTDIR) { // the path's own end, or something on the way to it
+		if info, serr := os.Stat(path); serr == nil && !info.IsDir() {
+			why = errors.New("not a directory")
+		}
+	}
+	return &fs.PathError{Op: p.Op, Path: path, Err: why}
 }
 
 // Close closes the directory.

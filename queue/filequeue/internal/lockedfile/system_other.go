@@ -12,6 +12,9 @@ import (
 const (
 	openFlags = 0
 
+	// asDirectory is nothing: on Windows no path leads to a FIFO.
+	asDirectory = ""
+
 	// ContentOffset is where the content of a file begins. LockFileEx is mandatory:
 	// it makes the byte that gofrs/flock locks, the first one, unreadable through
 	// every other handle.

@@ -18,6 +18,10 @@ const (
 	// at once instead of waiting for the other end.
 	openFlags = syscall.O_NOFOLLOW | syscall.O_NONBLOCK
 
+	// asDirectory, behind a path, lets nothing be opened but a directory: the open of a
+	// FIFO would wait for the other end.
+	asDirectory = "/"
+
 	// ContentOffset is where the content of a file begins.
 	ContentOffset = 0
 
