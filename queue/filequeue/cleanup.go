@@ -79,8 +79,10 @@ func (l *seqLock) removeAll(c lockedfile.Contents) (removeLater bool) {
 		return l.dir.Remove(seqName) == nil
 	}
 	if l.removeDirectory(c) != nil && l.seq.file == nil && l.dir.IsCurrent() {
-		// It stays, with a seq that says that the queue has made it.
-		_ = l.seq.create(l.dir, l.s, seqContent{made: true})
+		// It stays, with a seq that says what the one that was removed has said, for the same users.
+		s := *l.s
+		s.mode = l.rights
+		_ = l.seq.create(l.dir, &s, l.content)
 	}
 	return false
 }

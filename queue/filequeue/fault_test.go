@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	"github.com/google/uuid"
 
 	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
@@ -615,16 +616,26 @@ func nobodyWorker(q *filequeue.Queue) error {
 	}
 	say("release", q.Release(ctx, t))
 	// Alive, so that it is not its death that frees the line.
-	_, _ = in.ReadString('\n')
+	if _, err := in.ReadString('\n'); err == nil {
+		q.MaybeCleanup(ctx)
+		say("cleaned up")
+		_, _ = in.ReadString('\n')
+	}
 	return nil
+}
+
+// letNobodyIn lets other users reach the directory.
+func (f *fileFixture) letNobodyIn() {
+	f.Helper()
+	for dir := filepath.Dir(f.dir); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		f.must("Chmod", os.Chmod(dir, 0o755))
+	}
 }
 
 // chownToNobody gives a new directory to another user, and lets that user in.
 func (f *fileFixture) chownToNobody() {
 	f.Helper()
-	for dir := filepath.Dir(f.dir); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
-		f.must("Chmod", os.Chmod(dir, 0o755))
-	}
+	f.letNobodyIn()
 	f.mkdir()
 	f.must("Chown", os.Chown(f.dir, 65534, 65534))
 }
@@ -702,6 +713,52 @@ func TestFileDeadButUndeletable(t *testing.T) {
 	f.wantNoTickets()
 }
 
+// The user that leaves last cannot remove the directory, which another one has made. seq
+// stays, as it is where that is known before; it is never one that keeps the others out,
+// whichever call cleans up.
+func TestFileSharedDirectoryThatCannotBeRemoved(t *testing.T) {
+	testenv.NeedRoot(t)
+	for _, occupied := range []bool{false, true} {
+		t.Run(fmt.Sprintf("its hidden path is occupied: %v", occupied), func(t *testing.T) {
+			f := newFileFixture(t, filequeue.WithFileMode(0o666))
+			f.letNobodyIn()
+			id := uuid.NewSHA1(uuid.Nil, []byte(filepath.Base(f.dir)))
+			hidden := filepath.Join(filepath.Dir(f.dir), fmt.Sprintf(".new.%x", id[:]))
+			held := f.register()
+			w := f.start("nobody", []string{"FIFOLOCK_SHARED=1"})
+			w.expect("registered")
+			f.release(held)
+			if occupied {
+				f.must("occupy", os.WriteFile(hidden, nil, 0o600))
+			}
+			before, err := os.Stat(f.path("seq"))
+			f.must("Stat", err)
+			number := f.readSeq()
+			for _, step := range []struct{ tell, said string }{{"release", "release <nil>"}, {"clean up", "cleaned up"}} {
+				w.tell(step.tell)
+				w.expect(step.said)
+				after, err := os.Stat(f.path("seq"))
+				f.must("Stat", err)
+				if after.Mode() != before.Mode() {
+					t.Errorf("%s: the mode of seq is %v, was %v", step.said, after.Mode(), before.Mode())
+				}
+				if !occupied && !after.ModTime().Equal(before.ModTime()) {
+					t.Errorf("%s: seq was removed and made anew", step.said)
+				}
+				if said := f.readSeq(); said != number {
+					t.Errorf("%s: seq says %q, said %q", step.said, said, number)
+				}
+			}
+			w.kill()
+			if occupied {
+				f.must("Remove", os.Remove(hidden))
+			}
+			f.release(f.register()) // root can
+			f.wantNoDirectory()
+		})
+	}
+}
+
 func TestFileDirectoryOfOthers(t *testing.T) {
 	f := newFileFixture(t)
 	f.mkdir()
@@ -751,6 +808,21 @@ func TestFileMode(t *testing.T) {
 			f.release(ticket)
 		}
 	}
+}
+
+// A seq that has another name, too, is replaced, and stays shared, whichever call does it.
+func TestFileModeOfSeqThatIsReplaced(t *testing.T) {
+	const mode = 0o660
+	f := newFileFixture(t, filequeue.WithFileMode(mode))
+	held := f.register()
+	f.must("Link", os.Link(f.path("seq"), f.dir+"2"))
+	f.must("CleanupStale", filequeue.New(f.dir).CleanupStale(t.Context()))
+	info, err := os.Stat(f.path("seq"))
+	f.must("Stat", err)
+	if other, err := os.Stat(f.dir + "2"); err != nil || os.SameFile(info, other) || info.Mode() != mode {
+		t.Errorf("the mode of seq is %v (replaced: %v, %v), want another file of mode %#o", info.Mode(), !os.SameFile(info, other), err, mode)
+	}
+	f.release(held)
 }
 
 // A process that forgets to share its ticket would, once it is dead, hold up users who

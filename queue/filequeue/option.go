@@ -45,7 +45,7 @@ func WithStaleTimeout(d time.Duration) Option {
 // missing. Their group is the primary one of the process that makes them, or that
 // of the directory above if it has the setgid bit; the users of a mode like 0660
 // must have it in common. Below a directory with the sticky bit, only the user that
-// has made the queue's directory can remove it, so that it may stay, empty.
+// has made the queue's directory can remove it, so that it may stay, with seq.
 //
 // Without it files are for their owner alone (0600, the directory 0700), and a
 // directory that belongs to another user (but root) or that everybody may write

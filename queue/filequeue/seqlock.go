@@ -213,7 +213,9 @@ func (l *seqLock) read(info fs.FileInfo) error {
 	if lockedfile.LinkCount(info) == 1 {
 		return nil
 	}
-	f, err := l.s.seqFile(l.content).CreateLocked(l.dir, true)
+	anew := l.s.seqFile(l.content)
+	anew.Mode = l.rights
+	f, err := anew.CreateLocked(l.dir, true)
 	switch {
 	case errors.Is(err, lockedfile.ErrBusy):
 		return errBusy

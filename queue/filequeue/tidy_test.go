@@ -87,6 +87,53 @@ func TestFileJoiningAfterMaybeCleanupSharesTheDirectory(t *testing.T) {
 	}
 }
 
+// 1. A call cleans up that has not joined, and so does not know how seq is shared.
+// 2. It finds the line empty, and then a file appears.
+// 3. The directory stays, with a seq that has the rights and the number of the one removed.
+func TestFileSeqThatIsMadeAnewIsSharedAsBefore(t *testing.T) {
+	SkipOnWindows(t, "there are no rights")
+	dir := filepath.Join(t.TempDir(), "queue")
+	seqPath, other := filepath.Join(dir, seqName), filepath.Join(dir, "other")
+	const rights = 0o660
+	q := New(dir, WithFileMode(rights))
+	ticket, err := q.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := useDirectory(dir)
+	if err := q.Release(t.Context(), ticket); err != nil {
+		t.Fatal(err)
+	}
+	l, err := lockSeq(t.Context(), &d.seq, &evictor{knownLine: &d.knownLine}, &settings{path: dir, slots: 1}, noLimit, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contents, empty := l.empty()
+	if !empty {
+		t.Fatalf("there is %+v", contents)
+	}
+	if err := os.WriteFile(other, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.removeAll(contents)
+	if content, ok := readSeq(d.seq.file, lockedfile.ContentOffset+int64(seqSize)); !ok || content.number != ticket.Number || !content.made {
+		t.Errorf("seq says %+v, want number %d, and that the queue has made the directory", content, ticket.Number)
+	}
+	l.unlock()
+	if info, err := os.Stat(seqPath); err != nil {
+		t.Error(err)
+	} else if info.Mode() != rights {
+		t.Errorf("the mode of seq is %v, want %v", info.Mode(), os.FileMode(rights))
+	}
+	if err := os.Remove(other); err != nil {
+		t.Fatal(err)
+	}
+	d.done()
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory is left: %v", err)
+	}
+}
+
 // A seq that is ahead of the clock and was damaged while its last ticket lived:
 // the ticket's number is all that keeps the numbers from going back when it is
 // cleaned up.

@@ -297,6 +297,18 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		new:  `""`,
 	},
 	{
+		name: "file: seq is removed though this user cannot remove the directory",
+		in:   lockedFile + "Home.Remove",
+		old:  "err := RemoveDirectory(at); !errors.Is(err, fs.ErrExist)",
+		new:  "false",
+	},
+	{
+		name: "file: a seq that is made anew is shared as the call is that cleans up",
+		in:   ofFile + "seqLock.removeAll",
+		old:  "s.mode = l.rights",
+		new:  "",
+	},
+	{
 		name: "file: seq is removed while the directory is at its path",
 		in:   lockedFile + "Home.hide",
 		old:  "case !d.isAt(hidden):",

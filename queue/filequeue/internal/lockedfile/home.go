@@ -266,7 +266,8 @@ func (h Home) finish(d *Dir, prepare func(*Dir) error) error {
 // nothing else in it but what processes have left that were killed; the file is removed
 // first, and removed is called then, to close it. Otherwise the error is fs.ErrExist, and
 // the file stays, if it can be; with wait it is ErrBusy, and nothing has happened, while
-// another process makes the same directory. The caller has Exclude.
+// another process makes the same directory. Nor has anything where the directory could not
+// be removed without the file either. The caller has Exclude.
 func (h Home) Remove(d *Dir, c Contents, wait bool, removed func()) error {
 	if c.others || !d.isAt(h.Path) { // a link leads to it, or it was moved
 		return fs.ErrExist
@@ -274,6 +275,12 @@ func (h Home) Remove(d *Dir, c Contents, wait bool, removed func()) error {
 	at, err := h.hide(d)
 	if errors.Is(err, ErrBusy) && wait || errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if at == h.Path {
+		// That there is a file in it is the last thing that is found.
+		if err := RemoveDirectory(at); !errors.Is(err, fs.ErrExist) {
+			return err
+		}
 	}
 	if err = d.RemoveFiles(append(c.Leavings, h.File)); err == nil {
 		removed()
