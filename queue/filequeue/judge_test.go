@@ -78,8 +78,16 @@ func TestFileRefreshTooLate(t *testing.T) {
 			t.Errorf("Refresh of a ticket that is too old: %v, want queue.ErrNotQueued", err)
 		}
 	}
-	if err := q.Remove(ctx, ticket); err != nil {
-		t.Errorf("Remove of a ticket that is too old and was not evicted: %v", err)
+	if head, err := q.IsHead(ctx, ticket); !errors.Is(err, queue.ErrNotQueued) {
+		t.Errorf("IsHead of a ticket that is too old: %v, %v, want queue.ErrNotQueued", head, err)
+	}
+	if next, ok, err := q.TryRegister(ctx); !ok {
+		t.Errorf("TryRegister behind a ticket that is lost: %v, %v, %v, want that it owns", next, ok, err)
+	} else if err := q.Remove(ctx, next); err != nil {
+		t.Error(err)
+	}
+	if err := q.Remove(ctx, ticket); !errors.Is(err, queue.ErrNotQueued) {
+		t.Errorf("Remove of a ticket that is too old: %v, want queue.ErrNotQueued", err)
 	}
 	q.MaybeCleanup(ctx)
 }

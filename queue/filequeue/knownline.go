@@ -172,7 +172,12 @@ func (k *knownLine) refresh(of queue.Ticket) error {
 	if t.stale == 0 {
 		return nil
 	}
-	return t.touch()
+	err = t.touch()
+	if errors.Is(err, queue.ErrNotQueued) {
+		// Too late. What has been written must not keep the ticket in line for longer.
+		return k.lose(t)
+	}
+	return err
 }
 
 // recheckEvery is how often the first of this process that waits has the owners

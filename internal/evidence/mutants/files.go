@@ -223,6 +223,12 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		new:  "> t.stale && false {",
 	},
 	{
+		name: "file: a heartbeat that comes too late keeps the ticket in line",
+		in:   ofFile + "knownLine.refresh",
+		old:  "if errors.Is(err, queue.ErrNotQueued) {",
+		new:  "if false && errors.Is(err, queue.ErrNotQueued) {",
+	},
+	{
 		name: "file: the announcement is a sign of life",
 		in:   ofFile + "knownLine.announce",
 		old:  "if t.stale > 0 {",
