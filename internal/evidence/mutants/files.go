@@ -321,6 +321,12 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		new:  "case move(hidden, h.Path) == nil: return h.Path, nil\ncase !d.isAt(hidden):",
 	},
 	{
+		name: "file: what is at the hidden path is in the way where a directory has no flock",
+		in:   lockedFile + "Home.openHidden",
+		old:  "err = errOccupied",
+		new:  "",
+	},
+	{
 		name: "file: what another user has left, and cannot be removed, is tried for ever",
 		in:   lockedFile + "Home.makeHidden",
 		old:  "err := h.discard(d); err != nil && !errors.Is(err, fs.ErrExist)",

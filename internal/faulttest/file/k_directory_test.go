@@ -5,6 +5,7 @@ package file
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
 
 	"github.com/fifolock/fifolock/internal/faulttest"
@@ -375,6 +377,24 @@ func TestK46NoFlock(t *testing.T) {
 			h.Check()
 		})
 	}
+}
+
+// K46. The file system knows flock on files alone, and a process was killed while it made
+// the directory, so that nothing tells that it is gone: the next one goes without the
+// hidden path.
+func TestK46NoFlockOnDirectories(t *testing.T) {
+	h := harness.New(t, faulttest.File(t))
+	a := h.Start()
+	id := uuid.NewSHA1(uuid.Nil, []byte(filepath.Base(h.Spec.Dir)))
+	hidden := filepath.Join(filepath.Dir(h.Spec.Dir), fmt.Sprintf(".new.%x", id[:]))
+	mustMkdir(t, hidden)
+	mustWrite(t, filepath.Join(hidden, "seq"), "")
+	end := inject(t, a, []string{hidden}, "flock:error=ENOLCK")
+	a.LockFor(patience).Granted()
+	a.MustUnlock()
+	end()
+	wantAbsent(t, h.Spec.Dir)
+	h.Check()
 }
 
 // K48. What tidies up in /tmp skips a directory on which there is a flock; so there

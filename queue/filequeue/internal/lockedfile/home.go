@@ -30,7 +30,7 @@ import (
 // Where the hidden name cannot be used, because another program has something there, or
 // another user what only that user may remove, it goes without: a directory is made under
 // a name of its own then, and removed at its path. A process that is killed in that moment
-// leaves it.
+// leaves it. So it does where a directory cannot have a flock, if one is there already.
 type Home struct {
 	Path string      // of the directory
 	Mode fs.FileMode // of it, whatever the umask, and of what is missing above it
@@ -141,12 +141,14 @@ func (h Home) openHidden(hidden string, left bool) (*Dir, error) {
 	case err != nil:
 		return nil, err
 	}
-	if err = d.tryExclusive(); isPassing(err) || !d.isAt(hidden) {
+	switch err = d.tryExclusive(); {
+	case isPassing(err) || !d.isAt(hidden):
 		err = ErrBusy
-	} else if !left {
+	case !left:
 		return d, nil // where there is no flock, that of its file will tell
-	}
-	if err == nil {
+	case err != nil:
+		err = errOccupied // where there is no flock, nothing tells that its process is gone
+	default:
 		err = h.empty(d)
 	}
 	if err != nil {
