@@ -60,7 +60,7 @@ func (l *seqLock) empty() (lockedfile.Contents, bool) {
 
 // removeAll removes every artifact of an empty line, as cleanUp says.
 func (l *seqLock) removeAll(c lockedfile.Contents) (removeLater bool) {
-	_ = l.dir.RemoveFiles(c.Leavings) // an error: those of another user
+	leavings := l.dir.RemoveFiles(c.Leavings) // an error: those of another user
 	// A seq that is ahead of the clock, because the clock was set back, is
 	// what keeps the numbers from going back with it.
 	if number := max(l.content.number, l.line.highest); number >= wallNumber() {
@@ -77,6 +77,8 @@ func (l *seqLock) removeAll(c lockedfile.Contents) (removeLater bool) {
 	case lockedfile.CloseBeforeRemove: // the directory too, when it is closed
 		l.seq.close()
 		return l.dir.Remove(seqName) == nil
+	case leavings != nil:
+		return false
 	}
 	if l.removeDirectory(c) != nil && l.seq.file == nil && l.dir.IsCurrent() {
 		// It stays, with a seq that says what the one that was removed has said, for the same users.

@@ -265,7 +265,7 @@ func (h Home) finish(d *Dir, prepare func(*Dir) error) error {
 }
 
 // Remove removes the directory with its file, if a listing that was made just now has found
-// nothing else in it but what processes have left that were killed; the file is removed
+// nothing else in it but leavings, which the caller has removed; the file is removed
 // first, and removed is called then, to close it. Otherwise the error is fs.ErrExist, and
 // the file stays, if it can be; with wait it is ErrBusy, and nothing has happened, while
 // another process makes the same directory. Nor has anything where the directory could not
@@ -284,7 +284,7 @@ func (h Home) Remove(d *Dir, c Contents, wait bool, removed func()) error {
 			return err
 		}
 	}
-	if err = d.RemoveFiles(append(c.Leavings, h.File)); err == nil {
+	if err = d.RemoveFiles([]string{h.File}); err == nil {
 		removed()
 		err = RemoveDirectory(at)
 	}

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 
 	"github.com/google/uuid"
@@ -76,15 +77,8 @@ func newTemporaryName() (string, error) {
 // isTemporary reports whether the name is one of newTemporaryName.
 func isTemporary(name string) bool {
 	const digits = 32
-	if len(name) != len(temporaryPrefix)+digits || name[:len(temporaryPrefix)] != temporaryPrefix {
-		return false
-	}
-	for _, c := range []byte(name[len(temporaryPrefix):]) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
+	id, ok := strings.CutPrefix(name, temporaryPrefix)
+	return ok && len(id) == digits && strings.Trim(id, "0123456789abcdef") == ""
 }
 
 // quoted puts the path of an error of package os in quotes.
