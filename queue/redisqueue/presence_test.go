@@ -144,6 +144,38 @@ func TestMarkOfAnotherRun(t *testing.T) {
 	}
 }
 
+// A request that is executed again may find dead the one that its ticket stood behind the
+// first time. It grants then, and so it evicts: otherwise that one could show itself, and
+// both would own.
+func TestRepeatedRequestBehindAMarkedProcess(t *testing.T) {
+	redistest.NeedReal(t)
+	client := redistest.Client(t)
+	q := New(client, redistest.Name(t))
+	process := plantAbsent(t, client, q.name, 1)[0]
+	dead := "1:" + process + ".x:1"
+	r := q.request(registerScript, "n", q.ticketKeys("n.new"), "n.new", 60000, 120000, " 60000 0 - 1 host ")
+	first, err := q.attempt(t.Context(), r)
+	if err != nil || first.integer(1) != 1 {
+		t.Fatalf("%+v, %v; want one ahead", first, err)
+	}
+	client.HSet(t.Context(), q.prefix+"absent", process, time.Now().Add(-time.Minute).UnixMilli())
+	again, err := q.attempt(t.Context(), r)
+	if err != nil || again.text(0) != first.text(0) || again.integer(1) != 0 {
+		t.Fatalf("%+v, %v; want the same ticket, which owns", again, err)
+	}
+	if len(again.evicted) != 1 || again.evicted[0].Member != dead {
+		t.Errorf("evicted %v; want %s", again.evicted, dead)
+	}
+	if client.ZScore(t.Context(), q.queue, dead).Err() != redis.Nil || client.Exists(t.Context(), q.prefix+"lease:"+process+".x").Val() != 0 {
+		t.Error("two own: the one that was found dead is still there")
+	}
+	refresh := q.request(refreshScript, process, q.ticketKeys(process+".x"), dead, "-")
+	if answer, err := q.attempt(t.Context(), refresh); err != nil || answer.status != statusGone {
+		t.Errorf("it is told %q, %v; want that it is gone", answer.status, err)
+	}
+	client.Del(t.Context(), redistest.Keys(t, client, q.name)...)
+}
+
 // Members says of each ticket whether the end of its process is noticed, and since when
 // it is gone.
 func TestMembersSayWhetherTheEndIsNoticed(t *testing.T) {

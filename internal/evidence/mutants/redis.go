@@ -766,6 +766,13 @@ end`,
 	},
 	{
 		name:  "redis: a process is absent that has a connection",
+	{
+		name:  "redis: a request that was executed before owns beside one that it finds dead",
+		in:    redisScripts + "join.lua repeated",
+		old:   "evict(line)",
+		new:   "",
+		tests: presenceTests,
+	},
 		in:    redisScripts + "presence.lua since",
 		old:   "subscribers.err or subscribers[2] ~= 0",
 		new:   "subscribers.err",

@@ -40,18 +40,20 @@ local function other(line)
   end
 end
 
--- repeated answers a request that was executed before: its lease is there.
+-- repeated answers a request that was executed before: its lease is there. Its ticket may
+-- own by now because others are found dead: they leave before it is told so.
 local function repeated(line)
   local value = call('GET', KEYS[3])
   local member = value and string.match(value, '^%S+')
   if not member or not queued(member) then
     return { 'refused', '' }
   end
+  evict(line)
   local place = line.place[member]
   if place and place < OWNERS then
-    return { 'ok', member, 0, '', '' }
+    return { 'ok', member, 0, '', news(line) }
   end
-  return { 'ok', member, ahead(member, line), '', '' }
+  return { 'ok', member, ahead(member, line), '', news(line) }
 end
 
 -- join takes the next number and puts a ticket in line. line is a survey of it, last
