@@ -506,6 +506,53 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
+// Keys that have no end, after PERSIST or a copy, get that of the longest lease in line,
+// whichever ticket comes by first, and wherever the one with that lease stands.
+func TestKeysWithoutAnEnd(t *testing.T) {
+	client := redistest.Client(t)
+	for what, comesBy := range map[string]func(*testing.T, *redisqueue.Queue, queue.Ticket){
+		"Refresh": func(t *testing.T, q *redisqueue.Queue, ticket queue.Ticket) {
+			if err := q.Refresh(t.Context(), ticket); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"Register":  func(t *testing.T, q *redisqueue.Queue, _ queue.Ticket) { mustRegister(t, q) },
+		"Registers": func(t *testing.T, q *redisqueue.Queue, _ queue.Ticket) { registerTogether(t, q, 3) },
+	} {
+		for first, second := range map[time.Duration]time.Duration{time.Hour: time.Minute, time.Minute: time.Hour} {
+			name := redistest.Name(t)
+			q := redisqueue.New(client, name, redisqueue.WithLease(time.Minute))
+			tickets := make(map[time.Duration]queue.Ticket)
+			for _, lease := range []time.Duration{first, second} {
+				tickets[lease] = mustRegister(t, redisqueue.New(client, name, redisqueue.WithLease(lease)))
+			}
+			keys := []string{"{" + name + "}:queue", "{" + name + "}:seq"}
+			for _, key := range keys {
+				client.Persist(t.Context(), key)
+			}
+			comesBy(t, q, tickets[time.Minute])
+			for _, key := range keys {
+				if left := client.PTTL(t.Context(), key).Val(); left < time.Hour || left > 2*time.Hour {
+					t.Errorf("%s of a lease of %v and one of %v behind it lives %v after %s; want between one and two hours", key, first, second, left, what)
+				}
+			}
+			client.Del(t.Context(), redistest.Keys(t, client, name)...)
+		}
+	}
+}
+
+// The ZSET goes with the last of the dead, and its time to live with it.
+func TestKeysOfALineOfDead(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	dead := mustRegister(t, redisqueue.New(client, name, redisqueue.WithLease(time.Hour)))
+	client.Del(t.Context(), leaseKey(name, dead)) // as if it had run out
+	mustRegister(t, redisqueue.New(client, name, redisqueue.WithLease(time.Minute)))
+	if left := client.PTTL(t.Context(), "{"+name+"}:queue").Val(); left <= time.Minute || left > 2*time.Minute {
+		t.Errorf("the ZSET has %v to go; want about twice the lease", left)
+	}
+	client.Del(t.Context(), redistest.Keys(t, client, name)...)
+}
+
 func TestNumbersAscend(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
 	q := redisqueue.New(client, name)

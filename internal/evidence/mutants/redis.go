@@ -7,6 +7,8 @@ const (
 
 var (
 	crashTests    = tests{"-run Death|Killed(Process|Connections)|Stopped(Server|Holder)|PoolUsedUp|CutOffOwner|TwoHold|Without|MixedLine|Unheard|Refused ./internal/faulttest/server"}
+	keysTests     = tests{"-run TestKeys ./queue/redisqueue"}
+	shapeTests    = tests{"-run Shape ./queue/redisqueue"}
 	togetherTests = tests{"-run Together ./queue/redisqueue"}
 	presenceTests = tests{"./queue/redisqueue/internal/notifier", "-run Mark|Refresh|GraceTime|Noticed ./queue/redisqueue"}
 )
@@ -120,6 +122,27 @@ var ofRedis = list{tests{"./queue/redisqueue", "./queue/redisqueue/internal/..."
 		in:   redisScripts + "lib.lua lasting",
 		old:  "if left < milliseconds * 3 / 4 then",
 		new:  "if true then",
+	},
+	{
+		name:  "redis: who comes by first says how long keys without an end last",
+		in:    redisScripts + "lib.lua lasting",
+		old:   "if left == -1 then",
+		new:   "if false then",
+		tests: keysTests,
+	},
+	{
+		name:  "redis: a ticket that joins others says how long keys without an end last",
+		in:    redisScripts + "register_behind.lua",
+		old:   "and line_left >= 0 and seq_left >= 0",
+		new:   "",
+		tests: keysTests,
+	},
+	{
+		name:  "redis: the first ticket behind the dead lasts for ever after a crash",
+		in:    redisScripts + "join.lua join",
+		old:   "line.living > 0 and call('PTTL', KEYS[1]) or -2",
+		new:   "call('PTTL', KEYS[1])",
+		tests: keysTests,
 	},
 	{
 		name: "redis: a seq that is ahead of the clock is removed",
@@ -440,6 +463,13 @@ end`,
 		old:   "for i = 1, count + 1 do",
 		new:   "for i = 1, count do",
 		tests: togetherTests,
+	},
+	{
+		name:  "redis: tickets that join together say how long keys without an end last",
+		in:    redisScripts + "register_together.lua",
+		old:   "or line_left < 0 or seq_left < 0",
+		new:   "",
+		tests: keysTests,
 	},
 	{
 		name:  "redis: the next after those that leave together is not told",

@@ -68,7 +68,9 @@ local function join(line, last, before, behind)
   end
   local digits = string.format('%.0f', number)
   local member = string.format('%s:%s:%.0f', digits, ARGV[3], math.floor(clock / 1000))
-  local line_left, seq_left = call('PTTL', KEYS[1]), call('PTTL', KEYS[2])
+  -- A ZSET of nothing but the dead goes with them, and its time to live with it.
+  local line_left = line.living > 0 and call('PTTL', KEYS[1]) or -2
+  local seq_left = call('PTTL', KEYS[2])
   present()
   -- That the lease is new is also the proof that the request is.
   if not call('SET', KEYS[3], member .. ARGV[6], 'NX', 'PX', ARGV[4]) then

@@ -278,11 +278,28 @@ local function ahead(member, line)
   return math.max(1, call('ZRANK', KEYS[1], member) - line.foreign - OWNERS + 1)
 end
 
+-- longest returns the length of the longest lease in line, as far as one call looks. A
+-- lease key of the wrong type says nothing: what calls this has written already.
+local function longest()
+  local length, count = 0, 0
+  walk(function(_, token)
+    local value = redis.pcall('GET', leaseKey(token))
+    length = math.max(length, type(value) == 'string' and terms(value) or 0)
+    count = count + 1
+    return count == LIMIT
+  end)
+  return math.min(length, ALWAYS)
+end
+
 -- lasting makes a key last for so many milliseconds, if it has less than three
--- quarters of them to go, or no end. It never shortens: the tickets that share the key
--- may have longer leases. left is what PTTL says, of a new key what it said before.
+-- quarters of them to go. It never shortens: the tickets that share the key may have
+-- longer leases. A key that has no end (after PERSIST or a copy) does not tell how long
+-- theirs are, but they do. left is what PTTL says, of a new key what it said before.
 local function lasting(key, left, milliseconds)
   if left < milliseconds * 3 / 4 then
+    if left == -1 then
+      milliseconds = math.max(milliseconds, 2 * longest())
+    end
     call('PEXPIRE', key, string.format('%.0f', milliseconds))
   end
 end

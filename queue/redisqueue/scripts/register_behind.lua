@@ -3,7 +3,7 @@
 -- every Acquire. It is the general way cut short, as register_fast.lua is: the functions
 -- of lib.lua alone cost as much as half of what is done here. What is not as it nearly
 -- always is goes the general way: a token with a space, too, of which a lease says only
--- the first word.
+-- the first word; and keys without an end, see lasting in lib.lua.
 --
 -- It does not look at presences: a line in which crash detection is used goes the
 -- general way, too.
@@ -34,7 +34,7 @@ if last and #last[1] <= 256 then
       local line_left, seq_left = call('PTTL', KEYS[1]), call('PTTL', KEYS[2])
       digits = string.format('%.0f', number)
       local member = string.format('%s:%s:%.0f', digits, ARGV[3], math.floor(clock / 1000))
-      if number <= 9007199254740991 and call('SET', KEYS[3], member .. ARGV[6], 'NX', 'PX', ARGV[4]) then
+      if number <= 9007199254740991 and line_left >= 0 and seq_left >= 0 and call('SET', KEYS[3], member .. ARGV[6], 'NX', 'PX', ARGV[4]) then
         call('ZADD', KEYS[1], digits, member)
         call('SET', KEYS[2], digits, 'KEEPTTL')
         if line_left < ARGV[5] * 3 / 4 then

@@ -36,10 +36,10 @@ local clock = time[1] * 1000000 + time[2]
 local count = #KEYS - 2
 local before = math.max(given, highest, clock - 1)
 local number = before + count
-if number > 9007199254740991 or call('EXISTS', unpack(KEYS, 3)) ~= 0 then
+local line_left, seq_left = call('PTTL', KEYS[1]), call('PTTL', KEYS[2])
+if number > 9007199254740991 or call('EXISTS', unpack(KEYS, 3)) ~= 0 or line_left < 0 or seq_left < 0 then
   return 'alone'
 end
-local line_left, seq_left = call('PTTL', KEYS[1]), call('PTTL', KEYS[2])
 local millis = string.format('%.0f', math.floor(clock / 1000))
 local answer, added = { 0, last[1] }, {}
 for i = 1, count do
