@@ -32,12 +32,15 @@ func (s *storage) attempt(ctx context.Context, r request) (reply, error) {
 		clients.ReloadState(ctx, s.client, err)
 		return reply{}, s.classify(err)
 	}
+	answer, err := r.script.reply(value)
+	if err != nil {
+		return reply{}, err
+	}
 	if s.presence != nil {
 		s.presence.Answered(sent)
 	}
-	answer, err := newReply(value)
 	queue.Evicted(ctx, answer.evicted)
-	return answer, err
+	return answer, nil
 }
 
 // send sends a request until it is answered, or p is over, or ctx has ended. lost is

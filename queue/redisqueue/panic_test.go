@@ -2,6 +2,7 @@ package redisqueue_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -226,4 +227,116 @@ func TestClientSaysNothing(t *testing.T) {
 		cancel()
 	}
 	mustRelease(t, direct, ticket)
+}
+
+// another is a hook of a client that answers something else than the server did to the
+// next script.
+type another struct {
+	redis.Hook
+	answer atomic.Pointer[func(any) any]
+}
+
+func (*another) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h *another) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if script, ok := cmd.(interface {
+			Val() any
+			SetVal(any)
+		}); ok && err == nil && strings.HasPrefix(cmd.Name(), "eval") {
+			if answer := h.answer.Swap(nil); answer != nil {
+				script.SetVal((*answer)(script.Val()))
+			}
+		}
+		return err
+	}
+}
+
+func (*another) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// A reply that is not of the shape that its script gives, a late one to another request
+// say, is an error, and never ownership.
+func TestReplyOfAnotherShape(t *testing.T) {
+	redistest.NeedReal(t)
+	client, name := redistest.Client(t), redistest.Name(t)
+	direct := redisqueue.New(redistest.Client(t), name)
+	hook := new(another)
+	client.AddHook(hook)
+	q := redisqueue.New(client, name)
+	holder, ticket := mustRegister(t, direct), mustRegister(t, q)
+	if _, err := q.Position(t.Context(), ticket); err != nil {
+		t.Fatal(err)
+	}
+	position := func() error { _, err := q.Position(t.Context(), ticket); return err }
+	isHead := func() error { _, err := q.IsHead(t.Context(), ticket); return err }
+	register := func() error { _, err := q.Register(t.Context()); return err }
+	try := func() error { _, _, err := q.TryRegister(t.Context()); return err }
+	refresh := func() error { return q.Refresh(t.Context(), ticket) }
+	ownEntry := func(rest ...any) func(any) any {
+		return func(answer any) any { return append([]any{"ok", answer.([]any)[1]}, rest...) }
+	}
+	constant := func(answer any) func(any) any { return func(any) any { return answer } }
+	for i, c := range []struct {
+		what   string
+		call   func() error
+		answer func(any) any
+	}{
+		{"Position", position, constant("x")},
+		{"Position", position, constant(ticket.Member)},
+		{"Position", position, constant(int64(0))},
+		{"Position", position, constant([]any{"ok", ""})},
+		{"Position", position, constant([]any{"ok", "0", int64(5), ""})},
+		{"Position", position, constant([]any{"ok", ticket.Member, int64(0), "", ""})},
+		{"IsHead", isHead, constant("x")},
+		{"Refresh", refresh, constant("x")},
+		{"Refresh", refresh, constant(int64(1))},
+		{"Register", register, constant(int64(1))},
+		{"Register", register, constant(holder.Member)},
+		{"Register", register, constant([]any{"ok", holder.Member, int64(0), "", ""})},
+		{"Register", register, ownEntry("")},
+		{"Register", register, ownEntry("1", "", "")},
+		{"Register", register, ownEntry(int64(-1), "", "")},
+		{"TryRegister", try, constant(holder.Member)},
+	} {
+		hook.answer.Store(&c.answer)
+		if err := c.call(); err == nil {
+			t.Errorf("%d: %s: no error", i, c.what)
+		}
+	}
+	if list := members(t, direct); len(list) != 2 {
+		t.Errorf("the line is %v; want what was in it", list)
+	}
+	if n := redisqueue.Waiters(q); n != 1 {
+		t.Errorf("%d waiters; want that of the ticket", n)
+	}
+	one := constant(holder.Member)
+	hook.answer.Store(&one)
+	mustRelease(t, q, ticket) // is asked again
+	mustRelease(t, direct, holder)
+	mustBeEmpty(t, direct)
+}
+
+// So is one to requests that went together.
+func TestReplyOfAnotherShapeToTogether(t *testing.T) {
+	l := newTogether(t)
+	hook := new(another)
+	client := redistest.Client(t)
+	client.AddHook(hook)
+	l.far = redisqueue.New(client, l.name)
+	answer := func(answer any) any {
+		return append([]any{fmt.Sprint(answer.([]any)[0])}, answer.([]any)[1:]...)
+	}
+	depart := l.begin(3)
+	hook.answer.Store(&answer)
+	depart()
+	l.wait()
+	for i, r := range l.registration {
+		if r.err == nil {
+			t.Errorf("%d: %+v", i, r.ticket)
+		}
+	}
+	l.mustBe([]string{l.holder.Member})
 }

@@ -33,8 +33,9 @@ var (
 	seenScript         = newScript("seen")
 )
 
-// script is the text of a script, and the hash by which a server knows it.
-type script struct{ source, hash string }
+// script is the text of a script, the hash by which a server knows it, and the file in
+// front, which decides what it may answer.
+type script struct{ source, hash, first string }
 
 func newScript(names ...string) func() *script {
 	return sync.OnceValue(func() *script {
@@ -46,7 +47,7 @@ func newScript(names ...string) func() *script {
 			}
 			source.Write(text)
 		}
-		return &script{source.String(), redis.NewScript(source.String()).Hash()}
+		return &script{source.String(), redis.NewScript(source.String()).Hash(), names[0]}
 	})
 }
 
@@ -150,12 +151,20 @@ type reply struct {
 	evicted  []queue.Ticket
 }
 
-func newReply(value any) (reply, error) {
+// reply reads an answer. What is not of the shape that the script gives is none: it may be
+// a late one to another request on the connection.
+func (s *script) reply(value any) (reply, error) {
+	switch {
+	case s.first == "register_fast":
+		if entry, ok := value.(string); ok {
+			return reply{status: statusOK, values: []any{entry, int64(0), ""}}, nil
+		}
+	case s.first == "release_fast" && value == int64(1):
+		return reply{status: statusOK, values: []any{""}}, nil
+	}
 	values, ok := value.([]any)
 	if !ok {
-		// The fast ways answer one value. Where a number belongs behind it, that
-		// is 0.
-		return reply{status: statusOK, values: []any{value}}, nil
+		return reply{}, fmt.Errorf("the script answered a %T", value)
 	}
 	if len(values) < 2 {
 		return reply{}, fmt.Errorf("the script answered %d values", len(values))
@@ -180,6 +189,17 @@ func (r *reply) readNews(news []any) {
 			r.evicted = append(r.evicted, queue.Ticket{Number: e.number, Member: member})
 		}
 	}
+}
+
+// ahead returns the i'th value, which is how many must leave before a ticket owns. What is
+// no such number is not 0, by which it would own.
+func (r reply) ahead(i int) (int, error) {
+	if i < len(r.values) {
+		if n, ok := r.values[i].(int64); ok && n >= 0 {
+			return int(n), nil
+		}
+	}
+	return 0, errors.New("the script did not answer how many are ahead")
 }
 
 // integer returns the i'th value, 0 if it is none.
@@ -222,12 +242,16 @@ type joint struct {
 	script func() *script
 	others int // how many values its answer has besides one for each request
 
-	// answer returns what the i'th request would have been answered alone.
+	// answer returns what the i'th request would have been answered alone, nil if the
+	// values are not what the script answers.
 	answer func(values []any, i int) []any
 }
 
 var registerTogether = &joint{newScript("register_together"), 2, func(values []any, i int) []any {
-	ahead, _ := values[0].(int64)
+	ahead, ok := values[0].(int64)
+	if !ok || ahead < 0 {
+		return nil
+	}
 	return []any{string(statusOK), values[2+i], ahead + int64(i), values[1+i], ""}
 }}
 

@@ -65,6 +65,8 @@ var waysOf = map[string][2]*redis.Script{
 	"release":      {way("release_fast", "release_next", "/", "presence", "lib", "release"), way("/", "presence", "lib", "release")},
 }
 
+var scriptOf = map[string]func() *script{"register": registerScript, "try_register": tryRegisterScript, "release": releaseScript}
+
 // way makes a script of files, with a clock that stands still, a server on which those
 // are subscribed whose name says so, and an answer that tells what was published, and
 // whether it came to where the general way begins: /.
@@ -387,7 +389,7 @@ return all
 // read reads an answer to a request of the state.
 func (o *outcome) read(t *testing.T, s *randomState, answer []any) {
 	t.Helper()
-	r, err := newReply(answer[1])
+	r, err := scriptOf[s.operation]().reply(answer[1])
 	if err != nil {
 		t.Fatal(err)
 	}

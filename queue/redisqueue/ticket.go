@@ -1,6 +1,7 @@
 package redisqueue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,7 +86,7 @@ func (o *operation) join(ctx context.Context, p patience, script func() *script,
 	switch {
 	case ok && lost > 0:
 		o.resent.Store(o.token, nil) // another request may still be under way
-	case lost > 0:
+	case lost > 0 || err != nil && answer.status == statusOK: // what it has done is not known
 		o.abandon(ctx, o.lease.Milliseconds())
 	case err != nil && isReply(err) && !isRefusal(err):
 		o.abandon(ctx, 0) // it may have failed half way
@@ -97,10 +98,14 @@ func (o *operation) join(ctx context.Context, p patience, script func() *script,
 func (o *operation) taken(answer reply, sent time.Time, presence string) (queue.Ticket, error) {
 	member := answer.text(0)
 	e, err := parseEntry(member)
-	if err != nil {
+	if err == nil && e.token != o.token {
+		err = errors.New("the script answered the ticket of another request")
+	}
+	ahead, wrong := answer.ahead(1)
+	if err = cmp.Or(err, wrong); err != nil {
 		return queue.Ticket{}, err
 	}
-	t := queue.Ticket{Number: e.number, Member: member, Ahead: int(answer.integer(1)), Lease: o.lease}
+	t := queue.Ticket{Number: e.number, Member: member, Ahead: ahead, Lease: o.lease}
 	if o.presence != nil {
 		t.Lost = o.presence.Bind(o.token, member, presence != unseen)
 	}
@@ -175,7 +180,11 @@ func (o *operation) look(ctx context.Context) (queue.Place, error) {
 	if err != nil {
 		return queue.Place{}, err
 	}
-	place := queue.Place{Ahead: int(answer.integer(0))}
+	ahead, err := answer.ahead(0)
+	if err != nil {
+		return queue.Place{}, err
+	}
+	place := queue.Place{Ahead: ahead}
 	milliseconds := answer.integer(1)
 	o.repairIf(ctx, milliseconds)
 	switch {

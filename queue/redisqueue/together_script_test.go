@@ -247,16 +247,13 @@ func (s *togetherState) read(t *testing.T, o *outcomes, answer *redis.Cmd) (valu
 // add1 adds the answer to one request.
 func (s *togetherState) add1(t *testing.T, o *outcomes, value any) {
 	t.Helper()
-	r, err := newReply(value)
+	r, err := s.each[0].script.reply(value)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.messages = slices.DeleteFunc(r.messages, s.leaves)
 	if len(r.messages) == 0 {
 		r.messages = nil
-	}
-	if len(r.values) == 1 && s.operation == "register" { // the way of an empty line
-		r.values = append(r.values, int64(0), "")
 	}
 	o.replies = append(o.replies, r)
 }
