@@ -11,6 +11,12 @@
  * leaves out: names, errors, wake-ups (a wait is a condition that becomes true), the
  * door (it only orders the calls that try for the flock on seq), stale timeouts.
  *
+ * A process knows the line only by its listings: known are the tickets that it has seen.
+ * It lists anew where it is not proven that no other has joined since (see join.go): seq,
+ * which it has left open, is at its path with the number and the change time that it had
+ * then, and nothing has come to the directory or gone since before that look. A call that
+ * only tries has no ticket if another one may own.
+ *
  * joined, left and listed are the steps of line.go. Looking for the dead in front of
  * the own ticket needs no flock of seq: all of them had theirs before it was there.
  *
@@ -24,22 +30,31 @@
  *   TWOSTEP    the ticket is made after seq is unlocked
  *   NOWITHDRAW nobody looks, after the ticket is there, whether seq is still at its path
  *   NOCHANGE   only the inode is compared then, not when it was changed
+ *   LATE (ROUNDS=2)  the change time of the directory is read after the look at seq
+ *   BLIND (TRIES)  a call that only tries owns because the line was free before it had a number
  *   RESET      numbers are not seeded from the clock
  *   AGE        an owner may be evicted although it is alive
  *   HEADONLY (OWNERS=2)  the dead are removed only in front, not among all the owners
  *
  * Configuration: OWNERS=1
  * Configuration: OWNERS=2
+ * Configuration: ROUNDS=2
+ * Configuration: TRIES
  */
 
 #ifndef OWNERS
 #define OWNERS   1
 #endif
-#define ROUNDS   1 /* times that each one locks */
+#ifndef ROUNDS
+#define ROUNDS   1 /* times that the first one locks; the second does once */
+#endif
 #ifndef MEDDLES
 #define MEDDLES  1 /* times that the other program does something to seq */
 #endif
-#define N        3 /* processes; init starts as many */
+#if ROUNDS > 1 || defined(TRIES)
+#define NARROW     /* two processes, and a program that moves seq away and back */
+#endif
+#define N        3 /* processes; init starts as many, or two */
 #define INODES   9 /* that seq may have had */
 #define NONE     255
 
@@ -51,6 +66,12 @@ byte content[INODES];  /* the number in it */
 byte changed[INODES];  /* its change time */
 byte ticket[N];        /* the number of the ticket file of each; 0: none */
 bool alive[N];         /* whether its flock is held */
+byte entries = 0;      /* the change time of the directory */
+#if ROUNDS > 1
+#define TOUCH entries++
+#else
+#define TOUCH skip     /* nothing is known that might have changed */
+#endif
 
 byte clock = 0;        /* never behind the last number given, as a clock in µs is not */
 
@@ -59,12 +80,15 @@ byte owners = 0;       /* that are in the critical section */
 byte granted = 0;      /* the highest token so far */
 
 #define BELOW(j) (ticket[j] && ticket[j] < ticket[me])
-#define AHEAD    (BELOW(0) + BELOW(1) + BELOW(2))
+#define SEEN(j)  (BELOW(j) && known[j] == ticket[j])
+#define AHEAD    (SEEN(0) + SEEN(1) + SEEN(2))
+#define THERE(j) (me != j && known[j] && known[j] == ticket[j])
+#define FULL     (THERE(0) + THERE(1) + THERE(2) >= OWNERS)
 #define FRONT(j) (!(ticket[0] && ticket[0] < ticket[j]) && !(ticket[1] && ticket[1] < ticket[j]) && !(ticket[2] && ticket[2] < ticket[j]))
 #ifdef HEADONLY
-#define DEAD(j)  (BELOW(j) && !alive[j] && FRONT(j))
+#define DEAD(j)  (SEEN(j) && !alive[j] && FRONT(j))
 #else
-#define DEAD(j)  (BELOW(j) && !alive[j])
+#define DEAD(j)  (SEEN(j) && !alive[j])
 #endif
 
 /* lockSeq: open what is at the path, or make it; wait for its flock; look whether it
@@ -77,17 +101,29 @@ inline lockSeq() {
 			made++;
 			assert(made < INODES);
 			path = made;
+			TOUCH;
 			flocked[path] = NONE
 		:: else
 		fi;
 		opened = path
 	   };
-	   atomic { flocked[opened] == NONE -> flocked[opened] = me };
-	   if
-	   :: path == opened -> break
-	   :: else -> flocked[opened] = NONE
-	   fi
+	   atomic { flocked[opened] == NONE -> flocked[opened] = me; before = entries };
+	   atomic {
+		if
+		:: path == opened ->
+			same = opened == knew && content[opened] == knewNumber && changed[opened] == knewAt;
+			break
+		:: else -> flocked[opened] = NONE
+		fi
+	   }
 	od
+}
+
+/* list has the process know all the tickets that are there. */
+inline list() {
+	known[0] = ticket[0];
+	known[1] = ticket[1];
+	known[2] = ticket[2]
 }
 
 inline unlockSeq() {
@@ -97,8 +133,12 @@ inline unlockSeq() {
 	}
 }
 
-/* takeNumber lists the tickets and writes the next number into seq. */
+/* takeNumber writes the next number into seq, and lists the tickets, unless it is proven
+ * that those are known. */
 inline takeNumber() {
+#ifdef LATE
+	before = entries;
+#endif
 	d_step {
 		number = content[opened];
 		i = 0;
@@ -126,14 +166,21 @@ inline takeNumber() {
 		fi;
 		content[opened] = number;
 		changed[opened]++;
-		seen = changed[opened]
+		seen = changed[opened];
+		knew = 0
+	};
+	d_step {
+		if
+		:: !same || entries != before -> list()
+		:: else
+		fi
 	}
 }
 
 /* joined: the file of the ticket is there, and then its flock is held, if it is still
  * at its path. */
 inline joined() {
-	ticket[me] = number;
+	atomic { ticket[me] = number; TOUCH };
 	atomic {
 		if
 		:: ticket[me] == number -> alive[me] = true; number = 0
@@ -146,6 +193,7 @@ inline joined() {
 inline left() {
 	d_step {
 		ticket[me] = 0;
+		TOUCH;
 		alive[me] = false
 	}
 }
@@ -159,9 +207,9 @@ inline evict(everything) {
 		:: i < N ->
 			if
 #ifdef HEADONLY
-			:: ticket[i] && !alive[i] && (everything || BELOW(i)) && FRONT(i) -> ticket[i] = 0
+			:: ticket[i] && !alive[i] && (everything || SEEN(i)) && FRONT(i) -> ticket[i] = 0; TOUCH
 #else
-			:: ticket[i] && !alive[i] && (everything || BELOW(i)) -> ticket[i] = 0
+			:: ticket[i] && !alive[i] && (everything || SEEN(i)) -> ticket[i] = 0; TOUCH
 #endif
 			:: else
 			fi;
@@ -172,15 +220,41 @@ inline evict(everything) {
 	}
 }
 
-proctype locker(byte me) {
-	byte opened, number, seen, i, rounds = ROUNDS;
+proctype locker(byte me; byte rounds) {
+	byte opened, number, seen, i;
+	byte known[N];
+	byte before, knew, knewNumber, knewAt;
+	bool same, tries;
 	do
 	:: rounds == 0 -> break
 	:: else ->
 		rounds--;
+#ifdef TRIES
+		if
+		:: tries = false
+		:: tries = true
+		fi;
+#endif
 again:
 		lockSeq();
+		/* A call that only tries looks first. */
+		atomic {
+			if
+			:: tries && !same -> list()
+			:: else
+			fi
+		};
+		if
+		:: tries && FULL -> unlockSeq(); goto over
+		:: else
+		fi;
 		takeNumber();
+#ifndef BLIND
+		if
+		:: tries && FULL -> unlockSeq(); goto over
+		:: else
+		fi;
+#endif
 #ifdef TWOSTEP
 		unlockSeq();
 		joined();
@@ -196,11 +270,16 @@ again:
 #endif
 #endif
 			:: ticket[me] == 0 -> left(); unlockSeq(); goto again
-			:: else
+			:: else -> knew = opened; knewNumber = content[opened]; knewAt = seen
 			fi
 		};
 		unlockSeq();
 #endif
+		if
+		:: atomic { tries && ticket[me] -> goto own }
+		:: atomic { tries && ticket[me] == 0 -> goto lose }
+		:: !tries
+		fi;
 		/* Wait until fewer than OWNERS are in front; evict those that are dead. */
 		do
 		:: atomic {
@@ -241,23 +320,33 @@ end:			false
 #endif
 		atomic { owners--; left() };
 
-lose:		/* What is left of an empty queue is removed. */
+lose:		/* What is left of an empty queue is removed, unless another call is under way. */
 		alive[me] = false;
+		if
+#if ROUNDS > 1
+		:: goto over
+#endif
+		:: skip
+		fi;
 		lockSeq();
 		evict(true);
 		atomic {
 			if
-			:: !ticket[0] && !ticket[1] && !ticket[2] && path == opened -> path = 0; changed[opened]++
+			:: !ticket[0] && !ticket[1] && !ticket[2] && path == opened -> path = 0; changed[opened]++; TOUCH
 			:: else
 			fi;
 			unlockSeq()
-		}
+		};
+over:		skip
 	od
 }
 
 /* A killed process is one that ends anywhere: its flocks are dropped, its files stay. */
 proctype mortal(byte me) {
 	byte opened, number, seen, i;
+	byte known[N];
+	byte before, knew, knewNumber, knewAt;
+	bool same;
 	lockSeq();
 	if
 	:: goto killed
@@ -265,7 +354,7 @@ proctype mortal(byte me) {
 	fi;
 	if
 	:: goto killed
-	:: ticket[me] = number
+	:: atomic { ticket[me] = number; TOUCH }
 	fi;
 	if
 	:: goto killed
@@ -275,7 +364,7 @@ proctype mortal(byte me) {
 	/* It looks whether seq is still there, like the others. */
 	atomic {
 		if
-		:: path != opened || changed[opened] != seen -> ticket[me] = 0
+		:: path != opened || changed[opened] != seen -> ticket[me] = 0; TOUCH
 		:: else
 		fi
 	};
@@ -290,18 +379,21 @@ killed:
 proctype meddler() {
 	byte aside, meddles = MEDDLES;
 end:	do
-	:: meddles == 0 -> break
-	:: atomic { meddles > 0 && path -> meddles--; changed[path]++; path = 0 } /* removed */
+	:: meddles == 0 && !aside -> break
+#ifndef NARROW
+	:: atomic { meddles > 0 && path -> meddles--; changed[path]++; TOUCH; path = 0 } /* removed */
 	:: atomic { /* replaced by a copy that is older */
 		meddles > 0 && path && made < INODES - 1 ->
 		meddles--;
 		made++;
+		TOUCH;
 		flocked[made] = NONE;
 		content[made] = 0;
 		path = made
 	   }
-	:: atomic { meddles > 0 && path && !aside -> meddles--; aside = path; changed[path]++; path = 0 } /* moved away */
-	:: atomic { aside -> path = aside; changed[aside]++; aside = 0 } /* and put back */
+#endif
+	:: atomic { meddles > 0 && path && !aside -> meddles--; aside = path; changed[path]++; TOUCH; path = 0 } /* moved away */
+	:: atomic { aside -> path = aside; changed[aside]++; TOUCH; aside = 0 } /* and put back */
 	od
 }
 
@@ -313,9 +405,11 @@ init {
 		:: else -> break
 		od;
 		i = 0;
-		run locker(0);
-		run locker(1);
+		run locker(0, ROUNDS);
+		run locker(1, 1);
+#ifndef NARROW
 		run mortal(2);
+#endif
 		run meddler()
 	}
 }
