@@ -80,7 +80,11 @@ byte owners = 0;       /* that are in the critical section */
 byte granted = 0;      /* the highest token so far */
 
 #define BELOW(j) (ticket[j] && ticket[j] < ticket[me])
+#ifdef NARROW
 #define SEEN(j)  (BELOW(j) && known[j] == ticket[j])
+#else
+#define SEEN(j)  BELOW(j) /* who locks once lists once */
+#endif
 #define AHEAD    (SEEN(0) + SEEN(1) + SEEN(2))
 #define THERE(j) (me != j && known[j] && known[j] == ticket[j])
 #define FULL     (THERE(0) + THERE(1) + THERE(2) >= OWNERS)
@@ -107,7 +111,7 @@ inline lockSeq() {
 		fi;
 		opened = path
 	   };
-	   atomic { flocked[opened] == NONE -> flocked[opened] = me; before = entries };
+	   atomic { flocked[opened] == NONE -> flocked[opened] = me; before = entries }; /* before the look */
 	   atomic {
 		if
 		:: path == opened ->
@@ -121,9 +125,13 @@ inline lockSeq() {
 
 /* list has the process know all the tickets that are there. */
 inline list() {
+#ifdef NARROW
 	known[0] = ticket[0];
 	known[1] = ticket[1];
 	known[2] = ticket[2]
+#else
+	skip
+#endif
 }
 
 inline unlockSeq() {
@@ -270,7 +278,11 @@ again:
 #endif
 #endif
 			:: ticket[me] == 0 -> left(); unlockSeq(); goto again
+#if ROUNDS > 1
 			:: else -> knew = opened; knewNumber = content[opened]; knewAt = seen
+#else
+			:: else
+#endif
 			fi
 		};
 		unlockSeq();
