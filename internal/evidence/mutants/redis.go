@@ -893,6 +893,13 @@ end`,
 		tests: presenceTests,
 	},
 	{
+		name:  "redis: a ping is a sign on a connection that the server has not seen",
+		in:    "queue/redisqueue/internal/notifier Presence.Answered",
+		old:   " && (p.n.run != \"\" || !p.armed)",
+		new:   "",
+		tests: presenceTests,
+	},
+	{
 		name:  "redis: a process that stood still gives up unasked",
 		in:    "queue/redisqueue/internal/notifier Presence.expire",
 		old:   "!p.late",

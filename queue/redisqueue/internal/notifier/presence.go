@@ -37,11 +37,11 @@ type Server struct {
 // scripts until one is answered that was sent on a connection that is up again.
 //
 // Its clock is the process's own. A sign of life counts from when it was sent. It is a
-// script that was answered; or a ping that was answered, on a connection on which a
-// script was answered before, because a ping clears no mark. When the connection has
-// broken and the last sign is nine tenths of the grace time old, the tickets are given
-// up. As long as the connection has not broken the server has not marked the process,
-// whatever else it does not answer: then the leases decide.
+// script that was answered; or a ping that was answered, on a connection that the server
+// has seen, and on which a script was answered before, because a ping clears no mark.
+// When the connection has broken and the last sign is nine tenths of the grace time old,
+// the tickets are given up. As long as the connection has not broken the server has not
+// marked the process, whatever else it does not answer: then the leases decide.
 //
 // All methods may be called concurrently.
 type Presence struct {
@@ -54,7 +54,7 @@ type Presence struct {
 	since   time.Time           // when the first of the tickets was about to be registered
 	sent    time.Time           // when the last sign was sent that was answered
 	armed   bool                // the server has seen the process since there are tickets: it may evict them
-	shown   bool                // a script was answered that was sent on this connection
+	shown   bool                // a script was answered that was sent on this connection, see Answered
 	asking  chan struct{}       // closed when signs need not be sent any more; nil if they need not
 	signs   int                 // under way
 	expiry  *time.Timer         // gives the tickets up; runs while asking is not nil and the connection has broken
@@ -180,11 +180,13 @@ func (p *Presence) leaveLocked(token string) {
 	p.n.unwatchedLocked()
 }
 
-// Answered notes that a script was answered that was sent at the given time.
+// Answered notes that a script was answered that was sent at the given time. Where the
+// server may evict the process, that shows it for as long as the connection lasts only if
+// the server has seen that: scripts and the subscription may go to different nodes.
 func (p *Presence) Answered(sent time.Time) {
 	p.n.mu.Lock()
 	defer p.n.mu.Unlock()
-	if p.n.listening && sent.After(p.n.upSince) {
+	if p.n.listening && sent.After(p.n.upSince) && (p.n.run != "" || !p.armed) {
 		p.shown = true
 		p.settleLocked()
 	}

@@ -259,6 +259,53 @@ func TestPingIsNoSignBeforeAScript(t *testing.T) {
 	})
 }
 
+// A ping is no sign on a connection that the line's server does not see: that one marks the
+// process all the time. So signs go on until the server has seen the connection, and when
+// they are not answered any more the tickets are lost.
+func TestPingIsNoSignWhereTheConnectionIsNotSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := always(nil)
+		seen := s.seen
+		n, p := attach(t, s)
+		answer := func(string) error { p.Answered(time.Now()); return nil }
+		s.sign = answer
+		lost := take(t, n, p, 1)
+		pass := func(grace int) (signs int) {
+			before := s.sent()
+			for range 4 * grace {
+				time.Sleep(testGrace / 4)
+				n.ponged(n.subscription, time.Now())
+			}
+			synctest.Wait()
+			return s.sent() - before
+		}
+		pass(1)
+		n.down(n.subscription)
+		s.seen = func() (string, error) { return "", nil }
+		time.Sleep(testGrace / 10)
+		n.up(n.subscription)
+		for range 3 {
+			if signs := pass(1); signs < 3 || closed(lost) > 0 {
+				t.Fatalf("%d signs within the grace time, %d lost; want one in each quarter, and none lost", signs, closed(lost))
+			}
+		}
+		s.seen = seen
+		pass(1)
+		if signs := pass(3); signs > 0 {
+			t.Errorf("%d signs though the connection is seen again", signs)
+		}
+		n.down(n.subscription)
+		s.seen = func() (string, error) { return "", nil }
+		time.Sleep(testGrace / 10)
+		n.up(n.subscription)
+		pass(1)
+		s.sign = func(string) error { return errors.New("no connection") }
+		if pass(1); closed(lost) == 0 {
+			t.Error("not lost, though no script was answered for the grace time")
+		}
+	})
+}
+
 // A process that was well until its connection has broken keeps its tickets through an
 // outage of nearly half the grace time.
 func TestOutageOfHalfTheGraceTime(t *testing.T) {
