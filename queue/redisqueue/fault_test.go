@@ -188,6 +188,39 @@ func TestRegisterAtStoppedServer(t *testing.T) {
 	}
 }
 
+// A Ring that finds all its shards down for a moment has a ticket released when one is
+// there again.
+func TestReleaseWhileAllShardsAreDown(t *testing.T) {
+	t.Parallel()
+	server := redistest.StartServer(t, "--appendonly", "yes", "--appendfsync", "always")
+	ring := redis.NewRing(&redis.RingOptions{
+		Addrs:              map[string]string{"one": server.Addr},
+		HeartbeatFrequency: 20 * time.Millisecond,
+	})
+	defer ring.Close()
+	q := redisqueue.New(ring, "down")
+	ticket := mustRegister(t, q)
+	server.Kill()
+	for ring.Len() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	released := make(chan error)
+	go func() { released <- q.Release(t.Context(), ticket) }()
+	select {
+	case err := <-released:
+		t.Errorf("Release did not wait: %v", err)
+		server.Start()
+	case <-time.After(shortly):
+		server.Start()
+		if err := <-released; err != nil {
+			t.Errorf("Release: %v", err)
+		}
+	}
+	if n := redisqueue.Waiters(q); n != 0 {
+		t.Errorf("%d waiters are left", n)
+	}
+}
+
 // A lost reply of a release is no error, and nobody else's ticket is touched.
 func TestLostReplyOfRelease(t *testing.T) {
 	t.Parallel()

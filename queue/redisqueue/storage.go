@@ -77,13 +77,17 @@ func (s *storage) shardOf(ring clients.Sharded) (shard *redis.Client, err error)
 }
 
 // publisher returns the notifier that hears of the line: that of the client, or in a Ring
-// that of the shard that has the keys, which changes with the ring's addresses.
+// that of the shard that has the keys, which changes with the ring's addresses. While all
+// shards are down it stays: the request says so, and one that goes on asks again.
 func (s *storage) publisher() (*notifier.Notifier, error) {
 	ring, ok := s.client.(clients.Sharded)
 	if !ok {
 		return s.home.Load(), nil
 	}
 	shard, err := s.shardOf(ring)
+	if n := s.home.Load(); err != nil && n != nil && !errors.Is(err, redis.ErrClosed) {
+		return n, nil
+	}
 	if err != nil {
 		return nil, s.classify(err)
 	}

@@ -385,6 +385,13 @@ end`,
 		new:  "if !isUnsent(err) {",
 	},
 	{
+		name:  "redis: a release gives up while all shards of a Ring are down",
+		in:    "queue/redisqueue storage.publisher",
+		old:   "err != nil && n != nil &&",
+		new:   "err != nil && n == nil &&",
+		tests: tests{"-run AllShardsAreDown ./queue/redisqueue"},
+	},
+	{
 		name: "redis: a release gives up at the first refusal",
 		in:   "queue/redisqueue patience.goesOn",
 		old:  "(p.always || few && isTransient(err))",
