@@ -276,7 +276,10 @@ func (s *storage) watchPresence(n *notifier.Notifier, grace time.Duration) {
 				return err
 			}
 			r := v.request(refreshScript, n.ID(), s.ticketKeys(e.token), member, s.presenceToKeep(e.token))
-			answer, _, err := s.send(ctx, brief, r) // the pool may be full of connections that have broken
+			answer, lost, err := s.send(ctx, brief, r) // the pool may be full of connections that have broken
+			if lost > 0 {
+				n.Reload(s.name)
+			}
 			if err != nil {
 				return err
 			}

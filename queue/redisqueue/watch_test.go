@@ -506,3 +506,31 @@ func TestWatchFollowsTheClient(t *testing.T) {
 		mustRelease(t, q, next)
 	}
 }
+
+// A sign of life is a look at the line, too: it removes the dead in front of a waiter of its
+// own process, and may be answered in vain. Then the waiter looks.
+func TestLostReplyOfASign(t *testing.T) {
+	redistest.NeedReal(t)
+	direct, name := redistest.Client(t), redistest.Name(t)
+	warm(t, direct)
+	near := redisqueue.New(direct, name)
+	head := mustRegister(t, near)
+	proxy := redistest.NewProxy(t, redistest.Addr(t))
+	// With this grace time no sign is sent but the one that is asked for.
+	q := redisqueue.New(redistest.ClientOf(t, proxy.Addr), name, redisqueue.WithLease(time.Hour), redisqueue.WithCrashDetection(time.Minute))
+	listening(t, q)
+	waiter, gone := mustRegister(t, q), mustRegister(t, q)
+	wake, _ := watch(t, q, waiter)
+	for members(t, near)[1].CrashDetection == 0 {
+		time.Sleep(pause)
+	}
+	mustRelease(t, near, gone)
+	if err := direct.Del(t.Context(), "{"+name+"}:lease:"+redisqueue.TokenOf(head.Member)).Err(); err != nil {
+		t.Fatal(err)
+	}
+	proxy.LoseReplies(redisqueue.RefreshHash, 1)
+	mustNotBeQueued(t, q.Release(t.Context(), gone)) // so it asks about the other
+	<-wake
+	mustBeHead(t, q, waiter)
+	mustRelease(t, q, waiter)
+}

@@ -907,6 +907,13 @@ end`,
 		tests: presenceTests,
 	},
 	{
+		name:  "redis: what the lost reply of a sign has carried is not looked for",
+		in:    "queue/redisqueue storage.watchPresence",
+		old:   "if lost > 0 {",
+		new:   "if lost < 0 {",
+		tests: tests{"-run LostReplyOfASign ./queue/redisqueue"},
+	},
+	{
 		name:  "redis: a process that stood still gives up unasked",
 		in:    "queue/redisqueue/internal/notifier Presence.expire",
 		old:   "!p.late",
