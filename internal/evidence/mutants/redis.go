@@ -914,6 +914,13 @@ end`,
 		tests: tests{"-run LostReplyOfASign ./queue/redisqueue"},
 	},
 	{
+		name:  "redis: a sign renews a hold that is lost",
+		in:    "queue/redisqueue/internal/notifier Presence.firstLocked",
+		old:   "if believed && ",
+		new:   "if (believed || true) && ",
+		tests: tests{"-run LostHold ./queue/redisqueue/internal/notifier"},
+	},
+	{
 		name:  "redis: a process that stood still gives up unasked",
 		in:    "queue/redisqueue/internal/notifier Presence.expire",
 		old:   "!p.late",

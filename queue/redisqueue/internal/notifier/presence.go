@@ -329,11 +329,17 @@ func (p *Presence) loseLocked(which func(*present) bool) {
 	}
 }
 
-// firstLocked returns the lowest entry, "" if none is registered. Entries of a line
-// begin with numbers of as many digits for some centuries.
+// firstLocked returns the lowest entry that a sign may be sent for, "" if there is none.
+// Entries of a line begin with numbers of as many digits for some centuries.
+//
+// A sign renews the lease. That of a ticket which is not believed any more must run out: its
+// owner was told, and may be slow to release it.
 func (p *Presence) firstLocked() (first string) {
-	for _, t := range p.tickets {
-		if t.entry != "" && (first == "" || t.entry < first) {
+	now := time.Now()
+	for token, t := range p.tickets {
+		w := p.n.waiters.byToken[token]
+		believed := w == nil || w.Until.IsZero() || now.Before(w.Until)
+		if believed && t.entry != "" && (first == "" || t.entry < first) {
 			first = t.entry
 		}
 	}

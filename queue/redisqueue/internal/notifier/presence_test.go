@@ -364,6 +364,37 @@ func TestJoinWaitsForTheConnection(t *testing.T) {
 	}
 }
 
+// A sign renews the lease of its ticket. So none is sent for one whose lease may have run out
+// by this process's clock: its hold is lost, and must not hold up the line for another lease.
+func TestNoSignForALostHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := always(errors.New("no connection"))
+		n, p := attach(t, s)
+		var entries []string
+		for i, lease := range []time.Duration{testGrace, time.Hour} {
+			token := n.NewToken()
+			entries = append(entries, fmt.Sprintf("%d:%s:1", i+1, token))
+			p.Join(t.Context(), token)
+			n.Open(token, "line")
+			p.Bind(token, entries[i], true)
+			n.Bind(Ticket{Token: token, Entry: entries[i], Line: "line", Presence: p, Owns: i == 0, Until: time.Now().Add(lease)})
+		}
+		for _, entry := range entries {
+			time.Sleep(time.Millisecond)
+			p.Answered(time.Now())
+			n.down(n.subscription)
+			synctest.Wait()
+			if last := s.signs[s.sent()-1]; last != entry {
+				t.Errorf("the sign is for %s, want %s", last, entry)
+			}
+			n.up(n.subscription)
+			time.Sleep(time.Millisecond)
+			p.Answered(time.Now())
+			time.Sleep(2 * testGrace)
+		}
+	})
+}
+
 // A hand-off in the process needs a sign of life that is not too old, too: a process that
 // stood still may have been evicted.
 func TestNoHandOffWithoutASign(t *testing.T) {
