@@ -1,6 +1,8 @@
 package redisqueue
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -316,6 +318,30 @@ func TestRefreshOfAnothersTicketLeavesItsPresence(t *testing.T) {
 		t.Errorf("the ticket of a process without crash detection is evicted after %v", got)
 	}
 	for _, ticket := range []queue.Ticket{theirs, ours} {
+		if err := q.Release(t.Context(), ticket); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A ticket that is released when the ctx is over already stays in line until its lease is
+// over, but nothing of this process goes on to show that its owner lives.
+func TestReleaseAfterTheEndLeavesThePresence(t *testing.T) {
+	redistest.NeedReal(t)
+	q := New(redistest.Client(t), redistest.Name(t), WithCrashDetection(time.Second))
+	for verb, release := range map[string]func(context.Context, queue.Ticket) error{"Release": q.Release, "Remove": q.Remove} {
+		ticket, err := q.Register(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := release(ended, ticket); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v; want context.Canceled", verb, err)
+		}
+		if has, waiters := q.presence.Has(tokenOf(ticket.Member)), Waiters(q); has || waiters > 0 {
+			t.Errorf("after %s: shown: %v; %d waiters; want neither", verb, has, waiters)
+		}
 		if err := q.Release(t.Context(), ticket); err != nil {
 			t.Error(err)
 		}

@@ -248,9 +248,13 @@ func (v *view) Release(ctx context.Context, t queue.Ticket) error {
 }
 
 func (v *view) leave(ctx context.Context, verb string, t *queue.Ticket, cleanup int) error {
-	o, err := v.beginTicket(ctx, verb, t)
+	o, err := v.beginTicket(context.WithoutCancel(ctx), verb, t)
 	if err == nil {
-		err = o.leave(ctx, cleanup)
+		if err = ctx.Err(); err != nil {
+			o.forget(false) // it is given up all the same, as when nothing answers
+		} else {
+			err = o.leave(ctx, cleanup)
+		}
 	}
 	return o.end(ctx, err)
 }

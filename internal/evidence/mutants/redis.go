@@ -921,6 +921,13 @@ end`,
 		tests: tests{"-run LostHold ./queue/redisqueue/internal/notifier"},
 	},
 	{
+		name:  "redis: a ticket whose release came too late goes on to be shown",
+		in:    "queue/redisqueue view.leave",
+		old:   "o.forget(false)",
+		new:   "",
+		tests: tests{"-run AfterTheEnd ./queue/redisqueue"},
+	},
+	{
 		name:  "redis: a process that stood still gives up unasked",
 		in:    "queue/redisqueue/internal/notifier Presence.expire",
 		old:   "!p.late",
