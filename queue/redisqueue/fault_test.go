@@ -29,6 +29,7 @@ func warm(t *testing.T, client redis.UniversalClient) {
 	}
 	mustRelease(t, q, ticket)
 	ticket = mustRegister(t, q)
+	mustBeHead(t, q, ticket)
 	if err := q.Refresh(t.Context(), ticket); err != nil {
 		t.Fatal(err)
 	}
