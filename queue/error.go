@@ -12,18 +12,18 @@ var (
 	// takes a new one.
 	ErrNotQueued = errors.New("the ticket is not in line")
 
-	// ErrClosed is returned by a queue that will never answer again, because what
-	// it works through was closed (the Redis client, say). A waiter gives up at
-	// once. The ticket, if there is one, ends as that of a dead owner does.
+	// ErrClosed is returned by a queue that will never answer again, because
+	// something that it needs was closed (the Redis client, say). A waiter gives
+	// up at once. The ticket, if there is one, ends as that of a dead owner does.
 	ErrClosed = errors.New("the queue was closed")
 )
 
-// Error is what every method of every queue of this module returns when it fails:
-// which operation failed, on which queue, and why. It is made once, where the
-// method returns; errors.Is and errors.As see through it.
+// Error is the error of every method of every queue of this module: which
+// operation failed, on which queue, and why. It is made once, where the method
+// returns; errors.Is and errors.As see through it.
 type Error struct {
 	Op    string // the operation, in words: "register", "release ticket 17"
-	Queue string // what the queue calls itself: redis queue "report"
+	Queue string // the queue's name for itself: redis queue "report"
 	Err   error  // the cause; never nil
 }
 

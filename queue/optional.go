@@ -11,7 +11,7 @@ import (
 type TryRegisterer interface {
 	TicketQueue
 
-	// TryRegister takes a ticket if nobody is in line, and reports whether it
+	// TryRegister takes a ticket if none is in line, and reports whether it
 	// did. Members whose owners are gone do not count; they are removed. If it
 	// returns false or an error, no ticket was left in line, as for Register.
 	TryRegister(ctx context.Context) (t Ticket, ok bool, err error)
@@ -20,8 +20,8 @@ type TryRegisterer interface {
 // TryRegister takes a ticket that is the head at once, or none, and reports
 // whether it did.
 //
-// Without [TryRegisterer] it looks first, then registers and steps back if
-// somebody was faster, so that two at once may both fail.
+// Without [TryRegisterer] it looks first, then registers, and steps back if
+// another ticket was taken first; two calls at once may both fail.
 func TryRegister(ctx context.Context, q TicketQueue) (t Ticket, ok bool, err error) {
 	if q, ok := q.(TryRegisterer); ok {
 		return q.TryRegister(ctx)
@@ -45,7 +45,7 @@ func TryRegister(ctx context.Context, q TicketQueue) (t Ticket, ok bool, err err
 	if head && err == nil {
 		return t, true, nil
 	}
-	// The ctx may be what ended IsHead; the ticket must go all the same.
+	// The ctx may have ended IsHead; the ticket must go all the same.
 	if rerr := Release(context.WithoutCancel(ctx), q, t); rerr != nil && !errors.Is(rerr, ErrNotQueued) {
 		err = errors.Join(err, rerr)
 	}
@@ -57,13 +57,13 @@ type Releaser interface {
 	TicketQueue
 
 	// Release takes t out of the line, as Remove does, tells the next in line,
-	// and then removes what MaybeCleanup would. It returns ErrNotQueued when t
+	// and then cleans up as MaybeCleanup does. It returns ErrNotQueued when t
 	// was not in line.
 	Release(ctx context.Context, t Ticket) error
 }
 
 // Release takes t out of the line and cleans up after it. Without [Releaser]
-// it calls Remove, then MaybeCleanup whatever Remove returned.
+// it calls Remove, then MaybeCleanup, also after an error.
 func Release(ctx context.Context, q TicketQueue, t Ticket) error {
 	if q, ok := q.(Releaser); ok {
 		return q.Release(ctx, t)
@@ -80,9 +80,9 @@ type Refresher interface {
 
 	// Refresh shows that t's owner is alive: a ticket with a lease is believed for
 	// that lease again, counted from when Refresh was called. The length is the
-	// ticket's own, whatever queue value it is refreshed through. It returns
-	// ErrNotQueued when t is not in line any more, and never puts it back. Any
-	// other error leaves open whether the queue has heard of it.
+	// ticket's own, through any queue value. It returns ErrNotQueued when t is not
+	// in line any more, and never puts it back. Any other error leaves open
+	// whether the queue has heard of it.
 	//
 	// For a ticket without a lease it only tells whether it is still in line.
 	Refresh(ctx context.Context, t Ticket) error
@@ -103,7 +103,7 @@ func Refresh(ctx context.Context, q TicketQueue, t Ticket) error {
 	return err
 }
 
-// Wake is what a waiter is told by a [Watcher].
+// Wake is a message of a [Watcher] to a waiter.
 type Wake int
 
 const (
@@ -131,8 +131,8 @@ type Watcher interface {
 	//
 	// wake is never closed and holds the latest that its reader has not seen;
 	// a WakeOwner is not displaced by a WakeHint. ctx is for Watch alone. stop ends
-	// the listening and releases what it took; it may be called more than
-	// once, and must be called also when the ticket is gone.
+	// the listening and releases its resources; it may be called more than once,
+	// and must be called also when the ticket is gone.
 	//
 	// A WakeOwner that was given before the storage had confirmed it may turn out
 	// to have been wrong, after a loss of data. Then a WakeHint follows it: the
@@ -169,7 +169,7 @@ type Place struct {
 	Recheck time.Duration
 }
 
-// Positioner is a queue that knows how many are in front of a ticket.
+// Positioner is a queue that knows how many tickets are in front of another.
 type Positioner interface {
 	TicketQueue
 
@@ -233,16 +233,16 @@ func Share(q TicketQueue, n int) (TicketQueue, error) {
 	return nil, fmt.Errorf("%T has no method Share, so that only one can own it at a time: pass the method on: %w", q, errors.ErrUnsupported)
 }
 
-// Lister is a queue that can say who is in it.
+// Lister is a queue that can list its tickets.
 type Lister interface {
 	TicketQueue
 
-	// Members lists who is in line, the head first, and removes nobody.
+	// Members lists the tickets in line, the head first, and removes none.
 	Members(ctx context.Context) ([]Member, error)
 }
 
-// Members lists who is in line, the head first. Without [Lister] it returns
-// an error for which errors.Is(err, errors.ErrUnsupported) holds.
+// Members lists the tickets in line, the head first. Without [Lister] it
+// returns an error for which errors.Is(err, errors.ErrUnsupported) holds.
 func Members(ctx context.Context, q TicketQueue) ([]Member, error) {
 	if l, ok := q.(Lister); ok {
 		return l.Members(ctx)
@@ -250,8 +250,8 @@ func Members(ctx context.Context, q TicketQueue) ([]Member, error) {
 	return nil, fmt.Errorf("list the members of %T, which has no method Members: %w", q, errors.ErrUnsupported)
 }
 
-// Member is somebody in line, as [Members] shows them to people. Only Ticket
-// is a fact; the rest is what the owner said, or what the storage noted.
+// Member is a ticket in line, as [Members] shows it to people. Only Ticket
+// is a fact; the owner said the rest, or the storage noted it.
 type Member struct {
 	// Ticket is the place in line; its Ahead is the place in this listing.
 	Ticket Ticket
@@ -287,8 +287,8 @@ type Member struct {
 	Unseen         bool
 	Gone           time.Time
 
-	// Dead says that the owner was found gone: the ticket is evicted by the
-	// next one who looks.
+	// Dead says that the owner was found gone: the next look at the line
+	// evicts the ticket.
 	Dead bool
 }
 
@@ -298,14 +298,14 @@ func (m Member) Owns() bool { return !m.Dead && m.Ticket.Ahead < max(1, m.Owners
 
 type evictedKey struct{}
 
-// OnEvicted returns a ctx with which a queue tells f whom a call has evicted:
-// the tickets, in order, that this call took out of the line because their
-// owners were gone. It is for logs and metrics, in the manner of
+// OnEvicted returns a ctx with which a queue tells f the tickets that a call
+// has evicted, in order: it took them out of the line because their owners
+// were gone. It is for logs and metrics, in the manner of
 // net/http/httptrace.WithClientTrace.
 //
 // f is called before the method returns, without any lock of the queue; so it
 // holds up the call. Each eviction is told to the one call that did it, or to
-// nobody if the answer to that call was lost. An f that ctx has already is
+// none if the answer to that call was lost. An f that ctx has already is
 // called as well, afterwards.
 func OnEvicted(ctx context.Context, f func([]Ticket)) context.Context {
 	before, _ := ctx.Value(evictedKey{}).(func([]Ticket))
@@ -318,8 +318,8 @@ func OnEvicted(ctx context.Context, f func([]Ticket)) context.Context {
 }
 
 // Evicted tells the f of [OnEvicted], if the ctx has one, that the call with
-// this ctx has evicted the tickets. It is for those who write a queue, who call
-// it when they hold no lock. No tickets are nothing to tell.
+// this ctx has evicted the tickets. It is for implementations of a queue, which
+// call it while they hold no lock. Without tickets it does nothing.
 func Evicted(ctx context.Context, tickets []Ticket) {
 	if len(tickets) == 0 {
 		return

@@ -1,6 +1,6 @@
-// Package queue keeps ticket queues: lines in which everyone who comes takes
-// a number, and the one with the lowest number is the head and owns whatever
-// the line is for. Package lock makes a mutex of one.
+// Package queue defines ticket queues: each arrival takes a number, and the
+// ticket with the lowest number is the head, which owns the lock. Package
+// lock makes a mutex of one.
 //
 //	arrivals →  [ 17 ] [ 16 ] [ 15 ] [ 14 ]  → leaves the line with Remove
 //	            newest                head: owns the lock
@@ -12,20 +12,20 @@
 //
 //   - Numbers strictly increase for the life of a name, also when everything
 //     that the queue had stored was lost. So a number is a fencing token: a
-//     storage that remembers the highest it has seen can refuse whoever comes
-//     late with a lower one.
+//     storage that remembers the highest it has seen can refuse a late writer
+//     with a lower one.
 //   - Taking a number and standing in line is one step. There is no moment in
 //     which a later number is in line and an earlier one is not yet.
 //   - A ticket leaves the line when it is removed, or when its owner is gone.
 //     How a queue knows that an owner is gone differs and is told at each
 //     type; it is never how long the owner has waited.
 //
-// [TicketQueue] is all that a queue must be able to do. What some queues do
-// better is in the small interfaces beside it ([TryRegisterer], [Releaser],
-// [Refresher], [Watcher], [Positioner], [Lister], [Sharer]); the function named
-// after each uses it or does without, the way io/fs.ReadDir does. They only ever
-// make things faster or add to them: nothing that is safe with one is unsafe
-// without it.
+// [TicketQueue] has the methods of every queue. The small interfaces beside it
+// have those of some queues ([TryRegisterer], [Releaser], [Refresher],
+// [Watcher], [Positioner], [Lister], [Sharer]); the function named after each
+// uses it or does without, the way io/fs.ReadDir does. They only ever make
+// things faster or add to them: nothing that is safe with one is unsafe without
+// it.
 package queue
 
 import (
@@ -44,9 +44,9 @@ type Ticket struct {
 	// Member is the entry's name in the queue's storage.
 	Member string
 
-	// Ahead is how many members had to leave before it owned, when it was taken.
-	// 0 means that it owns at once: its owner need not ask IsHead. Members whose
-	// owners were dead may have been counted, unless all were.
+	// Ahead is how many members had to leave before the ticket owned, as of when
+	// it was taken. 0 means that it owns at once: its owner need not ask IsHead.
+	// Members whose owners were dead may have been counted, unless all were.
 	Ahead int
 
 	// Lease is how long the ticket is believed without a Refresh, counted from
@@ -61,15 +61,15 @@ type Ticket struct {
 	Lost <-chan struct{}
 }
 
-// TicketQueue is a line whose head owns whatever the line is for.
+// TicketQueue is a line whose head owns the lock.
 //
 // All methods may be called concurrently. They obey ctx as far as the backend
 // can be interrupted, and return an error for which errors.Is(err, ctx.Err())
 // holds when ctx ended the call. With a ctx that has ended before, they fail like
 // that too, even where there is nothing to wait for; Remove alone may work.
 //
-// A queue with a String method is called what that returns in the errors of
-// package lock, others by their type.
+// The errors of package lock name a queue by its String method, or by its
+// type if it has none.
 type TicketQueue interface {
 	// Register takes the next number and stands in line, in one step. If it
 	// returns an error, no ticket is left in line, or (when the backend could
@@ -86,16 +86,16 @@ type TicketQueue interface {
 	Remove(ctx context.Context, t Ticket) error
 
 	// CleanupStale removes the heads whose owners are gone, up to the first
-	// member whose owner is not. Whoever wants to know whom it was hears of it
-	// through [Evicted].
+	// member whose owner is not. [OnEvicted] tells the caller which tickets
+	// those were.
 	CleanupStale(ctx context.Context) error
 
-	// IsEmpty reports whether nobody is in line. Members whose owners are gone
-	// count as long as nobody has removed them.
+	// IsEmpty reports whether no ticket is in line. Tickets whose owners are
+	// gone count until they are removed.
 	IsEmpty(ctx context.Context) (bool, error)
 
-	// MaybeCleanup removes every artifact of the queue if nobody is in line.
-	// It is best effort: it reports nothing, and what it could not remove now
-	// is removed by a later call.
+	// MaybeCleanup removes every artifact of the queue if no ticket is in
+	// line. It is best effort: it reports nothing, and a later call removes
+	// the rest.
 	MaybeCleanup(ctx context.Context)
 }

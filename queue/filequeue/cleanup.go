@@ -10,12 +10,12 @@ import (
 
 // cleanUp removes every artifact of the queue if the line is empty. The directory is not
 // used by this process any more. remove says that the directory is to be removed when it is
-// closed, which is so where what is open cannot be.
+// closed: some systems cannot remove an open one.
 //
-// Other processes have a shared flock on the directory from before they do anything to
-// join until they are through here: as long as there is one, it is left to the last. One
-// that has come without, because at that moment this one had the exclusive flock, or another
-// program, has the seq lock, and so is waited for.
+// Other processes have a shared flock on the directory from before they do anything to join
+// until they are through here: as long as there is one, the last process cleans up. A
+// process may have come without it, because this one or another program had the exclusive
+// flock at that moment: it has the seq lock, and so is waited for.
 func cleanUp(q *seq, k *knownLine, s *settings) (remove bool, evicted []queue.Ticket) {
 	dir := k.dir
 	if !dir.Exclude() || q.file == nil && !dir.Exists(seqName) {
@@ -40,8 +40,8 @@ func cleanUp(q *seq, k *knownLine, s *settings) (remove bool, evicted []queue.Ti
 	return remove, v.evicted
 }
 
-// empty removes the dead owners, and reports whether no ticket is left: then a listing that
-// was made after that has found nothing more than it returns.
+// empty removes the dead owners, and reports whether no ticket is left: then it returns a
+// listing that was made after that.
 func (l *seqLock) empty() (lockedfile.Contents, bool) {
 	for {
 		c, err := l.dir.List(seqName, isTicketName)

@@ -24,7 +24,7 @@ var (
 	errRemoving = errors.New("the directory is being removed")
 )
 
-// directory is what all Queue values of this process share about one path. It
+// directory is shared by all Queue values of this process with one path. It
 // exists as long as a call or a ticket of this process needs it.
 //
 // The seq lock is taken before mu of the line; opening and the lock of directories are
@@ -38,7 +38,7 @@ type directory struct {
 	// closed is closed when the last one has gone and everything is closed.
 	closed chan struct{}
 
-	opening sync.Mutex  // guards what follows: isOpen and joined are set with it held
+	opening sync.Mutex  // guards these: isOpen and joined are set with it held
 	isOpen  atomic.Bool // dir of the line is set
 	joined  atomic.Bool // it has the shared flock on the directory, or does without
 	mode    fs.FileMode // of WithFileMode, of the first call that has joined
@@ -84,7 +84,7 @@ func (d *directory) done() (evicted []queue.Ticket) {
 	d.calls--
 	last := d.calls == 0 && len(d.tickets) == 0 // which only calls change
 	if last {
-		d.calls = -1 // whatever comes now waits for a fresh one
+		d.calls = -1 // later calls wait for a fresh one
 	}
 	directories.Unlock()
 	if !last {
@@ -273,8 +273,8 @@ func (d *directory) openOrMake(s *settings, create bool) (*lockedfile.Dir, error
 }
 
 // invalidate is called when the directory is not at its path any more: its tickets
-// are lost, and later calls shall open what is there now. Should it come back,
-// the tickets must not: their locks were dropped.
+// are lost, and later calls shall open the one that is there now. Should it come
+// back, the tickets must not: their locks were dropped.
 func (d *directory) invalidate() {
 	defer d.unlist() // not before: another call would find files of tickets, and not know that they were its own
 	d.mu.Lock()

@@ -12,22 +12,22 @@ import (
 )
 
 // door lets the calls go for the seq lock in the order in which they came: those of this
-// process one at a time, and each when no call of another process waits that came before.
+// process one at a time, each when no earlier call of another process waits.
 //
 // A call that does not get the lock at once takes a place: a lock on one byte of the
 // directory, the one whose number is the time of the call. A call goes for the lock if no
 // other process has a place before its own time, which takes one system call when there
 // is none. A process has one place, that of its first call: the others wait for that one,
-// and its place is theirs in turn, before the seq lock is free.
+// and the next of them has a place of its own before the seq lock is free.
 //
 // The clock is the machine's, the same for all processes, also in containers. A step of
 // it disturbs the order of those that wait at that moment.
 //
 // It is for fairness alone. Where the system has no such places, and if a process cannot
 // take one, the seq lock is polled, and it is luck which process gets it. A process that
-// stands still at the door is passed: one that waits moves its place by a nanosecond as
-// it looks, so that it is seen to be alive; one that goes on has its place again with
-// that. And in the end a call goes for the lock whatever stands before it.
+// waits moves its place by a nanosecond with each look, and so shows that it is alive.
+// One that stands still is passed; when it goes on, it has its place again. And in the
+// end a call goes for the lock in any case.
 type door struct {
 	mu      sync.Mutex
 	taken   bool     // a call has come in and has not left
@@ -48,7 +48,7 @@ type door struct {
 type visit struct {
 	called int64
 	turn   chan struct{} // closed when it is in, or has its ticket
-	r      *registration // what it has come for; nil if it is something else
+	r      *registration // nil if it has not come for a ticket
 }
 
 // errServed: the call need not come in, another one has registered for it.
@@ -62,20 +62,20 @@ const (
 	// look takes too long.
 	mostPassed = 100
 
-	// longestPolite is how long a call stands at the door: longer than all those take
-	// that may have come before, unless the clock was set back, or another program is at it.
+	// longestPolite is how long a call stands at the door: longer than all earlier calls
+	// may take, unless the clock was set back, or another program is at it.
 	longestPolite = 10 * time.Second
 
 	// mostCompanions is how many tickets a call takes at once with its own. It holds the
 	// seq lock meanwhile, which others may need in less than longestLook.
 	mostCompanions = 63
 
-	// longestStep is more than what those move that wait.
+	// longestStep is more than a waiting process moves its place.
 	longestStep = int64(time.Microsecond)
 )
 
-// enter comes in, when those have left that came before. The error is errServed if one of
-// them has done what this one has come for.
+// enter comes in when the earlier calls have left. The error is errServed if one of them
+// has registered for this one.
 func (o *door) enter(ctx context.Context, wait time.Duration, r *registration) error {
 	v := &visit{called: time.Now().UnixNano(), turn: make(chan struct{}), r: r}
 	o.mu.Lock()
@@ -216,8 +216,8 @@ func (o *door) isFirst(dir *lockedfile.Dir) (first, nearer bool) {
 	}
 }
 
-// pass has the front passed, and with it all that stood where they stand already when the
-// last one was passed: those that are stopped together hold up a call once, or twice.
+// pass has the front passed, and with it all places that have not moved since the last
+// one was passed: processes that are stopped together hold up a call once, or twice.
 func (o *door) pass(dir *lockedfile.Dir) {
 	var there, still []int64
 	for at, ok := int64(-1), true; len(there) < 2*mostPassed; there = append(there, at) {

@@ -101,7 +101,7 @@ func (v *evictor) examine(e *entry) (gone bool, err error) {
 	return false, err
 }
 
-// unopened does as examine, by the error of an open. mu is held.
+// unopened is examine for a file that could not be opened. mu is held.
 func (v *evictor) unopened(e *entry, err error) (gone bool, _ error) {
 	var notOurs *lockedfile.NotOursError
 	switch {

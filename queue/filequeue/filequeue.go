@@ -13,25 +13,26 @@
 // the ticket's file for as long as the ticket lives, and the kernel drops it
 // when the process is gone, however it went. So a process that can take that flock
 // has proof of death. The pid is for people to read; no decision is made on it.
-// The file is empty, or says what stale timeout and label the ticket has, and of how many
-// that own at a time it is one: the kind of a line is that of its first ticket.
+// The file is empty, or says the ticket's stale timeout, its label, and how many may own
+// by its terms. The kind of a line is that of its first ticket.
 //
-// The seq lock is an exclusive flock on seq. To take a number and stand in line, and to
-// clean up, it is held; see join.go for what it gives when other programs remove and
-// replace seq. It is held for some 30 µs, and less than as much again for each further call
-// that gets its ticket with the first, and waited for by polling, since a blocking flock
-// cannot be cancelled, in the order of the calls; see door.go. To leave the line, to look
-// whether it is one's turn, to evict the dead, and the hand-off do without it.
+// The seq lock is an exclusive flock on seq. It is held to take a number and stand in line,
+// and to clean up: for some 30 µs, and for less than that more with each further call that
+// gets its ticket with the first. It is waited for by polling, in the order of the calls
+// (door.go), because a blocking flock cannot be cancelled. join.go says what holds when
+// other programs remove and replace seq. Leaving, looking, evicting the dead and the
+// hand-off do not need it.
 //
 // The next in line is told directly if it is of the process that releases;
 // otherwise fsnotify, listening to the one file before it, tells it. Where several own,
 // the first that waits listens to all of them. Nothing tells that a process has died. So
-// for each process, while tickets of it wait, a timer asks every 30 ms whether the locks
-// of the owners are free.
+// a process whose tickets wait asks every 30 ms, by a timer, whether the locks of the
+// owners are free.
 //
 // Everything in the directory is done through an os.Root, on regular files, and nothing
-// is ever truncated when it is opened. gofrs/flock opens by path; so what it has locked
-// is compared with what the os.Root has under the name before it counts.
+// is ever truncated when it is opened. gofrs/flock opens by path; so a file that it has
+// locked counts only after it was compared with the one that the os.Root has under the
+// name.
 package filequeue
 
 import (
@@ -48,14 +49,13 @@ import (
 //
 // A Queue may be used by any number of goroutines at once, and any number of
 // values, in one process or in many, may be made for one directory. It needs
-// no closing: what a queue has open (the directory, seq, and a file for every
-// ticket) is open only while a call, a ticket or a watch needs it.
+// no closing: its files (the directory, seq, and one for every ticket) are
+// open only while a call, a ticket or a watch needs them.
 //
 // On a local file system there is at most one living head at any time. A
-// ticket lives until it is removed or its process is gone; there is no moment
-// to wait for then, and nothing to refresh. A process that is stopped, or that
-// gets no time, keeps its place, unless [WithStaleTimeout] says
-// otherwise.
+// ticket lives until it is removed or its process is gone: there is no
+// timeout, and nothing to refresh. A process that is stopped, or that gets no
+// time, keeps its place, unless [WithStaleTimeout] says otherwise.
 //
 // What is not promised:
 //
@@ -65,15 +65,15 @@ import (
 //     child that was forked and has not executed anything, or one that was
 //     given it in ExtraFiles. Children of package os/exec do not inherit it.
 //   - That nothing is left of a process that was killed until another one has used the
-//     queue. What was made or removed at that moment is in a hidden directory beside the
-//     queue's, which the next one takes over or removes. On a file system, or a system,
-//     that cannot rename without replacing (FUSE, macOS) one that is killed while it makes
-//     the directory leaves that, empty; and so may one that is killed while what another
-//     user has left there keeps it from the hidden name.
+//     queue. A directory that it was making or removing is hidden beside the queue's; the
+//     next process takes it over or removes it. Where a rename cannot refuse to replace
+//     (FUSE, macOS), a process that is killed while it makes the directory leaves it,
+//     empty. So may one that is killed while another user's leavings keep it from the
+//     hidden name.
 //   - Protection from programs that remove a ticket's file, which takes the place
 //     away, or that remove or move the directory, which takes all of them; so does a
-//     chroot of the process. Refresh then says so. What is done to seq alone takes
-//     no place away, and lets no second one in, except on a file system that notes
+//     chroot of the process. Refresh then says so. Changes to seq alone take no
+//     place away, and let no second owner in, except on a file system that notes
 //     changes in steps of a second, or before Linux 6.13, for a copy of seq that is
 //     put back within one step.
 //   - That anything survives a crash of the machine: nothing is synced, since
@@ -81,10 +81,10 @@ import (
 //     clock then, as they do when a queue was cleaned up. If the clock was set
 //     back as well, they may start lower. A directory whose seq has lost its content
 //     stays, empty.
-//   - The order of calls that have no ticket yet, of processes that lock without a pause:
-//     on Linux they get their tickets in the order in which they came to the directory
-//     while it is in use, but for processes that get no time meanwhile. On other systems
-//     it is luck which process is next to get one.
+//   - The order of calls that have no ticket yet, of processes that lock without a pause.
+//     On Linux they get their tickets in the order in which they came to the directory
+//     while it is in use, except for a process that gets no processor time meanwhile. On
+//     other systems the order is arbitrary.
 //   - Room for more tickets than the process may open files.
 //   - Speed in a directory with very many other files: it is listed when another
 //     process has joined.
@@ -114,9 +114,9 @@ var (
 var errNoNew = errors.New("the Queue was not made by New: use the pointer that New returns")
 
 // New returns the queue that is kept in dir. It does not touch the file
-// system: the directory is created by the first Register (with what is missing
-// above it), and removed when the line is empty again (but not what is above
-// it). A directory that was there before stays, with its rights. A relative dir is
+// system: the directory is created by the first Register (with missing directories
+// above it), and removed when the line is empty again (but not those above it). A
+// directory that was there before stays, with its rights. A relative dir is
 // relative to where the process is now.
 func New(dir string, opts ...Option) *Queue {
 	s, err := newSettings(dir, opts)
@@ -132,7 +132,7 @@ func (q *Queue) Share(n int) queue.TicketQueue {
 	return &view{settings: s, err: err}
 }
 
-// String says what kind of queue it is, and where.
+// String returns the kind of queue and its path.
 func (q *view) String() string { return fmt.Sprintf("file queue %q", q.settings.path) }
 
 // with calls f with the directory, if there is one, and names the operation and the queue
@@ -166,8 +166,8 @@ func (q *view) call(ctx context.Context, create bool, f func(*call) error) error
 	return withDirectory(ctx, &q.settings, create, f)
 }
 
-// onTicket is with for a call about a ticket, which is not in line where there is no
-// directory.
+// onTicket is with for a call about a ticket. Without a directory no ticket is in
+// line.
 func (q *view) onTicket(ctx context.Context, operation string, t queue.Ticket, f func(*call) error) error {
 	err := q.call(ctx, false, f)
 	if err == nil {
@@ -181,7 +181,7 @@ func (q *view) onTicket(ctx context.Context, operation string, t queue.Ticket, f
 
 // Register implements [queue.TicketQueue]. It fails if the line is used by the other
 // kind of lock (see [queue.Sharer]), and if seq or the directory are not such as the queue
-// makes them, and says what they are.
+// makes them; the error describes them.
 func (q *view) Register(ctx context.Context) (t queue.Ticket, err error) {
 	err = q.with(ctx, "register", true, func(c *call) (err error) {
 		t, _, err = c.register(false)
@@ -200,8 +200,8 @@ func (q *view) TryRegister(ctx context.Context) (t queue.Ticket, ok bool, err er
 }
 
 // IsHead implements [queue.TicketQueue]. It is for tickets that were taken through the
-// path of this queue by this process; so are Position, Refresh and Watch. Of another one
-// they return an error that says so, or ErrNotQueued if it is not in line.
+// path of this queue by this process; so are Position, Refresh and Watch. For another
+// one they return an error that says so, or ErrNotQueued if it is not in line.
 func (q *view) IsHead(ctx context.Context, t queue.Ticket) (bool, error) {
 	place, err := q.position(ctx, "look for the head with", t, false)
 	return err == nil && place.Ahead == 0, err
@@ -236,8 +236,8 @@ func (q *view) Remove(ctx context.Context, t queue.Ticket) error {
 	})
 }
 
-// Release implements [queue.Releaser]. Its error is that of removing the ticket, for
-// which Remove says what holds.
+// Release implements [queue.Releaser]. Its error is that of removing the ticket; see
+// Remove.
 func (q *view) Release(ctx context.Context, t queue.Ticket) error {
 	return q.onTicket(context.WithoutCancel(ctx), "release", t, func(c *call) error {
 		return c.release(t)

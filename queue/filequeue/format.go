@@ -15,15 +15,15 @@ import (
 	"github.com/fifolock/fifolock/queue/internal/label"
 )
 
-// maxNumber is the highest number a ticket may have: what a float64 still
-// counts exactly, as Redis needs it, so that both kinds of queue agree.
+// maxNumber is the highest number a ticket may have: the highest that a
+// float64 counts exactly, as Redis needs it, so that both kinds of queue agree.
 const maxNumber = 1<<53 - 1
 
 // ticketName is the name of a ticket's file: {number:020d}.{pid}.{uuid}. Names
 // of one directory sort as text in the order of their numbers.
 type ticketName struct {
 	number int64
-	pid    int // for people who look; no decision is made on it
+	pid    int // for people; no decision is made on it
 }
 
 const (
@@ -33,7 +33,7 @@ const (
 
 var processID = os.Getpid()
 
-// newTicketName makes a name that nobody has used.
+// newTicketName makes a name that was never used.
 func newTicketName(number int64) (string, error) {
 	id, err := uuid.NewRandom()
 	if err != nil {
@@ -56,8 +56,8 @@ func appendNumber(b []byte, number int64) []byte {
 	return append(b, digits[:]...)
 }
 
-// parseTicketName accepts exactly what newTicketName makes, of any process.
-// Everything else in a directory is not a ticket.
+// parseTicketName accepts exactly the names that newTicketName makes, in
+// any process. Everything else in a directory is not a ticket.
 func parseTicketName(name string) (ticketName, bool) {
 	const shortest = numberDigits + len(".1.") + uuidDigits
 	if len(name) < shortest || name[numberDigits] != '.' {
@@ -120,10 +120,10 @@ func isLowerHex(s string) bool {
 
 const seqName = "seq"
 
-// seqContent is what seq says: the last number that was given out, in 20 digits on a
-// line of its own, and on the next line whether the queue has made the directory, and
-// of what kind the line is. It is written in place, by one write into one page, and
-// always as long.
+// seqContent is the content of seq: the last number that was given out, in 20 digits
+// on a line of its own, and on the next line whether the queue has made the
+// directory, and the kind of the line. It is written in place, by one write into one
+// page, and always as long.
 type seqContent struct {
 	number int64
 	made   bool // the directory was made by the queue, and goes with the last ticket
@@ -139,7 +139,7 @@ const (
 	noKind    kind = ""          // not known
 )
 
-// user is what the kind is for, in words.
+// user is the lock that the kind is for, in words.
 func (k kind) user() string {
 	if k == shared {
 		return "a Semaphore (shared)"
@@ -171,8 +171,8 @@ func (c seqContent) bytes() []byte {
 	return append(b, "\n"+word+" "+string(k)+"\n"...)
 }
 
-// parseSeq accepts exactly what bytes makes, and the number alone. Anything else is
-// no number, and is repaired by the next write.
+// parseSeq accepts exactly the results of bytes, and the number alone. Anything
+// else is no number, and is repaired by the next write.
 func parseSeq(b []byte) (c seqContent, ok bool) {
 	if len(b) < numberLine || b[numberLine-1] != '\n' {
 		return seqContent{}, false
@@ -200,7 +200,7 @@ func parseSeq(b []byte) (c seqContent, ok bool) {
 	return c, true
 }
 
-// readSeq reads what seq says, which has the size.
+// readSeq reads the content of seq, a file of the size.
 func readSeq(f *lockedfile.File, size int64) (c seqContent, ok bool) {
 	var buf [longestSeq]byte
 	size -= lockedfile.ContentOffset
@@ -213,9 +213,9 @@ func readSeq(f *lockedfile.File, size int64) (c seqContent, ok bool) {
 	return parseSeq(buf[:size])
 }
 
-// content is what the file of a ticket says, if there is anything to say: the stale
-// timeout on the first line, then how many own, which says of what kind the line is, then
-// the label, which is for people.
+// content is that of a ticket's file, if there is anything to say: the stale timeout on
+// the first line, then how many own, which gives the kind of the line, then the label,
+// which is for people.
 type content struct {
 	stale  time.Duration // 0: the ticket lives as long as its owner
 	owners int           // 0: it excludes all others
@@ -242,12 +242,11 @@ func (c content) bytes() []byte {
 	return []byte(text)
 }
 
-// leastStaleTimeout is what the time stamps of common file systems, which move in
-// steps of up to 10 ms, can still make sense of: a ticket that is refreshed all the
-// time may seem to be one step old.
+// leastStaleTimeout is the longest step in which the time stamps of common file
+// systems move: a ticket that is refreshed all the time may seem one step old.
 const leastStaleTimeout = 10 * time.Millisecond
 
-// parseContent is the inverse of bytes. What makes no sense is left out.
+// parseContent is the inverse of bytes. Text that makes no sense is left out.
 func parseContent(b []byte) (c content) {
 	first, rest, ok := strings.Cut(string(b), "\n")
 	if !ok {
@@ -271,8 +270,8 @@ func parseContent(b []byte) (c content) {
 	return c
 }
 
-// parseOwners returns 0 for what is no number, and the highest for one that is too high
-// for this machine.
+// parseOwners returns 0 for a text that is no number, and the highest for one that is
+// too high for this machine.
 func parseOwners(text string) int {
 	if !isDecimal(text) {
 		return 0
@@ -289,9 +288,9 @@ func (c content) kind() kind {
 	return exclusive
 }
 
-// readContent returns what the file of a ticket says, nil if it cannot be read.
+// readContent returns the content of a ticket's file, nil if it cannot be read.
 func readContent(f *os.File) *content {
-	var buf [longestContent]byte // bounded, whatever is in the file
+	var buf [longestContent]byte // bounded, however long the file is
 	n, err := f.ReadAt(buf[:], lockedfile.ContentOffset)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil

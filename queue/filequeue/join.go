@@ -7,7 +7,7 @@ import (
 	"github.com/fifolock/fifolock/queue"
 )
 
-// Why at most one process owns, whatever other programs do to seq.
+// Why at most one process owns, even if other programs remove, replace or change seq.
 //
 // A process that joins has locked seq. It writes its number, and notes the change time T
 // that the file has then. It lists the directory, creates its ticket and locks that, and
@@ -15,8 +15,8 @@ import (
 // still T. If not, the ticket is withdrawn and taken anew. From T to C, therefore, the file
 // was at the path all the time, since to remove it, to replace it, to move it away and
 // back, or to write to it, changes the change time; and it was locked by this process all
-// the time. So what two processes do between their T and their C does not overlap: one
-// has its ticket in the directory, and its lock on it, before the other one lists.
+// the time. So the times from T to C of two processes do not overlap: one has its ticket in
+// the directory, and its lock on it, before the other one lists.
 //
 // The listing is left out only if it is proven that no other process has joined since
 // this one last had the whole line, at a C of its own: seq, at its path, has the number
@@ -81,8 +81,8 @@ func (c *call) tryRegister(r *registration) error {
 // checkShared refuses a process that would join others of another user without sharing
 // its ticket with them: if it died, none of them could tell.
 func (l *seqLock) checkShared() error {
-	// Those can join who may read and write seq, and write to the directory; to tell, one
-	// must read the ticket.
+	// A user that may read and write seq, and write to the directory, can join. To tell,
+	// it must be able to read the ticket.
 	const read = 0o044
 	write := (l.rights & read >> 1) & l.rights & l.dir.Info().Mode()
 	if write<<1&^l.s.fileMode() == 0 {

@@ -11,11 +11,11 @@ import (
 )
 
 // knownLine is the line of a directory as far as this process knows it, and its own
-// tickets in it. It tells the line what happens, and does what the line says.
+// tickets in it. It tells the line the events, and acts on the answers.
 type knownLine struct {
 	dir *lockedfile.Dir // set once, when the directory is opened
 
-	mu sync.Mutex // guards what follows
+	mu sync.Mutex // guards all below
 
 	gone    bool // the directory is not at its path any more
 	line    line
@@ -44,7 +44,7 @@ func (k *knownLine) ticket(t queue.Ticket) *ticket {
 	return nil
 }
 
-// errNotLocal says of a ticket that is not one of this process in line, why.
+// errNotLocal says why a ticket is not one of this process in line.
 func errNotLocal(dir *lockedfile.Dir, t queue.Ticket) error {
 	name, ok := parseTicketName(t.Member)
 	if !ok || name.number != t.Number || !dir.Exists(t.Member) {
@@ -89,8 +89,9 @@ func (k *knownLine) checkKind(seq, joining kind) error {
 	return fmt.Errorf("the line is held as %s; %s cannot join it: give one of them another directory", is.user(), joining.user())
 }
 
-// isTaken reports whether it is certain, without the seq lock, that a ticket would not
-// own: as many are in line, of this process, and with no time that runs out.
+// isTaken reports whether it is certain, without the seq lock, that a new ticket would
+// not own: as many tickets as own are in line, all of this process and without a stale
+// timeout.
 func (k *knownLine) isTaken(slots int) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -115,7 +116,7 @@ func (k *knownLine) take(names []string) {
 	k.tell(k.line.listed(names))
 }
 
-// tell does what a transition of the line asks for. mu is held.
+// tell acts on the news of a transition of the line. mu is held.
 func (k *knownLine) tell(n news) {
 	for _, e := range n.owners {
 		e.ticket.waiter.wake(queue.WakeHint)
@@ -142,7 +143,7 @@ func (k *knownLine) forget(name string) {
 	}
 }
 
-// lose takes a local ticket out of the line that is lost. What is left of it goes, too: a
+// lose takes a lost local ticket out of the line. Its file goes too, if it is left: a
 // directory that was moved away may come back. mu is held.
 func (k *knownLine) lose(t *ticket) error {
 	if info, err := k.dir.Lstat(t.name); err == nil && t.lock.Is(info) {
@@ -222,8 +223,8 @@ func (k *knownLine) recheckOwners() {
 	}
 }
 
-// announce lets the first that waits know that it is, by touching the ticket of the
-// one that has just come to own, which it listens to: where several own, it has to
+// announce tells the first waiter that it is the first: it touches the ticket that
+// has just come to own, which that waiter listens to. Where several own, it has to
 // listen to all of them from now on. mu is held.
 func (k *knownLine) announce(t *ticket) {
 	if !t.waited {

@@ -7,7 +7,7 @@ import (
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
-// remove takes the ticket out of the line. check says that it is to this call to look
+// remove takes the ticket out of the line. check says that this call has to look
 // whether the next in line is alive, or whether there is none: no other ticket of this
 // process will.
 func (c *call) remove(t queue.Ticket) (check bool, err error) {
@@ -27,13 +27,13 @@ func (c *call) remove(t queue.Ticket) (check bool, err error) {
 	return true, c.removeRemote(t)
 }
 
-// release removes the ticket, and makes sure that the next in line is alive. What is left
-// of an empty line is cleaned up when the directory is not used any more.
+// release removes the ticket, and makes sure that the next in line is alive. An empty
+// line is cleaned up when the directory is not used any more.
 func (c *call) release(t queue.Ticket) error {
 	check, err := c.remove(t)
 	if check && !lockedfile.CloseBeforeRemove {
-		// The ticket is out of the line: what fails from here on is made good by
-		// the next call, and is not the caller's business.
+		// The ticket is out of the line: the next call makes good for a failure
+		// from here on, and the caller is not told.
 		_ = c.evictOwners(c.s.slots)
 	}
 	return err
@@ -51,17 +51,17 @@ func (k *knownLine) giveUp(t queue.Ticket) {
 }
 
 // removeLocal removes a ticket of this process. It opens nothing: a process that
-// has no descriptors left can still unlock. Whatever goes wrong, the flock is
-// dropped, so that the others can evict what could not be removed. mu is held.
+// has no descriptors left can still unlock. The flock is dropped in any case, so
+// that other processes can evict a ticket that could not be removed. mu is held.
 func (k *knownLine) removeLocal(t *ticket) (check bool, err error) {
 	i, _ := k.line.index(t.name)
 	n := k.line.left(i)
 	// If no ticket of this process is left, or it is a remote one that owns now.
 	last := t.slots - 1
 	check = len(k.tickets) == 1 || i <= last && last < len(k.line.entries) && k.line.entries[last].ticket == nil
-	// The next one of this process goes on before the file is removed, which takes as long
-	// as all the rest: the file keeps out the others, and whatever comes of it, that one
-	// owns. If this process dies in between, it dies, too.
+	// The next owner, if of this process, goes on before the file is removed, which takes
+	// as long as all the rest. It owns even if the removal fails: the file keeps out the
+	// others. If this process dies in between, the next owner dies, too.
 	owners := n.owners
 	n.owners = nil
 	for _, e := range owners {
@@ -83,15 +83,15 @@ func (k *knownLine) removeLocal(t *ticket) (check bool, err error) {
 		k.line.stays(t.name)
 	}
 	for _, e := range owners {
-		k.announce(e.ticket) // not before: those who look then must not find the file
+		k.announce(e.ticket) // not before: a look at that must not find the file
 	}
 	k.tell(n)
 	return check, err
 }
 
-// grant tells a local ticket that it owns: of what stood before it all is known, and
-// enough have left. It reports whether it did: not if the ticket is not there, which
-// another process may know better. mu is held.
+// grant tells a local ticket that it owns: all that stood before it is known, and
+// enough have left. It reports whether it did: not if the ticket is not there,
+// because another process may have removed it. mu is held.
 func (k *knownLine) grant(e *entry) bool {
 	if in, err := e.ticket.isInPlace(); !in || err != nil {
 		return false

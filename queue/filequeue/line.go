@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// line is what a process knows of who stands in line, in order. It is a state
-// machine without I/O: it is told what has happened, and answers which tickets own,
-// which may be those of dead processes, and which of this process are to be woken.
+// line has the tickets that a process knows to be in line, in order. It is a state
+// machine without I/O: it is told events, and answers which tickets own (their
+// processes may be dead), and which tickets of this process are to be woken.
 //
 // Its transitions:
 //
@@ -17,13 +17,13 @@ import (
 //	                found not to be there.
 //	unremoved(i)    the i'th is dead, and its file could not be removed: it is not in
 //	                line, and a listing does not bring it back.
-//	listed(names)   a listing, made with the seq lock held, has found these: what is
-//	                missing in it has left, and what is new has joined.
+//	listed(names)   a listing, made with the seq lock held, has found these: a ticket
+//	                missing in it has left, a new one has joined.
 //
-// The i'th owns, for one who has n slots, when i < n. What is in front of a ticket only
-// ever leaves. So the place of a local ticket in the line is never less than what it
-// really is: it may be too high by those that have left unnoticed, and a ticket that
-// owns by this owns indeed, if its own file is there.
+// By the terms of a ticket with n slots, the i'th owns when i < n. The tickets in front
+// of another only ever leave. So the place of a local ticket in the line is never less
+// than its real one: it may be too high by those that have left unnoticed, and a ticket
+// that owns by this owns indeed, if its own file is there.
 //
 // It is guarded by the mu of the knownLine that it is in.
 type line struct {
@@ -45,11 +45,11 @@ func newLine() line {
 	return line{slots: make(map[int]int), unremovable: make(map[string]struct{})}
 }
 
-// news is what a transition means for the entries.
+// news is the effect of a transition on the entries.
 type news struct {
 	gone   []*entry // not in line any more
 	owners []*entry // local, and own now, as they did not before
-	hints  []*entry // local, and should look: what they watch has changed
+	hints  []*entry // local, and should look: one that they watch has changed
 }
 
 func (n *news) add(more news) {
@@ -102,8 +102,8 @@ func (l *line) left(i int) news {
 	}
 	n := news{gone: []*entry{e}}
 	for slots := range l.slots {
-		// The one that has come among the first, and, if it must watch more than its
-		// predecessor from now on, the one that is the first to wait.
+		// The one that has come among the first, and the first that waits, if it
+		// must watch more than its predecessor from now on.
 		if e := l.local(slots-1, slots); e != nil && slots-1 >= i {
 			n.owners = append(n.owners, e)
 		}
@@ -137,7 +137,7 @@ func (l *line) unremoved(i int) news {
 // stays says that the file of one that has left could not be removed.
 func (l *line) stays(name string) { l.unremovable[name] = struct{}{} }
 
-// listed makes the line what a listing has found.
+// listed makes the line that of a listing.
 func (l *line) listed(names []string) (n news) {
 	i := 0
 	for _, name := range names {
@@ -167,8 +167,8 @@ func (l *line) listed(names []string) (n news) {
 // owners are the first n.
 func (l *line) owners(n int) []*entry { return l.entries[:min(n, len(l.entries))] }
 
-// watched are those whose leaving the i'th must hear of, which waits and has the slots:
-// the first that waits watches all that own, every other one its predecessor.
+// watched are the entries whose leaving the i'th, which waits and has the slots, must
+// hear of: the first that waits watches all that own, every other one its predecessor.
 func (l *line) watched(i, slots int) []*entry {
 	if ahead(i, slots) == 1 {
 		return l.entries[:i]
@@ -186,7 +186,8 @@ func (l *line) doubtfulOwners(n int) (doubtful []*entry) {
 	return doubtful
 }
 
-// doubtful are those of the owners, with the predecessor of the i'th, which has the slots.
+// doubtful are the doubtful ones among the owners and the predecessor of the i'th, which
+// has the slots.
 func (l *line) doubtful(i, slots int) []*entry {
 	doubtful := l.doubtfulOwners(min(i, slots))
 	if i > slots && l.entries[i-1].isDoubtful() {

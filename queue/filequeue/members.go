@@ -19,7 +19,8 @@ func (c *call) isEmpty() (bool, error) {
 }
 
 // members lists the tickets in line. Whether one is dead is told only if the
-// seq lock can be had: so no ticket is taken for one that is being created.
+// seq lock can be had: without it, one that is being created could be taken
+// for dead.
 func (c *call) members() ([]queue.Member, error) {
 	names, err := c.names()
 	if err != nil || len(names) == 0 {
@@ -60,7 +61,7 @@ func member(dir *lockedfile.Dir, l *seqLock, name string) (queue.Member, bool) {
 	m := queue.Member{
 		Ticket: queue.Ticket{Number: parsed.number, Member: name},
 		PID:    parsed.pid,
-		Since:  time.UnixMicro(parsed.number), // what the clock said, or nearly so
+		Since:  time.UnixMicro(parsed.number), // the time of the clock, or nearly so
 	}
 	f, err := dir.OpenToProbe(name)
 	if err != nil {

@@ -24,10 +24,9 @@ type options struct {
 	label           string
 }
 
-// WithStaleTimeout has an owner that is alive, but has not refreshed its ticket for
-// so long (it was stopped, or the machine was suspended, or a clock was set),
-// evicted too. It holds for the tickets taken through this value, by whichever
-// process they are examined.
+// WithStaleTimeout also evicts a living owner that has not refreshed its ticket for
+// d: it was stopped, the machine was suspended, or a clock was set. It holds for
+// the tickets taken through this value, whichever process examines them.
 //
 // Without it there is no eviction by age: the kernel says which owners are dead, at
 // once and without fail. With it the contract is the weaker one: use it where a
@@ -48,16 +47,16 @@ func WithStaleTimeout(d time.Duration) Option {
 // has made the queue's directory can remove it, so that it may stay, with seq.
 //
 // Without it files are for their owner alone (0600, the directory 0700), and a
-// directory that belongs to another user (but root) or that everybody may write
-// to is refused: a process that can write to it can take the lock away, or plant a
+// directory that belongs to another user (but root) or that all users may write to
+// is refused: a process that can write to it can take the lock away, or plant a
 // link.
 func WithFileMode(mode fs.FileMode) Option {
 	return func(o *options) { o.fileMode, o.fileModeSet = mode, true }
 }
 
-// WithLabel shows the text to people who list the queue, in queue.Member.Label of the
-// tickets that are taken through this value. It decides nothing. It may have 128 bytes
-// of printable text on one line.
+// WithLabel gives the tickets taken through this value a text for people, shown in
+// queue.Member.Label. It decides nothing. It may have 128 bytes of printable text on
+// one line.
 func WithLabel(text string) Option {
 	return func(o *options) { o.label = text }
 }
@@ -130,7 +129,7 @@ func (s *settings) fileMode() fs.FileMode {
 	return 0o600
 }
 
-// home is where the directory is made and removed. All who may read its files may search it.
+// home is where the directory is made and removed. Users that may read its files may search it.
 func (s *settings) home() lockedfile.Home {
 	mode := s.fileMode()
 	return lockedfile.Home{Path: s.path, Mode: mode | mode&0o444>>2, File: seqName}
@@ -141,7 +140,7 @@ func (s *settings) seqFile(c seqContent) lockedfile.NewFile {
 	return lockedfile.NewFile{Name: seqName, Mode: s.fileMode(), Content: c.bytes()}
 }
 
-// content is what the files of tickets say.
+// content is that of the tickets' files.
 func (s *settings) content() content {
 	return content{stale: s.stale, owners: s.owners(), label: s.label}
 }

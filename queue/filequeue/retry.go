@@ -24,8 +24,8 @@ const (
 	longestLook = 10 * time.Millisecond
 )
 
-// errDirectoryGone: what was opened is not what is at the path any more.
-// The call starts over.
+// errDirectoryGone: the opened directory is not the one at the path any
+// more. The call starts over.
 var errDirectoryGone = errors.New("the directory was removed or replaced")
 
 // The seq lock is held for some 30 µs at a time, so the first polls are close.
@@ -33,11 +33,11 @@ const (
 	leastPoll = 20 * time.Microsecond
 	mostPoll  = 5 * time.Millisecond
 
-	// longestNap is below what a timer takes. A nap keeps a thread, and is as short as it says.
+	// longestNap is less than a timer takes. A nap keeps a thread, and is as short as it says.
 	longestNap = time.Millisecond
 )
 
-// poll waits between two looks at something of which nothing tells: ever
+// poll waits between two looks at something that gives no notice: ever
 // longer, and with jitter, so that processes that met once do not meet again.
 // Its zero value is ready to use.
 type poll struct {

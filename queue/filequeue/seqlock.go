@@ -80,8 +80,8 @@ func (q *seq) await(ctx context.Context, dir *lockedfile.Dir, s *settings, wait 
 }
 
 // tryLock takes the flock if it is free, or returns errBusy. Between two polls seq may be
-// removed and created anew. What was locked must be what is there: all processes meet on
-// one inode.
+// removed and created anew. The locked file must be the one that is there: all processes
+// meet on one inode.
 func (q *seq) tryLock(dir *lockedfile.Dir, s *settings) (fs.FileInfo, error) {
 	if err := q.open(dir, s); err != nil {
 		return nil, err
@@ -164,16 +164,16 @@ type seqLock struct {
 	s        *settings
 
 	size    int64       // of seq
-	content seqContent  // what seq says
+	content seqContent  // of seq
 	changed time.Time   // the change time of seq
 	rights  fs.FileMode // those of seq
 	now     time.Time   // the time of the file system, when this lock has last written seq
 	same    bool        // seq is as this process has left it, when the line was known
 }
 
-// lockSeq takes the seq lock, for the call that has the evictor. It never creates the
-// directory, but seq. For a call that comes to register, the error is errServed if another
-// one has done that.
+// lockSeq takes the seq lock, for the call that has the evictor. It creates seq if need
+// be, never the directory. For a call that comes to register, the error is errServed if
+// another one has done that.
 func lockSeq(ctx context.Context, q *seq, v *evictor, s *settings, wait time.Duration, r *registration) (*seqLock, error) {
 	if wait > 0 {
 		var cancel context.CancelFunc
@@ -228,7 +228,7 @@ func (l *seqLock) read(info fs.FileInfo) error {
 	return nil
 }
 
-// write writes what seq says, and notes the time of the file system.
+// write writes the content of seq, and notes the time of the file system.
 func (l *seqLock) write(c seqContent) error {
 	f := l.seq.file
 	l.seq.seen = 0
@@ -256,11 +256,11 @@ func (l *seqLock) isUntouched() bool {
 	return err == nil && lockedfile.LinkCount(info) == 1 && lockedfile.ChangeTime(info).Equal(l.changed)
 }
 
-// time is the present time by the clock of the file system: what it notes when
-// seq is written.
+// time is the present time by the clock of the file system: the time that it
+// notes when seq is written.
 func (l *seqLock) time() (time.Time, error) {
 	if !l.now.IsZero() {
-		return l.now, nil // of this lock, and so before what it is compared with
+		return l.now, nil // of this lock, and so before the times that it is compared with
 	}
 	err := l.write(l.content)
 	return l.now, err
@@ -275,7 +275,7 @@ func (l *seqLock) unlock() {
 	l.clock = nil
 }
 
-// list makes the line what the directory has.
+// list makes the line that of the directory.
 func (l *seqLock) list() error {
 	names, err := ticketNames(l.dir)
 	if err == nil {
@@ -287,8 +287,8 @@ func (l *seqLock) list() error {
 // errUsedUp: a number was planted that is near the highest possible.
 var errUsedUp = errors.New("the numbers are used up: remove the queue's directory")
 
-// nextNumber is above every number given out before, with so many. The clock makes up for a
-// seq that was removed (the last one to leave cleans up) or damaged, the
+// nextNumber is the first of count numbers above every one given out before. The clock
+// makes up for a seq that was removed (the last one to leave cleans up) or damaged, the
 // highest ticket for a clock that was set back meanwhile.
 func nextNumber(last, highest, count int64) (int64, error) {
 	n := max(last, highest, clockNumber())
@@ -310,5 +310,5 @@ func clockNumber() int64 {
 	return max(wallNumber(), startNumber+time.Since(start).Microseconds())
 }
 
-// wallNumber is clockNumber as a process has it that is started now.
+// wallNumber is the clockNumber of a process that is started now.
 func wallNumber() int64 { return time.Now().UnixMicro() }

@@ -16,7 +16,7 @@ import (
 )
 
 // ticket is a ticket of this process. The flock on its file is held for as
-// long as it lives; that is what shows the others that its owner does.
+// long as it lives; that shows other processes that its owner lives.
 type ticket struct {
 	dir    *lockedfile.Dir
 	name   string
@@ -88,13 +88,13 @@ func (t *ticket) isInPlace() (bool, error) {
 	return false, fmt.Errorf("looking for the ticket: %w", err)
 }
 
-// touch renews the time stamp of the ticket's file, by writing: so it is the
-// file system's clock that says when.
+// touch renews the time stamp of the ticket's file, by writing: so the time
+// is that of the file system's clock.
 //
 // One that comes later than the stale timeout allows does not count: a process
 // that was stopped between looking at the old time stamp and removing the file
 // may have decided already. One that comes in time is seen by every process that
-// evicts, each of which notes what time it is before looking (see isTooOld). So
+// evicts, each of which notes the time before it looks (see isTooOld). So
 // evicting and refreshing are one step each without a lock that a heartbeat might
 // have to wait for. mu is held.
 func (t *ticket) touch() error {
@@ -185,10 +185,10 @@ type entry struct {
 	number int64
 	slots  int // 0: the ticket is of another process
 
-	// What the executors keep with it, guarded as the line is.
+	// Kept by the executors, guarded as the line is.
 	ticket *ticket          // nil: of another process
 	probe  *lockedfile.File // open, to ask for the lock of a remote one; may be nil
-	said   *content         // what the file of a remote one says; nil: not read yet
+	said   *content         // of the file of a remote one; nil: not read yet
 }
 
 // isDoubtful reports whether the owner may be gone without this process's knowing.
@@ -245,7 +245,7 @@ func (e *entry) closeProbe() {
 	}
 }
 
-// read notes what the file of a remote ticket says. mu is held.
+// read notes the content of a remote ticket's file. mu is held.
 func (e *entry) read(f *lockedfile.File) {
 	if e.said == nil {
 		e.said = readContent(f.File)

@@ -32,7 +32,7 @@ func (c *call) position(t queue.Ticket, evict bool) (queue.Place, error) {
 			return queue.Place{}, ended // also when it ended right after that: 0 alone says that it owns
 		}
 		if isExhausted(err) {
-			return place, nil // it says nothing against what is known; the next look may have more luck
+			return place, nil // it does not refute the known place; the next look may have more luck
 		}
 		if err == nil {
 			err = checkWritable(c.dir, t.Member)
@@ -48,7 +48,7 @@ func (c *call) position(t queue.Ticket, evict bool) (queue.Place, error) {
 
 // checkWritable reports that the file system has become read-only, as it does when it
 // finds an error in itself. No ticket can leave the line any more then, so that a waiter
-// would never own, though what is cached may look well. name is that of a local ticket.
+// would never own, though the cached line may look well. name is that of a local ticket.
 func checkWritable(dir *lockedfile.Dir, name string) error {
 	f, err := dir.OpenToWrite(name)
 	if err == nil {
@@ -60,8 +60,8 @@ func checkWritable(dir *lockedfile.Dir, name string) error {
 	return nil
 }
 
-// look returns where the local ticket stands, and those in front of it of whom only an
-// examination can tell whether they are alive.
+// look returns the local ticket's place, and the doubtful entries in front of it: only
+// an examination tells whether their owners are alive.
 func (k *knownLine) look(of queue.Ticket) (queue.Place, []*entry, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -77,8 +77,8 @@ func (k *knownLine) look(of queue.Ticket) (queue.Place, []*entry, error) {
 }
 
 // isLookedFor reports whether another ticket of this process waits in front of it, and
-// has the owners examined for all: what a process with many waiters does to look does not
-// grow with their number. mu is held.
+// has the owners examined for all: the work of looking does not grow with the number of a
+// process's waiters. mu is held.
 func (k *knownLine) isLookedFor(t *ticket) bool {
 	if k.recheck == nil {
 		return false
@@ -87,9 +87,9 @@ func (k *knownLine) isLookedFor(t *ticket) bool {
 	return first != nil && first.number < t.number
 }
 
-// place returns where the ticket stands, and its index in the line; how many are ahead is
-// exact, if that is 0 or 1, and more than 1 otherwise. If there is a listener, it is made
-// sure that it hears of those that it must. mu is held.
+// place returns the ticket's place, and its index in the line. The number ahead is exact
+// if it is 0 or 1, and more than 1 otherwise. If there is a listener, place makes sure
+// that it hears of those that it must. mu is held.
 func (k *knownLine) place(t *ticket) (place queue.Place, i int, err error) {
 	in, err := t.isInPlace()
 	if err != nil {
@@ -137,10 +137,11 @@ func remote(entries []*entry) (names []string) {
 	return names
 }
 
-// prune forgets those in front of the i-th who have left, from the front on until as
-// many are there as own, and from directly before it on up to the first that is there.
-// Those in between need not be known; so the cost is that of those who have left, and
-// each is forgotten once for the whole process. It returns how many remain. mu is held.
+// prune forgets tickets in front of the i'th that have left: from the front on, until
+// as many are there as own, and back from its predecessor, up to the first that is
+// there. Those in between need not be known. So the cost is that of the tickets that
+// have left, and each is forgotten once for the whole process. It returns how many
+// remain. mu is held.
 func (k *knownLine) prune(i, slots int) int {
 	for j := 0; j < i && j < slots; {
 		if k.dir.Exists(k.line.entries[j].name) {
@@ -160,8 +161,8 @@ func (k *knownLine) prune(i, slots int) int {
 // watch begins to listen for the ticket. A local predecessor wakes it itself, so that there
 // is nothing to be looked at, now or by the caller; fsnotify tells of a remote one.
 //
-// What is listened to follows the line: every look at it (see place) makes sure
-// that it is what it has to be, and that this is still there.
+// Every look at the line (see place) makes sure that the right tickets are
+// listened to, and that they are still there.
 func (k *knownLine) watch(of queue.Ticket) (wake <-chan queue.Wake, stop func(), err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

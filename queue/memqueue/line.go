@@ -12,7 +12,7 @@ import (
 	"github.com/fifolock/fifolock/queue/internal/wakeup"
 )
 
-// kind is what a line is used as, for as long as a ticket is in it.
+// kind is the use of a line, for as long as a ticket is in it.
 type kind string
 
 const (

@@ -11,12 +11,12 @@
 //
 //	m := lock.New(memqueue.New(memqueue.WithLease(30 * time.Second)))
 //
-// What a program does when it loses the lock is tested by taking the ticket away:
-// [Queue.Members] lists the line, and [Queue.Remove] of its first ends the hold, of
-// which the holder hears at its next heartbeat: after 10 s, or a third of the lease.
+// To test a program that loses the lock, take the ticket away: [Queue.Members] lists
+// the line, and [Queue.Remove] of its first ends the hold. The holder hears of it at
+// its next heartbeat: within 10 s, or a third of the lease.
 //
-// A value is the line itself: two values are two lines, whatever they are used
-// for. [Queue.Share] is a view of the same line.
+// A value is the line itself: two values are always two lines. [Queue.Share]
+// is a view of the same line.
 package memqueue
 
 import (
@@ -33,11 +33,11 @@ type Queue struct {
 	options options
 	n       int   // how many own; 1 for the queue itself
 	kind    kind  // of the tickets that are taken through this value
-	err     error // what was wrong with the arguments; returned by every call
+	err     error // of the arguments; returned by every call
 	line    *line
 }
 
-// full is what a view of [Queue.Share] implements: all but Sharer.
+// full has the interfaces of a view of [Queue.Share]: all but Sharer.
 type full interface {
 	fmt.Stringer
 	queue.TryRegisterer
@@ -176,7 +176,8 @@ func (q *Queue) Members(ctx context.Context) (members []queue.Member, err error)
 }
 
 // do runs f on the line, of which the dead among the first n have been removed,
-// and tells whom this call has evicted. It makes the error of every method.
+// and tells which tickets this call has evicted. It makes the error of every
+// method.
 func (q *Queue) do(ctx context.Context, op operation, f func(*line) error) error {
 	var evicted []queue.Ticket
 	err := q.only(ctx, op, func(l *line) error {
@@ -220,7 +221,7 @@ func (q *Queue) only(ctx context.Context, op operation, f func(*line) error) err
 	return nil
 }
 
-// operation is what a method does, in words if it fails.
+// operation names a method in its errors.
 type operation struct {
 	what   string
 	number int64 // of the ticket; 0 if it is not about one

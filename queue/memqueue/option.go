@@ -7,8 +7,8 @@ import (
 	"github.com/fifolock/fifolock/queue/internal/label"
 )
 
-// Option changes how a [Queue] behaves. What makes no sense is reported by the
-// first call on the queue.
+// Option changes how a [Queue] behaves. A value that makes no sense is
+// reported by the first call on the queue.
 type Option func(*options) error
 
 type options struct {

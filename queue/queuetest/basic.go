@@ -12,7 +12,7 @@ import (
 	"github.com/fifolock/fifolock/queue"
 )
 
-// basic is what the six methods promise.
+// basic has the promises of the six methods.
 var basic = []property{
 	{"a new queue is empty", func(l *tester) {
 		l.wantEmpty(true)

@@ -86,7 +86,7 @@ func releaseEvicts(t *testing.T, q Mortal) {
 	wantEvicted(t, evicted, dead)
 }
 
-// wantEvicted compares tickets by what says which they are.
+// wantEvicted compares tickets by number and member.
 func wantEvicted(t *testing.T, evicted []queue.Ticket, dead queue.Ticket) {
 	t.Helper()
 	for i := range evicted {

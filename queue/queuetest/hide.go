@@ -6,8 +6,8 @@ import (
 	"github.com/fifolock/fifolock/queue"
 )
 
-// Bare hides every method of q but the six that a queue must have. It is what a
-// wrapper that knows of nothing else makes of a queue.
+// Bare hides every method of q but the six that a queue must have. It acts
+// as a wrapper that knows of nothing else.
 func Bare(q queue.TicketQueue) queue.TicketQueue {
 	return struct{ queue.TicketQueue }{q}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/fifolock/fifolock/queue"
 )
 
-// optional is what the functions of package queue promise, with an optional
-// interface and without.
+// optional has the promises of the functions of package queue, with an
+// optional interface and without.
 var optional = []property{
 	{"TryRegister joins an empty line only", func(l *tester) {
 		a, ok, err := queue.TryRegister(l.Context(), l.q)

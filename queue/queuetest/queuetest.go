@@ -7,18 +7,17 @@
 //	}
 //
 // [Run] needs no time to go by. [RunLeases] checks a queue whose tickets have a
-// lease, [RunEviction] one whose owners can be made to die. What only a crash shows
-// is not checked: that the living are never evicted, whatever happens.
+// lease, [RunEviction] one whose owners can be made to die. One promise is not
+// checked, because only a crash shows it: that the living are never evicted.
 //
 // # Wrappers
 //
-// A wrapper around a queue may hide what it likes: an optional interface only ever
-// makes things faster, or adds to them, and never makes them safe. Run checks each
-// queue behind wrappers that hide one of them, and all. What a wrapper must keep is
-// the [queue.Ticket] with all its fields, the errors as errors.Is and errors.As see
-// them, and the ctx, through which a queue tells of evictions. A wrapper that hides
-// Refresh around a queue whose tickets have a lease cannot be used with package
-// lock, which says so.
+// A wrapper around a queue may hide optional interfaces: they only ever make things
+// faster, or add to them, and never make them safe. Run checks each queue behind
+// wrappers that hide one of them, and all. A wrapper must keep the [queue.Ticket]
+// with all its fields, the errors as errors.Is and errors.As see them, and the ctx,
+// through which a queue tells of evictions. A wrapper that hides Refresh around a
+// queue whose tickets have a lease cannot be used with package lock, which says so.
 package queuetest
 
 import (
@@ -31,7 +30,7 @@ import (
 // pollInterval is the pause between two looks of a test at a condition.
 const pollInterval = time.Millisecond
 
-// property is one rule, and what checks it.
+// property is one rule, and its check.
 type property struct {
 	name  string
 	check func(*tester)
@@ -40,8 +39,8 @@ type property struct {
 // Run checks the queues that newQueue makes, each property in a subtest named
 // after it: as they are, behind wrappers that hide optional interfaces ([Hidden]),
 // and, if they are of [queue.Sharer], the views that one or several own. Every call
-// of newQueue must return an empty queue that nothing else uses; what it needs is
-// released with t.Cleanup. A queue with a lease must have one of at least some
+// of newQueue must return an empty queue that nothing else uses, and release its
+// resources with t.Cleanup. A queue with a lease must have one of at least some
 // seconds: most subtests send no heartbeats.
 func Run(t *testing.T, newQueue func(t *testing.T) queue.TicketQueue) {
 	check(t, newQueue, basic, optional)

@@ -20,7 +20,7 @@ func runShare(t *testing.T, newQueue func(t *testing.T) queue.TicketQueue) {
 	t.Run("shared", func(t *testing.T) { check(t, newQueue, views) })
 }
 
-// ofThree is what a view promises in which the first 3 own.
+// ofThree has the promises of a view in which the first 3 own.
 var ofThree = []property{
 	{"the first three own, and Ahead is how many must leave", func(l *tester) {
 		for i := range 6 {
@@ -120,7 +120,7 @@ func (l *tester) wantAhead(t queue.Ticket, want int) {
 	}
 }
 
-// views is what the views of one queue promise together. l.q is the queue itself.
+// views has the promises of the views of one queue together. l.q is the queue itself.
 var views = []property{
 	{"a view is no Sharer, and has the other interfaces of its queue", func(l *tester) {
 		view := l.share(2)

@@ -57,8 +57,8 @@ func (s *storage) send(ctx context.Context, p patience, r request) (answer reply
 // patience says how long a request is sent again that was refused or not answered.
 type patience struct {
 	longest time.Duration // for how long at most, and no more often than the client would
-	always  bool          // however often, and whatever the error says; otherwise what will not be other soon ends it
-	passing time.Duration // for how long, however often, while what refuses it passes by itself
+	always  bool          // however often, after any error; otherwise an error that will not pass soon ends it
+	passing time.Duration // for how long, however often, while the refusal passes by itself
 }
 
 // brief is for a request whose caller asks again by itself, or wants to know soon.
@@ -75,14 +75,14 @@ func (p patience) goesOn(err error, few bool, since time.Duration) bool {
 // ended with err.
 func (s *storage) sendAgain(ctx context.Context, p patience, r request, began time.Time, err error) (answer reply, lost int, _ error) {
 	client := retryOf(s.client)
-	r.joint = nil // what may have been executed is for its own script to say
+	r.joint = nil // its own script finds out whether it was executed
 	last, wait := err, client.newBackOff()
 	for retries := 0; ; retries++ {
 		if !isUnsent(err) && !isRefusal(err) {
 			lost++
 		}
 		if ended := contextError(ctx); ended == nil || !isContextError(err) {
-			last = err // that ctx has ended says less than what was before
+			last = err // the end of ctx says less than the error before
 		}
 		if !p.goesOn(err, retries < client.retries, time.Since(began)) || !pause(ctx, wait.NextBackOff()) {
 			return reply{}, lost, last
@@ -113,8 +113,8 @@ type retry struct {
 	tls      bool
 }
 
-// retryOf returns what the client was told. One that does not say gets go-redis's
-// defaults.
+// retryOf returns the client's options, or go-redis's defaults if it does not
+// show any.
 func retryOf(client redis.UniversalClient) retry {
 	r := retry{retries: 3}
 	switch c := client.(type) {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// entry is what a ticket's entry in the ZSET says: {number}:{token}:{ts_ms}.
+// entry is the content of a ticket's entry in the ZSET: {number}:{token}:{ts_ms}.
 type entry struct {
 	number int64
 	token  string
@@ -34,7 +34,7 @@ func parseEntry(member string) (entry, error) {
 	return entry{number, token, time.UnixMilli(since)}, nil
 }
 
-// parseDigits parses what is only digits: ParseInt would take a sign.
+// parseDigits parses a text of digits alone: ParseInt would take a sign.
 func parseDigits(s string) (int64, error) {
 	n, err := strconv.ParseUint(s, 10, 63)
 	if err != nil {
@@ -50,7 +50,7 @@ func tokenOf(member string) string {
 	return token
 }
 
-// leaseValue is what a lease says after the ticket's entry:
+// leaseValue is the content of a lease after the ticket's entry:
 //
 //	{entry} {lease in ms} {owners} {presence} {pid} {host} {label}
 //
@@ -83,8 +83,8 @@ var hostName = sync.OnceValue(func() string {
 	return strings.Join(strings.Fields(host), "_")
 })
 
-// parseLease reads what it can: a value that another program has made is for people
-// only.
+// parseLease reads as much as it can: a value that another program has made is for
+// people only.
 func parseLease(value string) leaseValue {
 	fields := strings.SplitN(value, " ", 7)
 	if len(fields) < 7 {

@@ -20,8 +20,8 @@ func isContextError(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-// contextError returns ctx.Err(), or what it is about to be: a connection may
-// see the deadline a moment before the ctx does.
+// contextError returns ctx.Err(), or the error that it is about to be: a
+// connection may see the deadline a moment before the ctx does.
 func contextError(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -56,7 +56,7 @@ func isTransient(err error) bool {
 }
 
 // isUnsent reports whether err has kept a request from being sent. (A ClusterClient
-// asks for the arguments of what it does not send, too.)
+// asks for the arguments of commands that it does not send, too.)
 func isUnsent(err error) bool {
 	var unsent unsentError
 	var dial *net.OpError
@@ -68,7 +68,7 @@ func isWithoutConnection(err error) bool {
 	return errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted)
 }
 
-// raised is what Queue before 7.0 says of an error that a script ran into: the
+// raised is the answer of Redis before 7.0 to an error in a script: the
 // script, the line, and the error, with its code in the middle of the text.
 //
 //	ERR Error running script (call to f_...): @user_script:61: WRONGTYPE Operation against ...
@@ -78,7 +78,7 @@ var raised = regexp.MustCompile(`(?s)^ERR Error running script \(call to f_([0-9
 // raisedError is such an error in the words of later servers, which begin with
 // the code.
 type raisedError struct {
-	error // what the server said
+	error // of the server
 	text  string
 }
 
@@ -89,7 +89,7 @@ func (e *raisedError) Unwrap() error { return e.error }
 func (*raisedError) RedisError()     {}
 
 // scriptError returns err, which a script ended with, with its code in front,
-// where whoever asks for a code looks for it.
+// where code looks for it.
 func scriptError(err error) error {
 	if !isReply(err) {
 		return err
@@ -135,8 +135,8 @@ var refusals = []string{"MASTERDOWN", "CLUSTERDOWN", "READONLY", "NOREPLICAS", "
 // connection to spare.
 //
 // While a queue's keys are at two nodes of a Cluster neither of them runs a
-// script (TRYAGAIN, or in a script what has no code). A ticket that is to be made has
-// a key at none, so that this lasts for as long as the whole slot takes to move.
+// script (TRYAGAIN, or in a script no code). A ticket that is to be made has a key
+// at none, so that this lasts for as long as the whole slot takes to move.
 func isPassing(err error) bool {
 	return isWithoutConnection(err) || slices.Contains(passing, code(err)) ||
 		says(err, "non local key", "undeclared keys were accessed")
@@ -154,7 +154,7 @@ type unsentError struct{ error }
 
 func (e unsentError) Unwrap() error { return e.error }
 
-// answerError is what a script can answer besides success, in words. Nothing
+// answerError is an answer of a script other than success, in words. Nothing
 // was done.
 type answerError string
 
@@ -167,7 +167,7 @@ const (
 )
 
 // kindError says that a line of one kind cannot be joined through a view of the
-// other. owners are what both say: 0 is exclusive.
+// other. ours and theirs are the owners of both: 0 is exclusive.
 func kindError(ours, theirs int) error {
 	return answerError(fmt.Sprintf("the line is held as %s; %s cannot join it: give one of them another name",
 		kind(theirs), kind(ours)))

@@ -11,8 +11,8 @@ import (
 // for less than a millisecond.
 const membersPage = 200
 
-// Members lists who is in line, 200 in one round trip. Those who come or go
-// while it lists a longer line may be listed or not.
+// Members lists the tickets in line, 200 in one round trip. A ticket that
+// comes or goes while it lists a longer line may be listed or not.
 func (v *view) Members(ctx context.Context) (members []queue.Member, err error) {
 	o, err := v.begin(ctx, "list the members")
 	if err == nil {
@@ -35,8 +35,8 @@ func (o *operation) members(ctx context.Context) ([]queue.Member, error) {
 	return members, nil
 }
 
-// appendMembers appends what a page says: entry, lease, and milliseconds left
-// of it, and since when its process is absent, in turn.
+// appendMembers appends the tickets of a page: in turn an entry, its lease,
+// milliseconds left of that, and since when its process is absent.
 func appendMembers(members []queue.Member, now time.Time, page []any) []queue.Member {
 	for ; len(page) >= 4; page = page[4:] {
 		name, _ := page[0].(string)
@@ -98,6 +98,6 @@ func (v *view) IsEmpty(ctx context.Context) (bool, error) {
 func (v *view) MaybeCleanup(ctx context.Context) {
 	o, err := v.begin(ctx, "maybe clean up")
 	if err == nil {
-		_, _ = o.ask(ctx, o.ofLine(maybeCleanupScript)) // whatever is left runs out by itself
+		_, _ = o.ask(ctx, o.ofLine(maybeCleanupScript)) // the rest runs out by itself
 	}
 }

@@ -15,13 +15,13 @@ import (
 // operation is one call of a method of a view, from begin to end.
 type operation struct {
 	*view
-	verb     string             // what it does, in words
+	verb     string             // of the method, in words
 	ticket   *queue.Ticket      // that it is about; nil if it is about the line
 	token    string             // of the ticket, or of the one that it is to take
 	notifier *notifier.Notifier // hears of the line
 }
 
-// begin is how every operation begins: with what can be said without the server.
+// begin is how every operation begins: with all that needs no server.
 func (v *view) begin(ctx context.Context, verb string) (o operation, err error) {
 	o = operation{view: v, verb: verb}
 	if v.storage == nil {
@@ -53,7 +53,7 @@ func (v *view) beginTicket(ctx context.Context, verb string, t *queue.Ticket) (o
 	return o, nil
 }
 
-// end returns what the method returns when err has ended the operation: nil, or a
+// end returns the method's error when err has ended the operation: nil, or a
 // *[queue.Error].
 func (o *operation) end(ctx context.Context, err error) error {
 	if err == nil {
@@ -92,8 +92,8 @@ func (o *operation) ask(ctx context.Context, r request) (reply, error) {
 	return answer, answer.status.err()
 }
 
-// exchange is ask with a patience, and leaves it to the caller what the status means.
-// lost is how often the request may have been executed without an answer.
+// exchange is ask with a patience, and leaves the status to the caller. lost is how
+// often the request may have been executed without an answer.
 func (o *operation) exchange(ctx context.Context, p patience, r request) (answer reply, lost int, err error) {
 	defer func() {
 		if lost > 0 {
@@ -132,8 +132,8 @@ func (o *operation) askOfTicket(ctx context.Context, script func() *script, args
 	return answer, err
 }
 
-// forget drops what is kept of the ticket, which is not in line. gone says that it was
-// found to have left before.
+// forget drops all that is kept of the ticket, which is not in line. gone says that it
+// was found to have left before.
 func (o *operation) forget(gone bool) {
 	o.notifier.Drop(o.token)
 	if o.presence != nil {
@@ -157,8 +157,8 @@ func (o *operation) repairIf(ctx context.Context, milliseconds int64) {
 	}
 }
 
-// failed returns what an operation returns that err has ended: a *[queue.Error] with
-// what can be done about it.
+// failed returns the error of an operation that err has ended: a *[queue.Error] with
+// advice.
 func (v *view) failed(ctx context.Context, operation string, err error) error {
 	advice := v.advice(err)
 	switch ended := contextError(ctx); {
@@ -200,7 +200,7 @@ func (s *storage) advice(err error) string {
 	return ""
 }
 
-// adviceWithoutReply says what an error may mean that did not come from the server.
+// adviceWithoutReply explains an error that did not come from the server.
 func (s *storage) adviceWithoutReply(err error) string {
 	var header tls.RecordHeaderError
 	var timeout net.Error

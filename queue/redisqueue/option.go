@@ -31,13 +31,13 @@ type options struct {
 // WithLease says how long a ticket is believed without a sign of life from its
 // owner: 30 s unless given, at least 10 ms, in whole milliseconds (a fraction is cut
 // off). Package lock renews it every third of it. Every value that contends for one
-// name may have its own: it holds for the tickets taken through this value, by
-// whichever process they are judged.
+// name may have its own: it holds for the tickets taken through this value,
+// whichever process examines them.
 func WithLease(d time.Duration) Option {
 	return func(o *options) { o.lease = d }
 }
 
-// WithCrashDetection has the tickets leave the line about d after their process has
+// WithCrashDetection removes the tickets from the line about d after their process has
 // ended, however long their lease is: the server notices that its connection has gone. So
 // the lease can stay long, and says only how long an owner may be out of touch. It is off
 // unless given; d is at least 500 ms and less than half the lease; 1 s is a good value.
@@ -53,11 +53,11 @@ func WithLease(d time.Duration) Option {
 // decides as it does without this option. A machine that loses its power closes no
 // connection either: the lease decides.
 //
-// What is left: a server, or a proxy in between, that closes the connection of an owner
-// which cannot hear of it and cannot reach the server either, or to which a proxy goes on
-// to answer PING. Then another may own beside it until its lease ends by its own clock. The
-// same holds for a process that stands still while its connection is closed, until it goes
-// on. The number of the ticket tells them apart.
+// One case remains: the server, or a proxy in between, closes the connection of an owner
+// that neither hears of it nor reaches the server, or whose PINGs a proxy goes on to
+// answer. Then another may own beside it until its lease ends by its own clock. The same
+// holds for a process that stands still while its connection is closed, until it goes on.
+// The number of the ticket tells them apart.
 //
 // Processes with and without the option may stand in one line. It needs the right to HDEL,
 // without which each call fails, and to SUBSCRIBE, PUBSUB NUMSUB, INFO, HGET, HSET and HLEN,

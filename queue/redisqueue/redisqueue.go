@@ -50,22 +50,22 @@ const longestName = 512
 // The token is the notifier's id (see Wake-ups), a dot, and a random text. owners is
 // 0 for a ticket of the queue itself (exclusive), n for one of a view of [Queue.Share]
 // (shared). presence is - without crash detection, and ? until the server has seen the
-// process. The first in line says of which kind the line is; a ticket of the other kind is
+// process. The first in line gives the kind of the line; a ticket of the other kind is
 // refused until the line is empty.
 //
 // Anything else in the ZSET is ignored and kept: once it has been met, the ZSET has
-// a time to live of a hundred years. An entry with the token of another is one whose
-// owner is gone.
+// a time to live of a hundred years. An entry with the token of another ticket
+// counts as a dead owner's.
 //
 // An owner is alive as long as its lease has not run out, by the server's clock
 // alone. A lease is made by Register and renewed by Refresh, which package lock
-// calls every third of it. Its length is its ticket's own, whoever judges or renews
-// it. A lease that lasts for longer than it was made (because that clock was set back,
-// or the key has lost its time to live) lasts for that long again from when a look at
+// calls every third of it. Its length belongs to the ticket, whichever process
+// examines or renews it. A lease with more time left than its length (that clock was
+// set back, or the key has lost its time to live) is cut to its length when a look at
 // the line finds it among the owners'.
 //
 // Nothing is left in an empty queue, unless seq is ahead of the server's clock: then
-// it stays until a minute after the clock has passed it. What a crash leaves behind runs
+// it stays until a minute after the clock has passed it. The leavings of a crash run
 // out: a ticket after its lease, the other keys after twice the longest lease, but
 // {name}:absent after twice the grace time and a minute. A registration that had to be
 // sent again leaves an empty lease key for the time of a lease after its ticket is gone,
@@ -90,19 +90,19 @@ const longestName = 512
 // and for wake-ups +publish +subscribe +ping &fifolock:*. Without them the
 // queue works by polling. Crash detection needs +pubsub|numsub +info +hget +hset +hdel
 // +hlen as well, and the client of a Cluster +cluster|slots +command. The ACL LOG of the
-// server names what is missing; docs/redis.md has all of it in one line to copy.
+// server names the missing rights; docs/redis.md has all in one line to copy.
 //
 // # Wake-ups
 //
-// All the queues of one client value share a notifier: one pub/sub connection, opened
-// when a ticket has to wait, with crash detection when there is one, and closed when
-// none has for a few seconds. (A client value made for each Lock, with Client.WithTimeout
-// say, costs a connection each.)
-// The script that makes a ticket an owner publishes its entry to the channel
-// fifolock:{notifier's id} of its process; a waiter of the caller's own notifier is
-// told in the process. The entry has a random part that only the owner and the server
-// know: it is the proof. In a Cluster a message is sent to every node, as PUBLISH is:
-// one small message for each hand-off between processes.
+// All the queues of one client value share a notifier: one pub/sub connection. It is
+// opened when a ticket has to wait, or, with crash detection, when there is a ticket, and
+// closed some seconds after the last such ticket. (A client value made for each Lock,
+// with Client.WithTimeout say, costs a connection each.) The script that makes a ticket
+// an owner publishes its entry to the channel fifolock:{notifier's id} of its process; a
+// waiter of the caller's own notifier is told in the process. The entry has a random part
+// that only the owner and the server know: it is the proof. In a Cluster a message is
+// sent to every node, as PUBLISH is: one small message for each hand-off between
+// processes.
 //
 // When the owner of an exclusive line gives it up and the next is a waiter of the same
 // notifier, that one is told at once, before the release is sent. Should the answer to
@@ -115,16 +115,16 @@ const longestName = 512
 // ClusterClient), with its backoff, but by the queue: the client itself does not repeat
 // it, so that the queue knows whether an answer was lost.
 //
-// Calls that come while eight of the same client value are under way gather and go
-// together as one pipeline. Those that join one exclusive line without crash detection
-// gather while one of them is under way, and go as one call of a script, and so do the
-// releases of those that hand on in this process, up to 64 of them. A call that comes alone
-// goes alone, at once, and none waits for others for longer than 5 ms. To each node of a
-// Cluster, or shard of a Ring, goes a pipeline of its own.
+// While eight calls of a client value are under way, further ones gather and go together as
+// one pipeline. Registrations in one exclusive line without crash detection gather while
+// one of them is under way, and go as one call of a script, up to 64 of them; so do
+// releases that hand on in this process. A call that comes alone goes alone, at once, and
+// none waits for others for longer than 5 ms. To each node of a Cluster, or shard of a
+// Ring, goes a pipeline of its own.
 //
-// A type of the caller's that wraps a client must pass on the methods that tell what
-// it is: ReloadState of a ClusterClient, without which the queue is not found again
-// for up to a minute when a primary has died, and MasterForKey, without which one node
+// A type of the caller's that wraps a client must pass on the methods that identify
+// it: ReloadState of a ClusterClient, without which the queue is not found again for
+// up to a minute when a primary has died, and MasterForKey, without which one node
 // that hangs holds up calls to the others; GetShardClientForKey of a Ring, without
 // which waiters are not woken, and poll.
 //
@@ -141,14 +141,14 @@ const longestName = 512
 // At most one ticket is the head on one primary at any instant. When a primary
 // fails over, replication that was not acknowledged is lost, and with it
 // tickets; when a server loses its data, all of them. The owners get
-// [queue.ErrNotQueued]; until they hear of it somebody else may be the head, too. The
-// same holds for an owner that was stopped or cut off for longer than its
-// lease. Whoever must not have two owners at once lets the storage behind the
-// lock check the ticket's number: numbers keep ascending through all of this,
-// as long as the server's clock, which they are seeded from when there is no seq
-// key (it is lost, or the queue was empty), does not fall behind the last number
-// given before. Leases run by that clock, too: set forward, it ends them; set
-// back, it lets those of the dead last until somebody looks, and one lease more.
+// [queue.ErrNotQueued]; until they hear of it another ticket may be the head, too.
+// The same holds for an owner that was stopped or cut off for longer than its lease.
+// Where two owners at once are not acceptable, let the storage behind the lock check
+// the ticket's number: numbers keep ascending through all of this, as long as the
+// server's clock, which they are seeded from when there is no seq key (it is lost, or
+// the queue was empty), does not fall behind the last number given before. Leases run
+// by that clock, too: set forward, it ends them; set back, it lets those of the dead
+// last until the next look at the line, and one lease more.
 //
 // A Ring is weaker. Its keys have no home but the shard that the client holds to
 // be the right one: when it finds that shard down, it takes another for it, where
@@ -160,9 +160,9 @@ const longestName = 512
 // agree. Use a Ring where losing a shard must not stop the work, and two owners
 // are caught by the number.
 //
-// While a slot of a Cluster moves to another node, nobody joins, and nobody is
-// evicted, until it has moved; calls may fail, but Register waits for up to half
-// a lease. A lease cannot be renewed while the queue's own keys are at both nodes,
+// While a slot of a Cluster moves to another node, no ticket is taken, and none is
+// evicted, until it has moved; calls may fail, but Register waits for up to half a
+// lease. A lease cannot be renewed while the queue's own keys are at both nodes,
 // which lasts a moment unless the move is given up half way. When a node is down, a
 // ClusterClient is made to look for the one that took its place; one from
 // NewFailoverClient is told by the sentinels.
@@ -284,7 +284,7 @@ func (s *storage) watchPresence(n *notifier.Notifier, grace time.Duration) {
 				return err
 			}
 			deliver(n, answer)
-			return answer.status.err() // that there are more dead is nothing to a sign
+			return answer.status.err() // more dead do not matter to a sign
 		},
 	})
 }

@@ -58,7 +58,7 @@ type request struct {
 	args    []any
 	whole   bool   // the source of the script is sent
 	ordered bool   // after those before it, see senders
-	joint   *joint // what does it for several; nil if nothing does
+	joint   *joint // does it for several; nil if there is none
 }
 
 // command returns the request as EVALSHA (with the script's hash) or EVAL (with its
@@ -81,8 +81,8 @@ func (r request) command(ctx context.Context) command {
 // command is a script on its way to the server. The client must not send it again by
 // itself: an answer to a request that was sent twice means something else, because
 // a ticket that is not there may have been removed by the first. So the queue counts.
-// The client still repeats what it knows not to have been executed: a request that a
-// node of a Cluster has redirected, or that did not get onto the wire.
+// The client still repeats a request that it knows was not executed: one that a node
+// of a Cluster has redirected, or that did not get onto the wire.
 type command struct {
 	*redis.Cmd
 	touched *atomic.Bool
@@ -101,7 +101,7 @@ func (c command) Args() []any {
 // errNoAnswer is said of a client that returned without an answer and without an error.
 var errNoAnswer = errors.New("the client gave no answer")
 
-// answer returns what the client has made of it.
+// answer returns the client's answer.
 func (c command) answer() (any, error) {
 	value, err := c.Result()
 	if value == nil && err == nil {
@@ -146,7 +146,7 @@ func (s status) err() error {
 // reply is a script's answer.
 type reply struct {
 	status   status
-	values   []any    // what is between the first and the last element
+	values   []any    // the elements between the first and the last
 	messages []string // the entries of tickets of our own notifier that own now
 	evicted  []queue.Ticket
 }
@@ -229,15 +229,15 @@ func (r reply) list(i int) []any {
 	return l
 }
 
-// joint is a script that does for several requests of one line what the script of each
-// does for one: it is that, one after the other, in one step. Requests that leave together
-// go as a call of it, which costs the server and the client a fraction.
+// joint is a script for several requests of one line. In one step it does the same as the
+// scripts of all of them, one after the other. Requests that leave together go as a call
+// of it, which costs the server and the client a fraction.
 //
-// Where one of them is not as it nearly always is, the script answers "alone" and has
-// changed nothing; then each is sent by itself. The fate of the call is that of each:
-// an error is the error of each, and without an answer each may have been executed. A
-// request that is sent again goes by itself, so that no script for several has to know
-// what was executed before.
+// If one of them is not the usual case, the script answers "alone" and has changed
+// nothing; then each is sent by itself. The fate of the call is that of each: an error
+// is the error of each, and without an answer each may have been executed. A request
+// that is sent again goes by itself, so that no script for several has to know of
+// earlier executions.
 type joint struct {
 	script func() *script
 	others int // how many values its answer has besides one for each request

@@ -34,9 +34,9 @@ const (
 type sender struct {
 	client redis.UniversalClient
 	atOnce int     // how many flights
-	next   *sender // to which this one passes on what goes; nil: to the client
+	next   *sender // gets the requests of this one; nil: the client does
 
-	mu         sync.Mutex // guards what follows
+	mu         sync.Mutex // guards all below
 	generation int        // of the flights that are waited for; those before are overdue
 	flights    int        // how many of this generation are under way
 	waiting    []*parcel
@@ -138,7 +138,7 @@ func (s *sender) startTimer() {
 	}
 }
 
-// late is called when a command has waited for too long: what is under way is not
+// late is called when a command has waited for too long: those under way are not
 // waited for any more.
 func (s *sender) late() {
 	s.mu.Lock()
@@ -177,7 +177,7 @@ func (s *sender) depart() {
 	go s.fly(batch, s.generation)
 }
 
-// fly sends a batch and hands out the answers. To each node goes what is for it: a pipeline
+// fly sends a batch and hands out the answers. Each node gets its own requests: a pipeline
 // of the client's returns when the last node has answered, and one may hang. A connection
 // that breaks fails each as it would have failed alone.
 func (s *sender) fly(batch []*parcel, generation int) {

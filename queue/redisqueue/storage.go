@@ -19,7 +19,7 @@ import (
 type view struct {
 	*storage       // nil in the zero Queue
 	owners   int   // how many own, of a shared view; 0: one does, exclusively
-	err      error // what is wrong with the arguments
+	err      error // of the arguments
 }
 
 // storage is a line in a server. Its views share it.
@@ -121,7 +121,7 @@ func (s *storage) isClosed() bool {
 // unseen is the presence of a process that the server has not seen.
 const unseen = "?"
 
-// presenceText is what a lease made now says of the presence of its process:
+// presenceText is the presence of the process in a lease made now:
 // {run id}/{milliseconds} if the server has seen it, or unseen. It is empty without crash
 // detection.
 func (s *storage) presenceText() string {
@@ -135,7 +135,7 @@ func (s *storage) presenceText() string {
 	return fmt.Sprintf("%s/%d", run, grace.Milliseconds())
 }
 
-// presenceToKeep is what a refresh makes a ticket's lease say of the presence; - leaves it
+// presenceToKeep is the presence that a refresh writes into a ticket's lease; - leaves it
 // as it is: a ticket that was taken through another queue, maybe of another process, is
 // shown by that, or not at all.
 func (s *storage) presenceToKeep(token string) string {

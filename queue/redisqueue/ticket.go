@@ -47,13 +47,13 @@ func (v *view) TryRegister(ctx context.Context) (t queue.Ticket, ok bool, err er
 	return t, ok, o.end(ctx, err)
 }
 
-// join runs one of the two scripts that put a ticket in line. together is what does it
-// for several.
+// join runs one of the two scripts that put a ticket in line. together does it for
+// several.
 func (o *operation) join(ctx context.Context, p patience, script func() *script, together *joint) (t queue.Ticket, ok bool, err error) {
 	o.token = o.notifier.NewToken()
 	sent, presence := time.Now(), "-"
-	// The waiter is there before anyone can write to it, so that no message is
-	// missed between registering and watching.
+	// The waiter is there before a message for it can come, so that no message
+	// is missed between registering and watching.
 	o.notifier.Open(o.token, o.name)
 	defer func() {
 		if !ok { // or a trace of the caller's has panicked
@@ -120,15 +120,15 @@ func (o *operation) taken(answer reply, sent time.Time, presence string) (queue.
 
 // abandon takes back a registration that returned an error, or that was answered
 // after it was sent more than once. A mark refuses the request for so long, should
-// it arrive late. The caller's ctx may be what ended it, so it does not count here.
+// it arrive late. The caller's ctx may have ended it, so it does not count here.
 func (o *operation) abandon(ctx context.Context, mark int64) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
 	defer cancel()
-	// What is still there after all the tries runs out with its lease.
+	// A ticket that is still there after all the tries runs out with its lease.
 	_, _, _ = o.exchange(ctx, patience{longest: abandonTimeout, always: true}, o.ofTicket(releaseScript, "", mark, 0))
 }
 
-// waiter is what the notifier must know of a ticket.
+// waiter is all that the notifier must know of a ticket.
 func (o *operation) waiter(t queue.Ticket) notifier.Ticket {
 	return notifier.Ticket{Token: o.token, Entry: t.Member, Line: o.name, Number: t.Number, Owners: max(1, o.owners), Presence: o.presence}
 }
@@ -216,8 +216,8 @@ func (v *view) Watch(ctx context.Context, t queue.Ticket) (wake <-chan queue.Wak
 	return wake, stop, nil
 }
 
-// Refresh makes t's lease last again for as long as it was made, whatever this
-// queue's own is, and removes the dead among the owners. It needs no memory of the
+// Refresh makes t's lease last again for its own length, not for that of this
+// queue, and removes the dead among the owners. It needs no memory of the
 // server, and never makes a ticket or a lease that is not there.
 func (v *view) Refresh(ctx context.Context, t queue.Ticket) error {
 	o, err := v.beginTicket(ctx, "refresh", &t)
@@ -268,7 +268,7 @@ func (o *operation) leave(ctx context.Context, cleanup int) error {
 	leaving := o.notifier.GiveUp(o.token) // the next of this process goes on now
 	var answer reply
 	var lost int
-	defer func() { // whatever a trace of the caller's does
+	defer func() { // also when a trace of the caller's panics
 		if leaving != nil {
 			leaving.Answered(answer.status == statusOK || answer.status == statusGone && lost > 0, answer.text(0))
 		}

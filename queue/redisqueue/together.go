@@ -37,8 +37,8 @@ type parcels struct {
 	all     []*parcel
 }
 
-// bundle returns a batch as commands, in its order: an ordered request stands where the
-// first of those does that it goes with.
+// bundle returns a batch as commands, in its order: a request stands in the place of
+// the first one that it goes with.
 func bundle(batch []*parcel) []*parcels {
 	var bundles []*parcels
 	for _, p := range batch {
@@ -82,7 +82,7 @@ func (b *parcels) request() request {
 	return r
 }
 
-// answered hands out the answer, and returns what is to be sent now.
+// answered hands out the answer, and returns those that are to be sent now.
 func (b *parcels) answered() []*parcels {
 	value, err := b.command.answer()
 	switch {

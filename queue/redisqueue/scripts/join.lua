@@ -3,7 +3,7 @@
 -- ARGV[3]  token
 -- ARGV[4]  lease in milliseconds
 -- ARGV[5]  for how many milliseconds the other keys last
--- ARGV[6]  what the lease says after the entry
+-- ARGV[6]  the value of the lease after the entry
 
 -- highest returns the number and the entry of the last ticket in line, 0 and '' if
 -- there is none, or nil if the line is crowded.
@@ -28,8 +28,8 @@ local function highest()
   end
 end
 
--- other returns what is answered when those in line are of the other kind: how many
--- own by the view of the first.
+-- other returns the answer when those in line are of the other kind: how many own
+-- by the view of the first.
 local function other(line)
   if line.living > 0 then
     local _, owners = terms(line.values[1])
@@ -79,7 +79,7 @@ local function join(line, last, before, behind)
   evict(line)
   call('ZADD', KEYS[1], digits, member)
   call('SET', KEYS[2], digits, 'KEEPTTL')
-  -- What a crash leaves behind goes some time after the last lease.
+  -- The leavings of a crash go some time after the last lease.
   local lasts = tonumber(ARGV[5])
   if line.foreign + behind > 0 then
     call('PEXPIRE', KEYS[1], ALWAYS)

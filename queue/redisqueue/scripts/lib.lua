@@ -11,14 +11,14 @@
 --          process is noticed, - if it is not: see presence.lua
 -- ARGV[1]  owners of the caller's view
 -- ARGV[2]  the caller's notifier
--- What follows is told at each script. The last one is the caller's presence, empty if
+-- The others are told at each script. The last one is the caller's presence, empty if
 -- it has no crash detection.
 --
 -- Every script reads all that it needs before it writes anything: a key of the
 -- wrong type raises WRONGTYPE while nothing is half done.
 --
 -- Every script returns an array. Its first element says how it went:
---   ok         done; what follows is told at each script
+--   ok         done; the other elements are told at each script
 --   gone       the ticket is not in line
 --   again      a bounded part of a long row of dead was removed: call again
 --   crowded    too many foreign entries to find the tickets between them
@@ -26,9 +26,9 @@
 --   refused    the ticket was abandoned before it was taken
 --   busy       as many are in line as may own
 --   kind       those in line are of the other kind
--- (What register_fast.lua and release_fast.lua answer instead, in front of this, is
--- told there.) Its last element is the news: '' if there are none; else an array of
--- how many messages there are, the messages, and the entries of the dead that were
+-- (The answers of register_fast.lua and release_fast.lua, in front of this, are told
+-- there.) Its last element is the news: '' if there are none; else an array of how
+-- many messages there are, the messages, and the entries of the dead that were
 -- removed. A message is the entry of a ticket of the caller's own notifier that owns
 -- now; it is not published.
 
@@ -43,7 +43,7 @@ local LIMIT = 1000
 -- The highest integer that a score (a double) can hold.
 local MAX = 9007199254740991
 
--- A hundred years: for keys that nobody may lose.
+-- A hundred years: for keys that must not be lost.
 local ALWAYS = 3153600000000
 
 -- parse returns the number and the token of a ticket's entry, or nothing for a
@@ -65,10 +65,11 @@ local function leaseKey(token)
   return string.sub(KEYS[1], 1, -6) .. 'lease:' .. token
 end
 
--- lease returns what the lease of a ticket says, or nil if its owner is gone.
--- It is its own only if it begins with its entry. It does not if the token has
--- got a second ticket, because the request was executed again after the lease
--- of the first had run out; nor if it is the mark that release.lua leaves.
+-- lease returns the value of a ticket's lease, or nil if its owner is gone.
+-- The lease is the ticket's own only if it begins with the ticket's entry. It
+-- does not if the token has got a second ticket, because the request was
+-- executed again after the lease of the first had run out; nor if it is the
+-- mark that release.lua leaves.
 --
 -- While a slot moves between two nodes of a Cluster, a lease that is not here
 -- may still be there. GET says nil all the same, where the line has arrived
@@ -114,9 +115,9 @@ local function walk(visit)
   end
 end
 
--- suspect has the processes of those behind the owners judged, up to the first that is
--- there: they may have ended together with an owner's, and shall not be found one after
--- the other.
+-- suspect examines the processes of the tickets behind the owners, up to the first that
+-- is there: they may have ended together with an owner's, and shall not be found one
+-- after the other.
 local function suspect(line)
   local count = 0
   walk(function(member, token)
@@ -131,7 +132,7 @@ end
 -- changes nothing. It returns nil if the line is crowded, else a table:
 --   living    how many living tickets were met, of which the first OWNERS own
 --   place     of each of them by its entry, 0 for the first
---   values    what their leases say, in order, and
+--   values    the values of their leases, in order, and
 --   keys      the keys of their leases
 --   granted   those that own by their own view and did not before this step, their
 --             entries and tokens in turn
@@ -217,8 +218,8 @@ local function evict(line)
   end
 end
 
--- believed returns for how many milliseconds all owners are believed, that a survey
--- has found, or -1 if a lease of theirs lasts for longer than it was made. It does so
+-- believed returns for how many milliseconds all owners that a survey has found are
+-- believed, or -1 if a lease of theirs lasts for longer than it was made. It does so
 -- when the server's clock was set back, because a time to live ends at a time of that
 -- clock; or when it has no end, after PERSIST or RESTORE. repair.lua makes up for it.
 local function believed(line)
@@ -318,8 +319,8 @@ local function micros()
   return time[1] * 1000000 + time[2]
 end
 
--- given returns the last number given, or 0 if the key says nothing that could
--- be one: it is repaired by the next number.
+-- given returns the last number given, or 0 if the key's value cannot be one:
+-- the next number repairs it.
 local function given()
   local value = call('GET', KEYS[2])
   local number = value and #value <= 16 and string.find(value, '^[1-9]%d*$') and tonumber(value)

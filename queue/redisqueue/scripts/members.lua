@@ -5,7 +5,7 @@
 --       that score to pass over, how many entries to look at
 -- Returns {'ok', the server's time in milliseconds, the score with which the next
 --   page begins or '' if there is none, how many entries of that score to pass over,
---   an array of four elements for each ticket: entry, what its lease says ('' if it
+--   an array of four elements for each ticket: entry, its lease's value ('' if it
 --   is dead), milliseconds left of its lease, the time at which its process was marked
 --   as absent, or 0, or -1 if its process was seen by another server and not by this one,
 --   ''}

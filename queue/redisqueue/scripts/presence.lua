@@ -9,7 +9,7 @@
 --
 --   1. The run id is that of this server. A restart, a failover or a move disarms it
 --      until the owner has been seen here.
---   2. No one is subscribed to the channel.
+--   2. The channel has no subscriber.
 --   3. The process was marked as absent at least so long ago, and no script of it has
 --      cleared the mark since. Every script of a process clears its mark.
 --
@@ -42,20 +42,21 @@ local function milliseconds()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- armed returns what the presence of a ticket says, nothing if it says nothing.
+-- armed returns the run id and the grace time in a ticket's presence, nothing
+-- if it has none.
 local function armed(value)
   local run, grace = string.match(value, '^%S+ %d+ %d+ (%x+)/(%d+) ')
   return run, tonumber(grace)
 end
 
 -- watched returns after how long the first in line looks again at an owner whose
--- presence says something, nil if it says nothing.
+-- presence has a grace time, nil if it has none.
 local function watched(value)
   local _, grace = armed(value)
   return grace and math.ceil(grace / 4)
 end
 
-local known = {}    -- what absent has found out, by notifier and presence
+local known = {}    -- the findings of absent, by notifier and presence
 local unmarked = {} -- notifiers to be marked, and for how long they may be absent
 local server        -- the server's run id
 
@@ -68,8 +69,8 @@ local function here(run)
   return server == run
 end
 
--- since returns when a process was marked, whether it is to be marked now, and what
--- time it is; or nil if the process is not absent.
+-- since returns when a process was marked, whether it is to be marked now, and the
+-- time now; or nil if the process is not absent.
 local function since(process, run)
   local subscribers = redis.pcall('PUBSUB', 'NUMSUB', 'fifolock:' .. process)
   if subscribers.err or subscribers[2] ~= 0 then

@@ -1,12 +1,12 @@
 -- refresh.lua shows that a ticket's owner is alive: its lease lasts again for as
 -- long as it was made. It makes nothing that is not there, and needs no memory.
 --
--- Like every look at the line it removes the dead: of those who wait behind many
--- dead, the heartbeat may be the one that comes by first.
+-- Like every look at the line it removes the dead: for a waiter behind many
+-- dead, its heartbeat may be the first look.
 --
 -- KEYS  queue, seq, lease
--- ARGV  owners, notifier, entry, what presence the ticket's lease shall say (- to leave
---       it as it is: a request that is late must not take back what a later one has said)
+-- ARGV  owners, notifier, entry, the presence for the ticket's lease (- to leave
+--       it as it is: a request that is late must not take back that of a later one)
 -- Returns {'ok', news}, {'again', news} or {'gone', news}
 
 local line = survey()

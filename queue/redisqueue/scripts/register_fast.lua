@@ -1,10 +1,10 @@
 -- register_fast.lua stands in front of everything in register.lua and
 -- try_register.lua: the first ticket of a queue that has no keys, which is every
--- uncontended Lock. It is the general way cut short, to what costs least: it defines
+-- uncontended Lock. It is the general way cut short, to the least cost: it defines
 -- no function, formats no number, and its answer is no array but the entry alone.
 --
--- That nothing is there is also the check of the types, and of the kind. Where the
--- token was used before, the general way finds out for what.
+-- The absence of the keys is also the check of the types, and of the kind. Where
+-- the token was used before, the general way finds out how.
 local call = redis.call
 if call('EXISTS', KEYS[1], KEYS[2]) == 0 then
   local time = call('TIME')

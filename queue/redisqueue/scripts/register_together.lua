@@ -1,14 +1,14 @@
 -- register_together.lua takes the next numbers for tickets that join an exclusive line
--- together, and puts them in line, in one step. It does what register_behind.lua does
--- for each of them, one after the other, and reads once what they share.
+-- together, and puts them in line, in one step. It is register_behind.lua for each of
+-- them, one after the other, but reads once the keys that they share.
 --
--- What is not as it nearly always is, for one of them, is answered "alone" before
--- anything is written: each is to be sent by itself then. As a lease that is there
--- already is: the request may have been executed before, or refused.
+-- If one of them is not the usual case, the answer is "alone", before anything is
+-- written: each is to be sent by itself then. A lease that is there already is not
+-- usual: the request may have been executed before, or refused.
 --
 -- KEYS  queue, seq, the lease of each
 -- ARGV  notifier, lease in milliseconds, for how many milliseconds the other keys last,
---       what a lease says after the entry, the token of each
+--       the value of a lease after the entry, the token of each
 -- Returns {how many must leave before the first of them owns, the entry directly in
 --   front of it, the entry of each}, or 'alone'
 

@@ -1,9 +1,9 @@
 -- release_together.lua takes tickets out of an exclusive line together, which are its
--- first, in order, and tells the one behind them. It does what release_next.lua does for
--- each of them, one after the other, but tells none of those that leave themselves.
+-- first, in order, and tells the one behind them. It is release_next.lua for each of
+-- them, one after the other, but tells none of those that leave themselves.
 --
--- What is not as it nearly always is, for one of them, is answered "alone" before
--- anything is written: each is to be sent by itself then.
+-- If one of them is not the usual case, the answer is "alone", before anything is
+-- written: each is to be sent by itself then.
 --
 -- KEYS  queue, seq, the lease of each
 -- ARGV  notifier, 0, 0 or 1, the entry of each

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Dir is an open directory: what is in it is looked at, opened and removed by its methods.
-// They may be called concurrently, but for Close.
+// Dir is an open directory: its methods look at, open and remove its files. They may be
+// called concurrently, but for Close.
 type Dir struct {
 	path string // where it is, or was when it was opened
 	root *os.Root
@@ -130,8 +130,7 @@ func (d *Dir) LstatPath(name string) (fs.FileInfo, error) {
 	return os.Lstat(d.Path(name)) // it may have been moved back in between
 }
 
-// Exists reports whether there is a regular file with the name. What cannot be found
-// out counts as there.
+// Exists reports whether there is a regular file with the name. In doubt it is true.
 func (d *Dir) Exists(name string) bool {
 	info, err := d.root.Lstat(name)
 	if err != nil {
@@ -158,7 +157,7 @@ func (d *Dir) RemoveFiles(names []string) error {
 	return nil
 }
 
-// Contents is what a directory has.
+// Contents is the content of a directory.
 type Contents struct {
 	Names    []string // regular files that were asked for, in order
 	Leavings []string // of processes that were killed while they made or removed something

@@ -150,7 +150,7 @@ func (n NewFile) createLockedAt(d *Dir, at string) (*File, error) {
 	return nil, err
 }
 
-// createAt creates the file with the name at. What it says of it is from before it was filled.
+// createAt creates the file with the name at. The info is from before it was filled.
 func (n NewFile) createAt(d *Dir, at string) (*os.File, fs.FileInfo, error) {
 	f, err := d.root.OpenFile(at, os.O_RDWR|os.O_CREATE|os.O_EXCL|openFlags, n.Mode)
 	if err != nil {

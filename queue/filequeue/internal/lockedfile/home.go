@@ -12,17 +12,17 @@ import (
 
 // Home is where a directory is made, and removed: under a hidden name beside its path,
 // always the same one. So the directory appears at its path with its first file in it, and
-// vanishes with its last; and what a process has left that was killed in between is where
-// the next one comes by that makes or removes the directory, which takes it over or
+// vanishes with its last. A process that is killed in between leaves its directory under
+// that name, where the next process that makes or removes the directory takes it over or
 // removes it.
 //
-// Each process has an exclusive flock on what is at the hidden name before it does
-// anything to it, and has seen after that that it is still there. Nothing is moved to the
-// name while there is anything. So what a process has there is not touched by another one
-// while it lives; one that makes the directory waits until it is gone from there.
+// Before a process does anything to the directory at the hidden name, it has an exclusive
+// flock on it, and has then seen that it is still there. Nothing is moved to the name
+// while it is in use. So no process touches the directory of another one that lives; one
+// that makes the directory waits until the name is free.
 //
-// That nothing but the last file is in a directory that is moved to the hidden name is
-// only nearly certain: another program may have replaced that file meanwhile, and a process
+// A directory that is moved to the hidden name has, nearly always, nothing but the last
+// file in it. But another program may have replaced that file meanwhile, and a process may
 // have joined through the new one. Then the directory cannot be removed, and is moved back:
 // by the process that has moved it, or, if that was killed, by the next that would make
 // one. There is no other one at the path before that.
@@ -33,7 +33,7 @@ import (
 // leaves it. So it does where a directory cannot have a flock, if one is there already.
 type Home struct {
 	Path string      // of the directory
-	Mode fs.FileMode // of it, whatever the umask, and of what is missing above it
+	Mode fs.FileMode // of it and of missing directories above it, whatever the umask
 	File string      // that it has when it appears, and that goes with it; "": none
 }
 
@@ -44,13 +44,13 @@ func hiddenPath(path string) string {
 	return filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s%x", temporaryPrefix, id[:]))
 }
 
-// errOccupied: what is at the hidden path is not to be used by this process.
+// errOccupied: this process must leave the hidden path alone.
 var errOccupied = errors.New("there is something at the hidden path")
 
-// Make makes the directory, and what is missing above it. prepare, unless it is nil, puts
-// the file into it; undo closes that again, where the directory does not come to be. The
-// error is fs.ErrExist if there is something at the path, and ErrBusy while another process
-// makes or removes the same directory.
+// Make makes the directory, and missing ones above it. prepare, unless it is nil, puts the
+// file into it; undo closes that again, where the directory does not come to be. The error
+// is fs.ErrExist if there is something at the path, and ErrBusy while another process makes
+// or removes the same directory.
 func (h Home) Make(prepare func(*Dir) error, undo func()) (*Dir, error) {
 	if !movesWithoutReplacing {
 		return h.makeAt(h.Path, prepare)
@@ -70,7 +70,7 @@ func (h Home) Make(prepare func(*Dir) error, undo func()) (*Dir, error) {
 		return d, nil
 	}
 	if undo != nil {
-		undo() // a file that is open may be in the way of what follows (FUSE)
+		undo() // an open file may be in the way of the removal (FUSE)
 	}
 	_ = h.discard(d)
 	if errors.Is(err, errors.ErrUnsupported) {
@@ -79,7 +79,7 @@ func (h Home) Make(prepare func(*Dir) error, undo func()) (*Dir, error) {
 	return nil, err
 }
 
-// makeHidden makes the directory at the hidden path, or takes over what is left there.
+// makeHidden makes the directory at the hidden path, or takes over one left there.
 func (h Home) makeHidden(prepare func(*Dir) error) (*Dir, error) {
 	hidden := hiddenPath(h.Path)
 	err := h.mkdir(hidden)
@@ -117,9 +117,9 @@ func (h Home) makeHidden(prepare func(*Dir) error) (*Dir, error) {
 	return d, nil
 }
 
-// openHidden opens and locks what is at the hidden path, and empties it if it is left from
-// a process that is gone. The error is ErrBusy while another process is at it, and if it is
-// not there any more, and fs.ErrExist if there is more in it.
+// openHidden opens and locks the directory at the hidden path, and empties it if it is left
+// from a process that is gone. The error is ErrBusy while another process is at it, and if
+// it is not there any more, and fs.ErrExist if there is more in it.
 func (h Home) openHidden(hidden string, left bool) (*Dir, error) {
 	if left {
 		info, err := os.Lstat(hidden)
@@ -158,8 +158,8 @@ func (h Home) openHidden(hidden string, left bool) (*Dir, error) {
 	return d, nil
 }
 
-// empty removes the file of the directory, if it has it, and what processes have left that
-// were killed. The error is fs.ErrExist if there is more.
+// empty removes the file of the directory, if it has it, and the leavings of killed
+// processes. The error is fs.ErrExist if there is more.
 func (h Home) empty(d *Dir) error {
 	c, err := d.List(h.File, func(string) bool { return false })
 	if err != nil {
@@ -193,7 +193,7 @@ func (h Home) discard(d *Dir) error {
 	return RemoveDirectory(d.path)
 }
 
-// makeAt makes the directory at the path, and what is missing above it.
+// makeAt makes the directory at the path, and missing ones above it.
 func (h Home) makeAt(path string, prepare func(*Dir) error) (*Dir, error) {
 	if err := h.mkdir(path); err != nil {
 		return nil, err
@@ -216,7 +216,7 @@ func (h Home) makeAt(path string, prepare func(*Dir) error) (*Dir, error) {
 	return d, nil
 }
 
-// mkdir makes a directory at the path, and what is missing above it.
+// mkdir makes a directory at the path, and missing ones above it.
 func (h Home) mkdir(path string) error {
 	err := os.Mkdir(path, h.Mode)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -237,8 +237,8 @@ func (h Home) mkdir(path string) error {
 	return quoted(err)
 }
 
-// openMade opens a directory that was just made. The umask may have taken from its owner
-// what that needs.
+// openMade opens a directory that was just made. The umask may have taken rights from
+// its owner that this needs.
 func (h Home) openMade(path string) (*Dir, error) {
 	d, err := Open(path)
 	if errors.Is(err, fs.ErrPermission) && chmodMade(path, h.Mode) == nil {
@@ -311,7 +311,7 @@ func (h Home) hide(d *Dir) (at string, err error) {
 		return h.Path, ErrBusy
 	case err != nil:
 		return h.Path, err
-	case !d.isAt(hidden): // it was replaced at this moment by what has been moved now
+	case !d.isAt(hidden): // another one replaced it at this moment, and has been moved
 		_ = move(hidden, h.Path)
 		return h.Path, fs.ErrNotExist
 	}

@@ -71,8 +71,8 @@ func (n NewFile) createStaged(d *Dir, keep bool) (l *Lock, err error) {
 	return l, nil
 }
 
-// removeCreated removes what was created before the error, which may be in what is
-// at the directory's path now.
+// removeCreated removes the file if it was created before the error: it may be in
+// the directory that is at the path now.
 func (n NewFile) removeCreated(d *Dir, err error) {
 	if errors.Is(err, fs.ErrExist) {
 		return
@@ -125,8 +125,8 @@ func (l *Lock) Info() fs.FileInfo { return l.info }
 // Is reports whether info is that of this file.
 func (l *Lock) Is(info fs.FileInfo) bool { return os.SameFile(l.info, info) }
 
-// File is what the content is written to. It is nil unless Create was asked to keep
-// it.
+// File is the file to which the content is written. It is nil unless Create was
+// asked to keep it.
 func (l *Lock) File() *os.File { return l.file }
 
 // Held reports whether the lock is still held. It is not if other code has closed the

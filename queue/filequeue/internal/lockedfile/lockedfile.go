@@ -2,10 +2,10 @@
 // and makes and removes that directory. It knows nothing of tickets; everything
 // that differs between systems is in it.
 //
-// What it holds to:
+// Its rules:
 //
 //   - A lock counts only for a regular file that the directory has under the name:
-//     what was opened is compared with the name after it was locked.
+//     the opened file is compared with the name after it was locked.
 //   - No link is followed, no FIFO waited for, no file truncated.
 //   - A file or directory with rights or content of its own is made under another
 //     name, and moved into place without replacing anything. A process that is killed

@@ -77,7 +77,7 @@ func Nap(d time.Duration) bool {
 // as a flock does, and has nothing to do with one. It is a shared one, since a directory
 // cannot be opened to write: any number may have the same.
 
-// TakePlace takes the place at. If it cannot, for whatever reason, it has no place.
+// TakePlace takes the place at. If it cannot, for any reason, it has no place.
 func (d locks) TakePlace(at int64) {
 	_ = d.fcntl(unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_RDLCK, Start: at, Len: 1})
 }
@@ -87,9 +87,9 @@ func (d locks) LeavePlace(at int64) {
 	_ = d.fcntl(unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_UNLCK, Start: at, Len: 1})
 }
 
-// FirstPlace is the lowest place from the one on and before the other that others have,
-// that have opened the directory for themselves; ok is false if there is none, or if it
-// cannot be told.
+// FirstPlace is the lowest place, from the one on and before the other, that is held
+// through another open of the directory; ok is false if there is none, or if it cannot
+// be told.
 func (d locks) FirstPlace(from, before int64) (at int64, ok bool) {
 	for from < before {
 		// The kernel tells of any, and nearly always of the first that was taken.
@@ -104,8 +104,8 @@ func (d locks) FirstPlace(from, before int64) (at int64, ok bool) {
 			return at, ok
 		default:
 			// Two places of a process that has taken one beside its own are one lock, and
-			// another program may lock as much as it likes: what begins earlier is no
-			// place from here on.
+			// another program may lock as much as it likes: a lock that begins earlier is
+			// no place from here on.
 			from = l.Start + l.Len
 		}
 	}

@@ -53,7 +53,7 @@ func chmodMade(string, fs.FileMode) error { return nil }
 
 func chmodDirectory(fs.FileInfo, fs.FileMode, func(fs.FileMode) error) error { return nil }
 
-// CheckAccess has nothing to check: permission bits do not say who may write.
+// CheckAccess has nothing to check: permission bits do not say which users may write.
 func (d *Dir) CheckAccess(fs.FileMode) error { return nil }
 
 // There is no flock on a directory here.
@@ -66,8 +66,8 @@ func (locks) Leave() {}
 
 func (locks) tryExclusive() error { return nil }
 
-// fileLock has the lock on a handle of its own: on some systems the one that the
-// content is read through could not read what is locked.
+// fileLock has the lock on a handle of its own: on some systems the handle for
+// reading the content could not read the locked part.
 type fileLock struct {
 	path   string
 	shared bool

@@ -66,7 +66,7 @@ func isOwn(info fs.FileInfo) bool {
 }
 
 // chmodMade gives a directory that was just made its rights before it is opened: the umask
-// may have taken from the owner what that needs. No link is followed.
+// may have taken rights from the owner that this needs. No link is followed.
 func chmodMade(path string, mode fs.FileMode) error {
 	info, err := os.Lstat(path)
 	if err != nil || !info.IsDir() || info.Mode().Perm() == mode {
@@ -95,7 +95,7 @@ func chmodDirectory(info fs.FileInfo, mode fs.FileMode, chmod func(fs.FileMode) 
 }
 
 // CheckAccess refuses a directory in which other users could remove files or plant
-// links. shared is the mode that its files have for those who share it, 0 if none do.
+// links. shared is the mode of its files for the users that share it, 0 if none do.
 func (d *Dir) CheckAccess(shared fs.FileMode) error {
 	mode := d.info.Mode()
 	if mode.Perm()&0o002&^shared != 0 {
@@ -112,7 +112,7 @@ func (d *Dir) CheckAccess(shared fs.FileMode) error {
 }
 
 // Share takes a shared flock on the directory, for as long as it is open, and reports
-// whether it could. A process has it that joins or is in line: systemd-tmpfiles and its
+// whether it could. A process that joins or is in line has it: systemd-tmpfiles and its
 // like keep away from a directory that has one, and no other process removes it.
 func (d locks) Share() bool { return !errors.Is(d.try(unix.LOCK_SH), unix.EWOULDBLOCK) }
 
@@ -136,8 +136,8 @@ func (d locks) tryExclusive() error { return d.try(unix.LOCK_EX) }
 
 func (d locks) try(how int) error { return unix.Flock(int(d.file.Fd()), how|unix.LOCK_NB) }
 
-// fileLock is a flock on a file that stays open when it is dropped; what gofrs/flock has
-// locked it closes with the lock.
+// fileLock is a flock on a file that stays open when it is dropped; gofrs/flock closes
+// the file with the lock.
 type fileLock struct {
 	file   *os.File
 	how    int

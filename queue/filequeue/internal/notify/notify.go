@@ -19,7 +19,7 @@ import (
 const idleTime = 100 * time.Millisecond
 
 type notifier struct {
-	// mu serialises what changes the watcher. It may be held for as long as
+	// mu serialises changes of the watcher. It may be held for as long as
 	// fsnotify needs, and is never taken by the goroutine that reads events:
 	// on some systems fsnotify waits for that one.
 	mu      sync.Mutex

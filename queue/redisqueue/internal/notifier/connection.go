@@ -8,7 +8,7 @@ import (
 	"github.com/fifolock/fifolock/queue/internal/wakeup"
 )
 
-// connection is what a notifier knows of its subscription: whether there is one and
+// connection is a notifier's knowledge of its subscription: whether there is one and
 // whether it works, for which watches and presences it is there, and which server sees
 // it. It is guarded by the notifier's mutex.
 type connection struct {
@@ -122,8 +122,8 @@ func (c *connection) ended(s *subscription) {
 	}
 }
 
-// introduceLocked finds out whether the server sees the subscription, for those who
-// have a presence. c.seen is closed when it is known.
+// introduceLocked finds out whether the server sees the subscription, for the
+// presences. c.seen is closed when it is known.
 func (c *connection) introduceLocked() {
 	if c.seen == nil {
 		c.seen = make(chan struct{})
@@ -177,12 +177,12 @@ func (c *connection) lookAfter(silent bool) time.Duration {
 	return c.partLocked(4)
 }
 
-// missedLocked is called when a wake-up did not come, and none has since the one before that
-// did not. Then the subscription may be at a server that is not the primary any more: a client
-// that changes over to another leaves it where it is, and that server may be cut off from
-// those that would end it. So it is made anew; more and more seldom where that does not help,
-// also if others come in between: where views of different n share a line, say, wake-ups
-// are missed on a connection that works.
+// missedLocked is called when a second wake-up in a row did not come. Then the subscription
+// may be at a server that is not the primary any more: a client that changes over to
+// another leaves it where it is, and that server may be cut off from those that would end
+// it. So it is made anew; more and more seldom where that does not help, also if others
+// come in between: where views of different n share a line, say, wake-ups are missed on a
+// connection that works.
 func (c *connection) missedLocked() {
 	up := time.Since(c.upSince)
 	if !c.listening || c.stale || up < max(firstDoubt, c.renewed) {

@@ -32,7 +32,7 @@ import (
 // it as the new owner. It is taken back, by a WakeHint that follows its WakeOwner, and
 // grants no other any more,
 //
-//   - at once, whatever else is under way or hangs, when a release of the chain is
+//   - at once, even if others are under way or hang, when a release of the chain is
 //     answered "gone", or names one that is not of the chain, or fails without an answer;
 //   - when all are answered and none has named it.
 //
@@ -132,7 +132,7 @@ func (l *Leaving) Answered(removed bool, named string) {
 	switch {
 	case removed && c.last != nil && c.last.Entry == named:
 		c.decide() // confirmed
-	case !removed, // or what it was built on
+	case !removed, // the grant was built on it
 		another,             // owns
 		len(c.pending) == 0: // no answer has named it
 		c.takeBack()

@@ -2,10 +2,10 @@
 // subscription for all of them, and a waiter for each.
 //
 // It knows nothing of scripts and keys. A ticket has a token, which the client has
-// chosen and which says what messages are about it, and an entry, which the server
-// has answered. A message is an entry. It opens the waiter of that very entry and
+// chosen and which is in all messages about it, and an entry, which the server has
+// answered. A message is an entry. It opens the waiter of that very entry and
 // nothing else: the token has a random part that only the owner and the server know,
-// so that nobody can guess an entry; and a token may have more than one entry, if
+// so that an entry cannot be guessed; and a token may have more than one entry, if
 // the request was executed more than once, so that a message for one of them says
 // nothing of another.
 package notifier
@@ -56,13 +56,13 @@ const (
 	firstDoubt, longestDoubt = time.Second, time.Minute
 )
 
-// Client is what a notifier needs of a client.
+// Client is the part of a client that a notifier needs.
 type Client interface {
 	Subscribe(ctx context.Context, channels ...string) *redis.PubSub
 	Ping(ctx context.Context) *redis.StatusCmd
 }
 
-// Ticket is what a notifier must know of a ticket to wake it.
+// Ticket is all that a notifier must know of a ticket to wake it.
 type Ticket struct {
 	Token  string
 	Entry  string
@@ -80,9 +80,9 @@ type Ticket struct {
 
 // Notifier wakes the tickets that were taken through one client.
 //
-// A waiter is opened before its ticket is registered. So what is published as soon
-// as the ticket is in line finds it, and a waiter need not look after it has begun
-// to watch, if the subscription was up all the time.
+// A waiter is opened before its ticket is registered. So a message that is
+// published as soon as the ticket is in line finds it, and a waiter need not look
+// after it has begun to watch, if the subscription was up all the time.
 //
 // All methods may be called concurrently.
 type Notifier struct {
@@ -90,7 +90,7 @@ type Notifier struct {
 	client Client
 	token  func(entry string) string // "" if it has none
 
-	mu      sync.Mutex // guards what follows, and all waiters
+	mu      sync.Mutex // guards all below, and all waiters
 	waiters waiters
 	connection
 	doubt      time.Duration // how long no wake-up is relied on after the next one that is missed; 0: firstDoubt

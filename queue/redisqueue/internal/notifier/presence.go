@@ -18,7 +18,7 @@ const (
 	signsUnderWay = 4
 )
 
-// Server is what a presence asks of the server.
+// Server has the requests of a presence to the server.
 type Server struct {
 	// Seen returns the id of the server's run, if the server sees a subscription to
 	// the channel, and "" otherwise.
@@ -98,8 +98,8 @@ func (p *Presence) Join(ctx context.Context, token string) {
 	}
 }
 
-// join returns what is closed when it is known whether the server sees the
-// subscription; nil if it is known.
+// join returns a channel that is closed when it is known whether the server
+// sees the subscription; nil if it is known.
 func (p *Presence) join(token string) <-chan struct{} {
 	p.n.mu.Lock()
 	defer p.n.mu.Unlock()
@@ -118,7 +118,7 @@ func (p *Presence) join(token string) <-chan struct{} {
 }
 
 // Bind says which entry a ticket has become, and whether its lease says that the server
-// has seen the process. It returns what is closed when the ticket is given up.
+// has seen the process. lost is closed when the ticket is given up.
 func (p *Presence) Bind(token, entry string, seen bool) (lost <-chan struct{}) {
 	p.n.mu.Lock()
 	defer p.n.mu.Unlock()

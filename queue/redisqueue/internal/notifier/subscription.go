@@ -75,7 +75,7 @@ func (s *subscription) run() {
 	}
 }
 
-// listen makes one connection and hands on what it says until it breaks.
+// listen makes one connection and hands on its messages until it breaks.
 func (s *subscription) listen() error { return clients.Call(s.receive) }
 
 func (s *subscription) receive() error {
