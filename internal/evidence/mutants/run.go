@@ -35,10 +35,11 @@ func newScratch() (string, error) {
 	return dir, os.Chmod(dir, 0o755)
 }
 
-// goTest runs go test. What tests leave in their temporary directories when they
+// goTest runs go test, without what costs a mutant a fifth of its time: vet, and debugging
+// information. What tests leave in their temporary directories when they
 // are ended by force is in scratch.
 func goTest(root, scratch string, args ...string) ([]byte, error) {
-	cmd := exec.Command("go", append([]string{"test", "-count=1"}, args...)...)
+	cmd := exec.Command("go", append([]string{"test", "-count=1", "-vet=off", "-ldflags=-w"}, args...)...)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "TMPDIR="+scratch)
 	return cmd.CombinedOutput()
