@@ -14,15 +14,7 @@ import (
 
 // Option changes how a [Queue] behaves. A value that makes no sense is reported by
 // the first call that uses the queue.
-type Option func(*options)
-
-type options struct {
-	staleTimeout    time.Duration
-	staleTimeoutSet bool
-	fileMode        fs.FileMode
-	fileModeSet     bool
-	label           string
-}
+type Option func(*settings) error
 
 // WithStaleTimeout also evicts a living owner that has not refreshed its ticket for
 // d: it was stopped, the machine was suspended, or a clock was set. It holds for
@@ -35,7 +27,16 @@ type options struct {
 // system counts. It is refused on Windows, where the file of a living owner cannot
 // be removed.
 func WithStaleTimeout(d time.Duration) Option {
-	return func(o *options) { o.staleTimeout, o.staleTimeoutSet = d, true }
+	return func(s *settings) error {
+		if d < leastStaleTimeout {
+			return fmt.Errorf("stale timeout %v is less than %v: give WithStaleTimeout a longer time, or leave it out", d, leastStaleTimeout)
+		}
+		if lockedfile.CloseBeforeRemove {
+			return errors.New("on this system a file that its owner has open cannot be removed, so that no ticket can be evicted by age: leave out WithStaleTimeout")
+		}
+		s.stale = d
+		return nil
+	}
 }
 
 // WithFileMode lets other users share the queue: its files get these
@@ -51,14 +52,24 @@ func WithStaleTimeout(d time.Duration) Option {
 // is refused: a process that can write to it can take the lock away, or plant a
 // link.
 func WithFileMode(mode fs.FileMode) Option {
-	return func(o *options) { o.fileMode, o.fileModeSet = mode, true }
+	return func(s *settings) error {
+		const owner = 0o600
+		if mode&^0o777 != 0 || mode&owner != owner {
+			return fmt.Errorf("file mode %#o: give WithFileMode permission bits alone, with 0600 among them", uint32(mode))
+		}
+		s.mode = mode
+		return nil
+	}
 }
 
 // WithLabel gives the tickets taken through this value a text for people, shown in
 // queue.Member.Label. It decides nothing. It may have 128 bytes of printable text on
 // one line.
 func WithLabel(text string) Option {
-	return func(o *options) { o.label = text }
+	return func(s *settings) error {
+		s.label = text
+		return label.Check(text)
+	}
 }
 
 // settings are the arguments of New, checked and completed. They do not change.
@@ -72,15 +83,14 @@ type settings struct {
 }
 
 func newSettings(dir string, opts []Option) (settings, error) {
-	var o options
+	s := settings{path: dir, kind: exclusive, slots: 1}
 	for _, opt := range opts {
-		if opt != nil {
-			opt(&o)
+		if opt == nil {
+			continue
 		}
-	}
-	s := settings{path: dir, stale: o.staleTimeout, mode: o.fileMode, label: o.label, kind: exclusive, slots: 1}
-	if err := o.check(); err != nil {
-		return s, err
+		if err := opt(&s); err != nil {
+			return s, err
+		}
 	}
 	switch {
 	case dir == "":
@@ -97,19 +107,6 @@ func newSettings(dir string, opts []Option) (settings, error) {
 	}
 	s.path = path
 	return s, nil
-}
-
-func (o *options) check() error {
-	const owner = 0o600
-	switch {
-	case o.staleTimeoutSet && o.staleTimeout < leastStaleTimeout:
-		return fmt.Errorf("stale timeout %v is less than %v: give WithStaleTimeout a longer time, or leave it out", o.staleTimeout, leastStaleTimeout)
-	case o.staleTimeoutSet && lockedfile.CloseBeforeRemove:
-		return errors.New("on this system a file that its owner has open cannot be removed, so that no ticket can be evicted by age: leave out WithStaleTimeout")
-	case o.fileModeSet && (o.fileMode&^0o777 != 0 || o.fileMode&owner != owner):
-		return fmt.Errorf("file mode %#o: give WithFileMode permission bits alone, with 0600 among them", uint32(o.fileMode))
-	}
-	return label.Check(o.label)
 }
 
 // share returns the settings of a view in which the first n own.

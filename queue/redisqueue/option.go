@@ -19,13 +19,12 @@ const (
 
 // Option changes how a [Queue] behaves. A value that makes no sense is reported by
 // the first call that uses the queue.
-type Option func(*options)
+type Option func(*options) error
 
 type options struct {
-	lease    time.Duration
-	label    string
-	grace    time.Duration
-	graceSet bool
+	lease time.Duration
+	grace time.Duration // 0 without crash detection
+	label string
 }
 
 // WithLease says how long a ticket is believed without a sign of life from its
@@ -34,7 +33,13 @@ type options struct {
 // name may have its own: it holds for the tickets taken through this value,
 // whichever process examines them.
 func WithLease(d time.Duration) Option {
-	return func(o *options) { o.lease = d }
+	return func(o *options) error {
+		if d < minimumLease {
+			return fmt.Errorf("lease %v is less than %v: give WithLease a longer time, or leave it out", d, minimumLease)
+		}
+		o.lease = d.Truncate(time.Millisecond)
+		return nil
+	}
 }
 
 // WithCrashDetection removes the tickets from the line about d after their process has
@@ -66,26 +71,43 @@ func WithLease(d time.Duration) Option {
 // there. A Cluster and a Ring are refused: their nodes do not tell each other of
 // subscriptions.
 func WithCrashDetection(d time.Duration) Option {
-	return func(o *options) { o.grace, o.graceSet = d, true }
+	return func(o *options) error {
+		if d < minimumGrace {
+			return fmt.Errorf("crash detection after %v: give WithCrashDetection at least %v, or leave it out", d, minimumGrace)
+		}
+		o.grace = d
+		return nil
+	}
 }
 
 // WithLabel gives the tickets a text for people, at most 128 bytes on one line:
 // [queue.Members] shows it. It decides nothing.
 func WithLabel(text string) Option {
-	return func(o *options) { o.label = text }
+	return func(o *options) error {
+		o.label = text
+		return label.Check(text)
+	}
 }
 
-func (o *options) check(client redis.UniversalClient) error {
-	if o.graceSet && isSharded(client) {
-		return errors.New("the nodes of a Cluster or a Ring do not tell each other of subscriptions: leave out WithCrashDetection")
+// newOptions returns the options of a queue that uses the client.
+func newOptions(client redis.UniversalClient, opts []Option) (options, error) {
+	o := options{lease: defaultLease}
+	for _, opt := range opts {
+		if opt == nil {
+			continue
+		}
+		if err := opt(&o); err != nil {
+			return o, err
+		}
 	}
-	if o.lease < minimumLease {
-		return fmt.Errorf("lease %v is less than %v: give WithLease a longer time, or leave it out", o.lease, minimumLease)
+	switch {
+	case o.grace == 0:
+	case isSharded(client):
+		return o, errors.New("the nodes of a Cluster or a Ring do not tell each other of subscriptions: leave out WithCrashDetection")
+	case o.grace >= o.lease/2:
+		return o, fmt.Errorf("crash detection after %v: give WithCrashDetection less than half the lease, which is %v", o.grace, o.lease)
 	}
-	if o.graceSet && (o.grace < minimumGrace || o.grace >= o.lease/2) {
-		return fmt.Errorf("crash detection after %v: give WithCrashDetection at least %v and less than half the lease, which is %v", o.grace, minimumGrace, o.lease)
-	}
-	return label.Check(o.label)
+	return o, nil
 }
 
 // isSharded reports whether the client has more than one server to ask.

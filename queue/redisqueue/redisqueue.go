@@ -181,27 +181,22 @@ type Queue struct{ view }
 // The name may be any string of up to 512 bytes but the empty one, without
 // braces.
 func New(client redis.UniversalClient, name string, opts ...Option) *Queue {
-	o := options{lease: defaultLease}
-	for _, opt := range opts {
-		if opt != nil {
-			opt(&o)
-		}
+	o, err := newOptions(client, opts)
+	if refused := check(client, name); refused != nil {
+		err = refused
 	}
 	prefix := "{" + name + "}:"
 	s := &storage{
 		client: client,
 		name:   name,
-		lease:  o.lease.Truncate(time.Millisecond),
+		lease:  o.lease,
 		label:  o.label,
 		prefix: prefix,
 		queue:  prefix + "queue",
 		seq:    prefix + "seq",
 	}
-	q := &Queue{view{storage: s}}
-	if q.err = check(client, name); q.err == nil && len(opts) > 0 {
-		q.err = o.check(client)
-	}
-	if q.err != nil {
+	q := &Queue{view{storage: s, err: err}}
+	if err != nil {
 		return q
 	}
 	s.senders = sendersOf(client)
@@ -209,7 +204,7 @@ func New(client redis.UniversalClient, name string, opts ...Option) *Queue {
 	if _, ok := client.(clients.Sharded); !ok {
 		n := notifier.Of(client, tokenOf)
 		s.home.Store(n)
-		if o.graceSet {
+		if o.grace > 0 {
 			s.watchPresence(n, o.grace)
 		}
 	}
