@@ -296,6 +296,9 @@ func (c *claim) do(ctx context.Context, f func(context.Context) error) error {
 
 // leave is end, but waits no longer than leaveGrace for the queue.
 func (w *watch) leave() {
+	if w.stop == nil {
+		return
+	}
 	rest := watch{stop: w.stop}
 	w.stop = nil
 	start(func() (struct{}, error) { rest.end(); return struct{}{}, nil }, nil).settle(leaveGrace)

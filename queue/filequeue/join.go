@@ -39,8 +39,11 @@ func (c *call) register(onlyFree bool) (t queue.Ticket, ok bool, err error) {
 		if !errors.Is(err, errBusy) {
 			return r.ticket, r.taken != nil, err
 		}
-		// seq was taken away, or another program was at the ticket at once. For one ticket
-		// seq must be left in peace for less time than for many.
+		// seq was taken away, or the directory, or another program was at the ticket at once.
+		if err = restore(c.dir); !errors.Is(err, errBusy) {
+			return queue.Ticket{}, false, err
+		}
+		// For one ticket seq must be left in peace for less time than for many.
 		r.alone, r.served = true, false
 		if err := p.wait(c.ctx); err != nil {
 			return queue.Ticket{}, false, err
@@ -116,6 +119,7 @@ func (l *seqLock) join(all []*registration) {
 		case err != nil:
 			r.err = err
 		case r.onlyFree && before >= l.s.slots:
+			r.err = nil
 			return // another process has come before, through another seq; r is alone
 		default:
 			r.taken, r.err = createTicket(l.dir, number+int64(i), l.s)

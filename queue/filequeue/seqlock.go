@@ -52,7 +52,7 @@ func (q *seq) close() {
 }
 
 // await locks the file, for the call that has come in at the door, and describes it then.
-func (q *seq) await(ctx context.Context, dir *lockedfile.Dir, s *settings, wait time.Duration) (fs.FileInfo, error) {
+func (q *seq) await(ctx context.Context, dir *lockedfile.Dir, s *settings, wait time.Duration, joins bool) (fs.FileInfo, error) {
 	var p poll
 	for {
 		first, nearer := true, false
@@ -62,7 +62,7 @@ func (q *seq) await(ctx context.Context, dir *lockedfile.Dir, s *settings, wait 
 		err := errBusy
 		if first || q.locked {
 			var info fs.FileInfo
-			if info, err = q.tryLock(dir, s); err == nil {
+			if info, err = q.tryLock(dir, s, joins); err == nil {
 				return info, nil
 			}
 		}
@@ -82,7 +82,7 @@ func (q *seq) await(ctx context.Context, dir *lockedfile.Dir, s *settings, wait 
 // tryLock takes the flock if it is free, or returns errBusy. Between two polls seq may be
 // removed and created anew. The locked file must be the one that is there: all processes
 // meet on one inode.
-func (q *seq) tryLock(dir *lockedfile.Dir, s *settings) (fs.FileInfo, error) {
+func (q *seq) tryLock(dir *lockedfile.Dir, s *settings, joins bool) (fs.FileInfo, error) {
 	if err := q.open(dir, s); err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (q *seq) tryLock(dir *lockedfile.Dir, s *settings) (fs.FileInfo, error) {
 			return nil, err
 		}
 	}
-	if locked && q.seen > 0 {
+	if locked && joins && q.seen > 0 {
 		q.before = changed(dir)
 	}
 	info, err := q.file.Verify(dir)
@@ -131,8 +131,8 @@ func (q *seq) open(dir *lockedfile.Dir, s *settings) error {
 	case !dir.IsCurrent():
 		return errDirectoryGone // do not create it where no process looks
 	case dir.IsHidden():
-		dir.Restore()
-		return errBusy
+		q.made = true // only such a directory is hidden
+		return restore(dir)
 	}
 	err = q.create(dir, s, seqContent{made: q.made})
 	switch {
@@ -144,6 +144,15 @@ func (q *seq) open(dir *lockedfile.Dir, s *settings) error {
 		return fmt.Errorf("creating %s: %w", seqName, err)
 	}
 	return nil
+}
+
+// restore moves the directory back if the process is gone that has hidden it. The error says
+// that it cannot be used now, or not any more.
+func restore(dir *lockedfile.Dir) error {
+	if dir.Restore() != nil {
+		return errDirectoryGone
+	}
+	return errBusy
 }
 
 // changed is the change time of the directory, or a time that is never the same where it
@@ -183,7 +192,7 @@ func lockSeq(ctx context.Context, q *seq, v *evictor, s *settings, wait time.Dur
 	if err := q.door.enter(ctx, wait, r); err != nil {
 		return nil, err
 	}
-	info, err := q.await(ctx, v.dir, s, wait)
+	info, err := q.await(ctx, v.dir, s, wait, r != nil)
 	if err == nil {
 		l := &seqLock{evictor: v, seq: q, s: s}
 		if err = l.read(info); err == nil {

@@ -550,7 +550,7 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name:  "file: a ticket is lost while its directory is hidden",
 		in:    lockedFile + "Dir.LstatPath",
-		old:   "case d.IsHidden():",
+		old:   "case d.IsCurrent():",
 		new:   "case false:",
 		tests: ofAway,
 	},
@@ -564,7 +564,28 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name:  "file: a hidden directory is left where it is",
 		in:    lockedFile + "Dir.Restore",
-		old:   "if d.Share() {",
+		old:   "if !d.IsHidden() ||",
+		new:   "if true ||",
+		tests: ofAway,
+	},
+	{
+		name:  "file: a hidden directory is in its place beside another one",
+		in:    lockedFile + "Dir.LstatPath",
+		old:   "case d.IsCurrent():",
+		new:   "case d.IsHidden():",
+		tests: ofAway,
+	},
+	{
+		name:  "file: another directory is moved back",
+		in:    lockedFile + "Dir.Restore",
+		old:   "if !d.IsHidden() || !d.Share() || !d.IsHidden() {",
+		new:   "if !d.Share() {",
+		tests: ofAway,
+	},
+	{
+		name:  "file: a directory is moved back only where seq is gone",
+		in:    ofFile + "call.register",
+		old:   "if err = restore(c.dir); !errors.Is(err, errBusy) {",
 		new:   "if false {",
 		tests: ofAway,
 	},

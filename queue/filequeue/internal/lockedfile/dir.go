@@ -124,10 +124,10 @@ func (d *Dir) LstatPath(name string) (fs.FileInfo, error) {
 		return d.root.Lstat(name)
 	case !IsGone(err):
 		return info, err
-	case d.IsHidden():
+	case d.IsCurrent():
 		return d.root.Lstat(name)
 	}
-	return os.Lstat(d.Path(name)) // it may have been moved back in between
+	return info, err
 }
 
 // Exists reports whether there is a regular file with the name. In doubt it is true.

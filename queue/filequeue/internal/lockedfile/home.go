@@ -179,11 +179,13 @@ func (h Home) empty(d *Dir) error {
 func (d *Dir) IsHidden() bool { return d.isAt(hiddenPath(d.path)) }
 
 // Restore moves a hidden directory back to its path, if the process that has hidden it is
-// gone.
-func (d *Dir) Restore() {
-	if d.Share() {
-		_ = move(hiddenPath(d.path), d.path)
+// gone. The error is that of the move, which another user may not be allowed.
+func (d *Dir) Restore() error {
+	// With the flock no other process does anything to it, if it is still there.
+	if !d.IsHidden() || !d.Share() || !d.IsHidden() {
+		return nil
 	}
+	return move(hiddenPath(d.path), d.path)
 }
 
 // discard removes a directory that is at a hidden path, and closes it.

@@ -1,3 +1,5 @@
+//go:build unix
+
 package filequeue
 
 import (
@@ -6,12 +8,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
 // twoProcesses returns two queues of one directory that know nothing of each other, as
@@ -129,14 +133,29 @@ func hiddenAt(dir string) string {
 	return filepath.Join(filepath.Dir(dir), fmt.Sprintf(".new.%x", id[:]))
 }
 
-// A process that cleans up has listed the directory; seq was replaced, and B has joined
-// since. It has moved the directory away to remove it, which it will not be able to, and
-// is slow. B keeps its place, and so do the others of its process.
+// mustHide moves the directory to where the last process that leaves moves it.
+func mustHide(t *testing.T, dir string) { t.Helper(); mustRename(t, dir, hiddenAt(dir)) }
+
+// A process that cleans up has the exclusive flock on the directory, and has listed it. seq
+// was replaced, and B has joined since, which does not wait for the flock for long. It has
+// moved the directory away to remove it, which it will not be able to, and is slow. B keeps
+// its place, and so do the others of its process; another call waits.
 func TestK31HiddenWithATicket(t *testing.T) {
 	dir, a, b := twoProcesses(t)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cleaner, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cleaner.Close()
+	if err := syscall.Flock(int(cleaner.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
 	holder := mustTake(t, b)
 	waiting := mustTake(t, b)
-	mustRename(t, dir, hiddenAt(dir))
+	mustHide(t, dir)
 	if err := b.Refresh(t.Context(), holder); err != nil {
 		t.Errorf("Refresh of the holder returned %v", err)
 	}
@@ -144,17 +163,16 @@ func TestK31HiddenWithATicket(t *testing.T) {
 	wantHead(t, "the second", b, waiting, false)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := b.Register(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Register returned %v", err)
+	if _, err := b.Register(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Register returned %v while the directory was hidden", err)
 	}
 	if err := b.Refresh(t.Context(), holder); err != nil {
 		t.Errorf("after a Register of the same process Refresh of the holder returned %v", err)
 	}
-	if _, err := os.Stat(dir); err != nil {
-		mustRename(t, hiddenAt(dir), dir)
-	}
-	if last := mustTake(t, a); last.Ahead < 2 {
-		t.Errorf("%d are ahead of a later ticket, want at least the two", last.Ahead)
+	mustRename(t, hiddenAt(dir), dir)
+	cleaner.Close()
+	if last := mustTake(t, a); last.Ahead != 2 {
+		t.Errorf("%d are ahead of a later ticket, want the two", last.Ahead)
 	}
 	if err := b.Release(t.Context(), holder); err != nil {
 		t.Errorf("Release of the holder returned %v", err)
@@ -162,20 +180,69 @@ func TestK31HiddenWithATicket(t *testing.T) {
 	wantHead(t, "the second, now", b, waiting, true)
 }
 
-// The process that cleans up has removed seq and was killed then. The next Register moves
-// the directory back.
+// The process that cleans up was killed when it had moved the directory away, before or
+// after it has removed seq. The next Register moves the directory back.
 func TestK31LeftHiddenWithATicket(t *testing.T) {
+	for _, seq := range []bool{true, false} {
+		t.Run(fmt.Sprintf("seq is there: %v", seq), func(t *testing.T) {
+			dir, _, b := twoProcesses(t)
+			holder := mustTake(t, b)
+			if !seq {
+				if err := os.Remove(filepath.Join(dir, seqName)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			mustHide(t, dir)
+			if second := mustTake(t, b); second.Ahead != 1 {
+				t.Errorf("%d are ahead of the second ticket, want 1", second.Ahead)
+			}
+			if _, err := os.Stat(dir); err != nil {
+				t.Errorf("the directory is not at its path: %v", err)
+			}
+			wantHead(t, "the holder", b, holder, true)
+		})
+	}
+}
+
+// Where there is another directory at the path, the hidden one is gone: what uses it is
+// told.
+func TestK31HiddenBehindAnother(t *testing.T) {
 	dir, _, b := twoProcesses(t)
 	holder := mustTake(t, b)
-	if err := os.Remove(filepath.Join(dir, seqName)); err != nil {
+	mustHide(t, dir)
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	mustRename(t, dir, hiddenAt(dir))
-	if second := mustTake(t, b); second.Ahead != 1 {
-		t.Errorf("%d are ahead of the second ticket, want 1", second.Ahead)
+	if err := b.Refresh(t.Context(), holder); !errors.Is(err, queue.ErrNotQueued) {
+		t.Errorf("Refresh returned %v, want ErrNotQueued", err)
 	}
-	if _, err := os.Stat(dir); err != nil {
-		t.Errorf("the directory is not at its path: %v", err)
+	if err := os.RemoveAll(hiddenAt(dir)); err != nil {
+		t.Error(err)
 	}
-	wantHead(t, "the holder", b, holder, true)
+}
+
+// The directory was removed while it was hidden, and another process makes one at the same
+// name: that is not moved.
+func TestK31AnotherIsHidden(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "queue")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	d, err := lockedfile.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(hiddenAt(dir), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Restore(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("there is something at the path: %v", err)
+	}
 }
