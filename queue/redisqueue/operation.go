@@ -132,8 +132,8 @@ func (o *operation) askOfTicket(ctx context.Context, script func() *script, args
 	return answer, err
 }
 
-// forget drops all that is kept of the ticket, which is not in line. gone says that it
-// was found to have left before.
+// forget drops all that is kept of the ticket, which is not in line, or given up. gone says
+// that it was found to have left before.
 func (o *operation) forget(gone bool) {
 	o.notifier.Drop(o.token)
 	if o.presence != nil {

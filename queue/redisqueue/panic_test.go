@@ -299,7 +299,12 @@ func TestReplyOfAnotherShape(t *testing.T) {
 		{"Register", register, ownEntry("")},
 		{"Register", register, ownEntry("1", "", "")},
 		{"Register", register, ownEntry(int64(-1), "", "")},
+		{"Register", register, constant([]any{"busy", int64(5), ""})},
+		{"Register", register, constant([]any{"gone", ""})},
+		{"Register", register, constant([]any{"x", "y"})},
 		{"TryRegister", try, constant(holder.Member)},
+		{"TryRegister", try, constant([]any{"gone", ""})},
+		{"Position", position, constant([]any{"ok", int64(0), ""})},
 	} {
 		hook.answer.Store(&c.answer)
 		if err := c.call(); err == nil {

@@ -264,13 +264,16 @@ func (s *storage) watchPresence(n *notifier.Notifier, grace time.Duration) {
 			})
 			return run, err
 		},
-		Sign: func(ctx context.Context, member string) error {
+		Sign: func(ctx context.Context, member string, renew bool) error {
 			v := &view{storage: s}
 			e, err := parseEntry(member)
 			if err != nil {
 				return err
 			}
-			r := v.request(refreshScript, n.ID(), s.ticketKeys(e.token), member, s.presenceToKeep(e.token))
+			r := v.request(positionScript, n.ID(), s.ticketKeys(e.token), member)
+			if renew {
+				r = v.request(refreshScript, n.ID(), s.ticketKeys(e.token), member, s.presenceToKeep(e.token))
+			}
 			answer, lost, err := s.send(ctx, brief, r) // the pool may be full of connections that have broken
 			if lost > 0 {
 				n.Reload(s.name)

@@ -127,6 +127,15 @@ const (
 	statusKind      status = "kind"
 )
 
+// refuses reports whether it is the error of a registration that has taken nothing.
+func (s status) refuses() bool {
+	switch s {
+	case statusCrowded, statusExhausted, statusRefused, statusKind:
+		return true
+	}
+	return false
+}
+
 func (s status) err() error {
 	switch s {
 	case statusOK:
@@ -191,10 +200,10 @@ func (r *reply) readNews(news []any) {
 	}
 }
 
-// ahead returns the i'th value, which is how many must leave before a ticket owns. What is
-// no such number is not 0, by which it would own.
-func (r reply) ahead(i int) (int, error) {
-	if i < len(r.values) {
+// ahead returns the i'th of so many values, which is how many must leave before a ticket
+// owns. What is no such number is not 0, by which it would own.
+func (r reply) ahead(i, count int) (int, error) {
+	if len(r.values) == count {
 		if n, ok := r.values[i].(int64); ok && n >= 0 {
 			return int(n), nil
 		}
@@ -256,6 +265,9 @@ var registerTogether = &joint{newScript("register_together"), 2, func(values []a
 }}
 
 var releaseTogether = &joint{newScript("release_together"), 1, func(values []any, i int) []any {
+	if _, ok := values[i].(string); !ok {
+		return nil
+	}
 	if i == len(values)-2 {
 		return []any{string(statusOK), values[i], values[i+1]}
 	}

@@ -71,13 +71,13 @@ func (o *operation) join(ctx context.Context, p patience, script func() *script,
 	}
 	answer, lost, err := o.exchange(ctx, p, r)
 	if err == nil {
-		switch answer.status {
-		case statusOK:
+		switch {
+		case answer.status == statusOK:
 			t, err = o.taken(answer, sent, presence)
 			ok = err == nil
-		case statusBusy:
+		case answer.status == statusBusy && together == nil: // which is not said to Register
 			o.repairIf(ctx, answer.integer(0))
-		case statusKind:
+		case answer.status == statusKind:
 			err = kindError(o.owners, int(answer.integer(0)))
 		default:
 			err = answer.status.err()
@@ -86,7 +86,7 @@ func (o *operation) join(ctx context.Context, p patience, script func() *script,
 	switch {
 	case ok && lost > 0:
 		o.resent.Store(o.token, nil) // another request may still be under way
-	case lost > 0 || err != nil && answer.status == statusOK: // what it has done is not known
+	case lost > 0 || err != nil && answer.status != "" && !answer.status.refuses(): // what it has done is not known
 		o.abandon(ctx, o.lease.Milliseconds())
 	case err != nil && isReply(err) && !isRefusal(err):
 		o.abandon(ctx, 0) // it may have failed half way
@@ -101,7 +101,7 @@ func (o *operation) taken(answer reply, sent time.Time, presence string) (queue.
 	if err == nil && e.token != o.token {
 		err = errors.New("the script answered the ticket of another request")
 	}
-	ahead, wrong := answer.ahead(1)
+	ahead, wrong := answer.ahead(1, 3)
 	if err = cmp.Or(err, wrong); err != nil {
 		return queue.Ticket{}, err
 	}
@@ -180,7 +180,7 @@ func (o *operation) look(ctx context.Context) (queue.Place, error) {
 	if err != nil {
 		return queue.Place{}, err
 	}
-	ahead, err := answer.ahead(0)
+	ahead, err := answer.ahead(0, 2)
 	if err != nil {
 		return queue.Place{}, err
 	}
@@ -249,14 +249,14 @@ func (v *view) Release(ctx context.Context, t queue.Ticket) error {
 
 func (v *view) leave(ctx context.Context, verb string, t *queue.Ticket, cleanup int) error {
 	o, err := v.beginTicket(context.WithoutCancel(ctx), verb, t)
-	if err == nil {
-		if err = ctx.Err(); err != nil {
-			o.forget(false) // it is given up all the same, as when nothing answers
-		} else {
-			err = o.leave(ctx, cleanup)
-		}
+	ended := ctx.Err()
+	switch {
+	case err == nil && ended == nil:
+		err = o.leave(ctx, cleanup)
+	case err == nil:
+		o.forget(false) // it is given up all the same, as when nothing answers
 	}
-	return o.end(ctx, err)
+	return o.end(ctx, cmp.Or(ended, err))
 }
 
 func (o *operation) leave(ctx context.Context, cleanup int) error {

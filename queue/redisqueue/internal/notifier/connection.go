@@ -139,7 +139,16 @@ func (c *connection) introduceLocked() {
 func (c *connection) introduce(s *subscription, upSince time.Time, p *Presence) {
 	ctx, cancel := context.WithTimeout(s.ctx, p.grace)
 	defer cancel()
-	run, _ := p.server.Seen(ctx, c.notifier.channel()) // without it the leases decide, and ponged asks again
+	answer := make(chan string, 1)
+	go func() {
+		run, _ := p.server.Seen(ctx, c.notifier.channel())
+		answer <- run
+	}()
+	var run string // without it the leases decide, and ponged asks again
+	select {
+	case run = <-answer:
+	case <-ctx.Done(): // which a call of a client need not obey
+	}
 	c.notifier.mu.Lock()
 	defer c.notifier.mu.Unlock()
 	if c.subscription != s || !c.listening || c.upSince != upSince {

@@ -24,9 +24,16 @@ type Server struct {
 	// the channel, and "" otherwise.
 	Seen func(ctx context.Context, channel string) (run string, err error)
 
-	// Sign refreshes a ticket, which shows that its process lives. It returns
-	// queue.ErrNotQueued if the ticket is not in line any more.
-	Sign func(ctx context.Context, entry string) error
+	// Sign runs a script about a ticket, which shows that its process lives, and renews
+	// the ticket's lease if it is to. It returns queue.ErrNotQueued if the ticket is not
+	// in line any more.
+	Sign func(ctx context.Context, entry string, renew bool) error
+}
+
+// sign is what shows that the process lives.
+type sign struct {
+	entry string // of the ticket that it is about; empty: there is none
+	renew bool
 }
 
 // Presence shows that the process lives, for the tickets of one line that were taken
@@ -34,7 +41,8 @@ type Server struct {
 // which no script was executed, for the grace time; each script clears the server's mark
 // (see presence.lua). So a presence keeps the subscription open as long as there are
 // tickets, asks it all the time whether it is alive, and, when it has broken, sends
-// scripts until one is answered that was sent on a connection that is up again.
+// scripts until one is answered that was sent on a connection that is up again, and that the
+// server has seen, if it may evict the process.
 //
 // Its clock is the process's own. A sign of life counts from when it was sent. It is a
 // script that was answered; or a ping that was answered, on a connection that the server
@@ -57,7 +65,7 @@ type Presence struct {
 	shown   bool                // a script was answered that was sent on this connection, see Answered
 	asking  chan struct{}       // closed when signs need not be sent any more; nil if they need not
 	signs   int                 // under way
-	expiry  *time.Timer         // gives the tickets up; runs while asking is not nil and the connection has broken
+	expiry  *time.Timer         // gives the tickets up; runs from when the connection has broken until asking is nil
 	due     time.Time           // when expiry is to fire
 	late    bool                // it has fired late, and was put off
 }
@@ -130,7 +138,7 @@ func (p *Presence) Bind(token, entry string, seen bool) (lost <-chan struct{}) {
 	}
 	t.entry = entry
 	if p.n.run != "" && !seen {
-		p.sendLocked(entry) // the server has seen the process while the ticket was taken
+		p.sendLocked(sign{entry, true}) // the server has seen the process while the ticket was taken
 	}
 	return t.lost
 }
@@ -300,20 +308,20 @@ func (p *Presence) send() {
 
 // sendLocked sends one sign, for the given ticket. Whether it was answered is told to
 // Answered.
-func (p *Presence) sendLocked(entry string) {
-	if entry == "" || p.signs == signsUnderWay {
+func (p *Presence) sendLocked(s sign) {
+	if s.entry == "" || p.signs == signsUnderWay {
 		return
 	}
 	p.signs++
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*p.grace)
 		defer cancel()
-		err := p.server.Sign(ctx, entry)
+		err := p.server.Sign(ctx, s.entry, s.renew)
 		p.n.mu.Lock()
 		defer p.n.mu.Unlock()
 		p.signs--
 		if errors.Is(err, queue.ErrNotQueued) {
-			p.loseLocked(func(t *present) bool { return t.entry == entry })
+			p.loseLocked(func(t *present) bool { return t.entry == s.entry })
 			p.sendLocked(p.firstLocked()) // the others may have been evicted with it
 		}
 	}()
@@ -329,18 +337,20 @@ func (p *Presence) loseLocked(which func(*present) bool) {
 	}
 }
 
-// firstLocked returns the lowest entry that a sign may be sent for, "" if there is none.
-// Entries of a line begin with numbers of as many digits for some centuries.
+// firstLocked returns the sign to send: about the lowest ticket that is believed. Entries of
+// a line begin with numbers of as many digits for some centuries.
 //
-// A sign renews the lease. That of a ticket which is not believed any more must run out: its
-// owner was told, and may be slow to release it.
-func (p *Presence) firstLocked() (first string) {
+// The lease of a ticket that is not believed any more must run out: its owner was told, and
+// may be slow to release it. If there is none but such tickets, the sign renews nothing.
+func (p *Presence) firstLocked() (first sign) {
 	now := time.Now()
 	for token, t := range p.tickets {
 		w := p.n.waiters.byToken[token]
-		believed := w == nil || w.Until.IsZero() || now.Before(w.Until)
-		if believed && t.entry != "" && (first == "" || t.entry < first) {
-			first = t.entry
+		s := sign{t.entry, w == nil || w.Until.IsZero() || now.Before(w.Until)}
+		switch {
+		case s.entry == "":
+		case first.entry == "", s.renew && !first.renew, s.renew == first.renew && s.entry < first.entry:
+			first = s
 		}
 	}
 	return first

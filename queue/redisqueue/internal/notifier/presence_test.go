@@ -21,15 +21,15 @@ type script struct {
 	sign func(entry string) error
 
 	mu    sync.Mutex
-	signs []string // the entries that signs were sent for
+	signs []sign // that were sent
 }
 
 func (s *script) server() Server {
 	return Server{
 		Seen: func(context.Context, string) (string, error) { return s.seen() },
-		Sign: func(_ context.Context, entry string) error {
+		Sign: func(_ context.Context, entry string, renew bool) error {
 			s.mu.Lock()
-			s.signs = append(s.signs, entry)
+			s.signs = append(s.signs, sign{entry, renew})
 			s.mu.Unlock()
 			return s.sign(entry)
 		},
@@ -364,14 +364,15 @@ func TestJoinWaitsForTheConnection(t *testing.T) {
 	}
 }
 
-// A sign renews the lease of its ticket. So none is sent for one whose lease may have run out
-// by this process's clock: its hold is lost, and must not hold up the line for another lease.
-func TestNoSignForALostHold(t *testing.T) {
+// A sign that renews the lease is not sent for a ticket whose lease may have run out by this
+// process's clock: its hold is lost, and must not hold up the line for another lease. But the
+// process is shown all the same.
+func TestNoSignRenewsALostHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := always(errors.New("no connection"))
 		n, p := attach(t, s)
 		var entries []string
-		for i, lease := range []time.Duration{testGrace, time.Hour} {
+		for i, lease := range []time.Duration{testGrace, 6 * testGrace} {
 			token := n.NewToken()
 			entries = append(entries, fmt.Sprintf("%d:%s:1", i+1, token))
 			p.Join(t.Context(), token)
@@ -379,18 +380,22 @@ func TestNoSignForALostHold(t *testing.T) {
 			p.Bind(token, entries[i], true)
 			n.Bind(Ticket{Token: token, Entry: entries[i], Line: "line", Presence: p, Owns: i == 0, Until: time.Now().Add(lease)})
 		}
-		for _, entry := range entries {
+		for _, want := range []sign{
+			{entries[0], true},
+			{entries[1], true},  // the first is not believed any more
+			{entries[0], false}, // neither is: it shows the process, and renews nothing
+		} {
 			time.Sleep(time.Millisecond)
 			p.Answered(time.Now())
 			n.down(n.subscription)
 			synctest.Wait()
-			if last := s.signs[s.sent()-1]; last != entry {
-				t.Errorf("the sign is for %s, want %s", last, entry)
+			if last := s.signs[s.sent()-1]; last != want {
+				t.Errorf("the sign is %v, want %v", last, want)
 			}
 			n.up(n.subscription)
 			time.Sleep(time.Millisecond)
 			p.Answered(time.Now())
-			time.Sleep(2 * testGrace)
+			time.Sleep(3 * testGrace)
 		}
 	})
 }
