@@ -359,10 +359,11 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		new:  "if false && e.seemsGone(k.dir) {",
 	},
 	{
-		name: "file: the recheck is ten times slower",
-		in:   ofFile + "recheckEvery",
-		old:  "30 * time.Millisecond",
-		new:  "300 * time.Millisecond",
+		name:  "file: the recheck is ten times slower",
+		in:    ofFile + "recheckEvery",
+		old:   "30 * time.Millisecond",
+		new:   "300 * time.Millisecond",
+		tests: tests{"-run X03KillHolder/file ./internal/faulttest/process"},
 	},
 	{
 		name: "file: the next of this process is not looked after when the first has left",
