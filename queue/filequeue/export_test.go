@@ -10,6 +10,9 @@ import (
 // ContentOffset is where the content of seq begins.
 const ContentOffset = lockedfile.ContentOffset
 
+// RecheckEvery is how often the owners are examined for a waiter.
+const RecheckEvery = recheckEvery
+
 // SkipOnWindows skips a test of what there is not on Windows.
 func SkipOnWindows(t *testing.T, why string) {
 	t.Helper()

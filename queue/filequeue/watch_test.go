@@ -193,3 +193,11 @@ func TestFileWatchDirectoryMoved(t *testing.T) {
 		t.Errorf("Position = %v, want ErrNotQueued", err)
 	}
 }
+
+// The next waiter is to own within 50 ms of a kill -9 of the holder. How long it takes is
+// measured by benchmarks; here only that what it waits for leaves room for it.
+func TestRecheckIsSoon(t *testing.T) {
+	if filequeue.RecheckEvery > 40*time.Millisecond {
+		t.Errorf("the owners are examined every %v", filequeue.RecheckEvery)
+	}
+}

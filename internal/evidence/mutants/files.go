@@ -363,7 +363,7 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		in:    ofFile + "recheckEvery",
 		old:   "30 * time.Millisecond",
 		new:   "300 * time.Millisecond",
-		tests: tests{"-run X03KillHolder/file ./internal/faulttest/process"},
+		tests: tests{"-run RecheckIsSoon ./queue/filequeue"},
 	},
 	{
 		name: "file: the next of this process is not looked after when the first has left",
