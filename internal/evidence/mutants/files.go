@@ -106,12 +106,6 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		new:  "lockedfile.LinkCount(info) >= 1",
 	},
 	{
-		name: "file: links are followed",
-		in:   lockedFile + "openFlags",
-		old:  "syscall.O_NOFOLLOW | syscall.O_NONBLOCK",
-		new:  "syscall.O_NONBLOCK",
-	},
-	{
 		name: "file: the owner does not lock its ticket",
 		in:   lockedFile + "Lock.lock",
 		old:  "locked, err := l.flock.TryLock()",
