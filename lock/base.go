@@ -95,9 +95,9 @@ func (b *base) forRelease() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(b.background, b.options.releaseTimeout)
 }
 
-// giveBack removes a ticket that no claim was made of.
+// giveBack removes a ticket that does not become a hold, or whose hold was lost.
 func (b *base) giveBack(t queue.Ticket) {
 	ctx, cancel := b.forRelease()
 	defer cancel()
-	_ = queue.Release(ctx, b.queue, t) // the caller has left, or has another error
+	_ = queue.Release(ctx, b.queue, t) // the caller has left, has another error, or was told of the loss
 }

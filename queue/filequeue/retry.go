@@ -9,8 +9,8 @@ import (
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
-// errBusy: the seq lock was not to be had in time, or another program was at a file
-// that the queue needs.
+// errBusy: the seq lock was not to be had in time, another program was at a file that the
+// queue needs, or another process is about to remove the directory.
 var errBusy = errors.New("the queue is busy")
 
 // How long to wait for the seq lock.
@@ -20,7 +20,7 @@ const (
 
 	// longestLook is for a look at the line, which needs the seq lock only to evict by
 	// age. If it is busy for longer (its holder was stopped), the next look will do;
-	// meanwhile it may have become our turn.
+	// meanwhile it may have become our turn. So is cleaning up: the next process will do.
 	longestLook = 10 * time.Millisecond
 )
 

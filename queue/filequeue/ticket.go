@@ -185,7 +185,7 @@ type entry struct {
 	number int64
 	slots  int // 0: the ticket is of another process
 
-	// Kept by the executors, guarded as the line is.
+	// Guarded as the line is.
 	ticket *ticket          // nil: of another process
 	probe  *lockedfile.File // open, to ask for the lock of a remote one; may be nil
 	said   *content         // of the file of a remote one; nil: not read yet
