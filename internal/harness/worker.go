@@ -11,6 +11,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -64,6 +65,10 @@ const pauseAfterFailure = 5 * time.Millisecond
 
 // runWorker obeys the commands on stdin until it ends.
 func runWorker(c config, commands map[string]Command) error {
+	// Else the runtime reads the limits of its cgroup once a second, by pread64, and a
+	// test that stops the worker at each system call of the queue stops it there too,
+	// while the queue is in a call of another thread.
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	occupancy, err := openOccupancy(c.Shared)
 	if err != nil {
 		return err
