@@ -70,17 +70,19 @@ func (l *seqLock) removeAll(c lockedfile.Contents) (removeLater bool) {
 		}
 		return false
 	}
+	made := l.seq.made
 	switch {
-	case !l.seq.made:
+	case made && (leavings != nil || c.Others):
+		return false
+	case lockedfile.CloseBeforeRemove: // the directory later, when it is closed
+		l.seq.close()
+		err := l.dir.RemoveFiles([]string{seqName}) // none is there: it was removed while it was open
+		return made && err == nil
+	case !made:
 		_ = l.dir.Remove(seqName)
 		return false
-	case lockedfile.CloseBeforeRemove: // the directory too, when it is closed
-		l.seq.close()
-		return l.dir.Remove(seqName) == nil
-	case leavings != nil:
-		return false
 	}
-	if l.removeDirectory(c) != nil && l.seq.file == nil && l.dir.IsCurrent() {
+	if l.removeDirectory() != nil && l.seq.file == nil && l.dir.IsCurrent() {
 		// It stays, with a seq that says what the one that was removed has said, for the same users.
 		s := *l.s
 		s.mode = l.rights
@@ -91,12 +93,12 @@ func (l *seqLock) removeAll(c lockedfile.Contents) (removeLater bool) {
 
 // removeDirectory removes the directory with seq. For a moment it waits for a process that
 // makes the same directory, and will find that it is there.
-func (l *seqLock) removeDirectory(c lockedfile.Contents) error {
+func (l *seqLock) removeDirectory() error {
 	ctx, cancel := context.WithTimeout(context.Background(), longestLook)
 	defer cancel()
 	var p poll
 	for {
-		err := l.s.home().Remove(l.dir, c, ctx.Err() == nil, l.seq.close)
+		err := l.s.home().Remove(l.dir, ctx.Err() == nil, l.seq.close)
 		if !errors.Is(err, lockedfile.ErrBusy) {
 			return err
 		}

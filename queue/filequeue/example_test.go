@@ -48,6 +48,6 @@ func ExampleNew() {
 // Other users of the machine may use the queue, too.
 func ExampleWithFileMode() {
 	q := filequeue.New("/var/lib/report/lock", filequeue.WithFileMode(0o660)) // all of the group
-	fmt.Println(q)
-	// Output: file queue "/var/lib/report/lock"
+	t := register(q)
+	defer queue.Release(context.Background(), q, t)
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -212,7 +213,7 @@ func TestFileNumbersUsedUp(t *testing.T) {
 	f.mkdir()
 	f.writeSeq(fmt.Sprintf("%020d\n", int64(1)<<53-1))
 	_, err := f.q.Register(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "used up") || !strings.Contains(err.Error(), f.dir) {
+	if err == nil || !strings.Contains(err.Error(), "used up") || !strings.Contains(err.Error(), strconv.Quote(f.dir)) {
 		t.Fatalf("Register: %v, want an error that says that the numbers of %s are used up", err, f.dir)
 	}
 	f.wantNoTickets()

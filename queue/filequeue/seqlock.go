@@ -210,7 +210,7 @@ func lockSeq(ctx context.Context, q *seq, v *evictor, s *settings, wait time.Dur
 // links) is replaced: the content behind the other name is never touched.
 func (l *seqLock) read(info fs.FileInfo) error {
 	q := l.seq
-	l.size, l.changed, l.rights = info.Size(), lockedfile.ChangeTime(info), info.Mode().Perm()
+	l.size, l.changed, l.rights = info.Size(), lockedfile.ChangeTime(info), lockedfile.Rights(info)
 	if l.size > lockedfile.ContentOffset+longestSeq {
 		return &lockedfile.NotOursError{Name: seqName, What: fmt.Sprintf("a file of %d bytes", l.size)}
 	}

@@ -161,7 +161,7 @@ func (d *Dir) RemoveFiles(names []string) error {
 type Contents struct {
 	Names    []string // regular files that were asked for, in order
 	Leavings []string // of processes that were killed while they made or removed something
-	others   bool     // there is something else
+	Others   bool     // there is something else
 }
 
 // List lists the directory. The function says which names are asked for; last is the
@@ -169,10 +169,7 @@ type Contents struct {
 func (d *Dir) List(last string, accept func(string) bool) (c Contents, err error) {
 	d.listing.Lock()
 	defer d.listing.Unlock()
-	if _, err := d.file.Seek(0, 0); err != nil {
-		return c, err
-	}
-	names, err := d.file.Readdirnames(-1)
+	names, err := d.names()
 	if err != nil {
 		return c, err
 	}
@@ -187,12 +184,12 @@ func (d *Dir) List(last string, accept func(string) bool) (c Contents, err error
 			case info.Mode().IsRegular():
 				c.Names = append(c.Names, name)
 			default:
-				c.others = true
+				c.Others = true
 			}
 		case isTemporary(name):
 			c.Leavings = append(c.Leavings, name)
 		case name != last:
-			c.others = true
+			c.Others = true
 		}
 	}
 	slices.Sort(c.Names)

@@ -167,7 +167,7 @@ func (h Home) empty(d *Dir) error {
 	if err != nil {
 		return err
 	}
-	if c.others {
+	if c.Others {
 		return fs.ErrExist
 	}
 	if h.File != "" {
@@ -268,14 +268,15 @@ func (h Home) finish(d *Dir, prepare func(*Dir) error) error {
 	return prepare(d)
 }
 
-// Remove removes the directory with its file, if a listing that was made just now has found
-// nothing else in it but leavings, which the caller has removed; the file is removed
-// first, and removed is called then, to close it. Otherwise the error is fs.ErrExist, and
-// the file stays, if it can be; with wait it is ErrBusy, and nothing has happened, while
-// another process makes the same directory. Nor has anything where the directory could not
-// be removed without the file either. The caller has Exclude.
-func (h Home) Remove(d *Dir, c Contents, wait bool, removed func()) error {
-	if c.others || !d.isAt(h.Path) { // a link leads to it, or it was moved
+// Remove removes the directory with its file. A listing that was made just now has found
+// nothing else in it but leavings, which the caller has removed. The file is removed
+// first, and removed is called then, to close it. If the directory is in use all the same,
+// or no directory any more, the error is fs.ErrExist, and the file stays, if it can be;
+// with wait it is ErrBusy, and nothing has happened, while another process makes the same
+// directory. Nor has anything where the directory could not be removed without the file
+// either. The caller has Exclude.
+func (h Home) Remove(d *Dir, wait bool, removed func()) error {
+	if !d.isAt(h.Path) { // a link leads to it, or it was moved
 		return fs.ErrExist
 	}
 	at, err := h.hide(d)

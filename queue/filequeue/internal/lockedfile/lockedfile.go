@@ -57,6 +57,15 @@ func checkRegular(name string, info fs.FileInfo) error {
 	return &NotOursError{Name: name, What: what}
 }
 
+// Rights are those that users have to a file: its owner's alone where the system does not
+// say them in bits. Windows has every file that may be written to as 0666.
+func Rights(info fs.FileInfo) fs.FileMode {
+	if !hasModes {
+		return 0o600
+	}
+	return info.Mode().Perm()
+}
+
 // IsGone reports whether an error says that there is nothing at a path, also because
 // something on the way to it is no directory any more.
 func IsGone(err error) bool {

@@ -34,6 +34,17 @@ func LinkCount(fs.FileInfo) uint64 { return 1 }
 
 func isPassing(error) bool { return false }
 
+// names lists the directory, by a handle of its own: in Wine, one that has been read once
+// answers with the same names again.
+func (d *Dir) names() ([]string, error) {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdirnames(-1)
+}
+
 // RemoveDirectory removes an empty directory. os.Remove alone would also remove
 // a file that has taken the directory's place.
 func RemoveDirectory(path string) error {

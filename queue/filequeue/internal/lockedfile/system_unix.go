@@ -47,6 +47,14 @@ func isPassing(err error) bool {
 	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR)
 }
 
+// names lists the directory. listing is held.
+func (d *Dir) names() ([]string, error) {
+	if _, err := d.file.Seek(0, 0); err != nil {
+		return nil, err
+	}
+	return d.file.Readdirnames(-1)
+}
+
 // RemoveDirectory removes an empty directory. Unlike os.Remove it never
 // removes a file that has taken the directory's place.
 func RemoveDirectory(path string) (err error) {
