@@ -330,7 +330,7 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		name: "file: a ticket that cannot be examined is missing in a listing",
 		in:   lockedFile + "Dir.List",
 		old:  "case err != nil: return c, err",
-		new:  "case err != nil: c.others = true",
+		new:  "case err != nil: c.Others = true",
 	},
 
 	// Being told.
@@ -430,7 +430,7 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: a directory that was there before is removed",
 		in:   ofFile + "seqLock.removeAll",
-		old:  "case !l.seq.made:",
+		old:  "case !made:",
 		new:  "case false:",
 	},
 	{

@@ -4,6 +4,7 @@
 //	go run ./internal/evidence mutants             # all of them
 //	go run ./internal/evidence mutants -run seq    # those whose name matches
 //	go run ./internal/evidence mutants -list       # their names
+//	go run ./internal/evidence mutants -first log  # the test that has caught one before is run first
 //
 // A mutant is one edit of one function, method, constant or variable, or of one
 // Lua script; see Mutant. The tree is not touched: the edited file is laid over it
@@ -19,7 +20,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -74,6 +74,7 @@ func Main(args []string) error {
 	flags := flag.NewFlagSet("mutants", flag.ExitOnError)
 	run := flags.String("run", "", "run only the mutants whose name matches this expression")
 	names := flags.Bool("list", false, "print the names and run nothing")
+	first := flags.String("first", "", "the output of an earlier run: the tests that have caught a mutant are run before the others")
 	limit := flags.Duration("limit", 0, "how long the tests may take with a mutant; 0: three times as long as without")
 	root := flags.String("root", ".", "the directory of the module")
 	_ = flags.Parse(args) // exits on errors
@@ -92,6 +93,11 @@ func Main(args []string) error {
 		return errors.New("there is no such mutant")
 	}
 	r := runner{root: *root, limit: *limit, limits: make(map[string]time.Duration)}
+	if *first != "" {
+		if r.earlier, err = readCatches(*first); err != nil {
+			return err
+		}
+	}
 	survived := 0
 	for _, m := range chosen {
 		if ok, err := r.run(m); err != nil {
@@ -112,32 +118,38 @@ type runner struct {
 	root   string
 	limit  time.Duration            // for all, if it is not 0
 	limits map[string]time.Duration // by the arguments of go test
+
+	earlier map[string]catch // by the name of the mutant
 }
 
 // run runs one and reports whether it was caught.
 func (r *runner) run(m Mutant) (caught bool, err error) {
 	began := time.Now()
-	var by []string
+	type testRun struct{ args, all string } // all: those that must pass without a mutant
+	var runs []testRun
+	if c, ok := r.earlier[m.name]; ok {
+		runs = append(runs, testRun{c.args(), r.allEarlier(c.in)})
+	}
 	for _, args := range m.tests {
-		limit, err := r.limitOf(args)
+		runs = append(runs, testRun{args, args})
+	}
+	for _, run := range runs {
+		limit, err := r.limitOf(run.all)
 		if err != nil {
 			return false, err
 		}
-		if by, err = m.test(r.root, args, limit); err != nil {
+		by, err := m.test(r.root, run.args, limit)
+		if err != nil {
 			fmt.Printf("ERROR    %-45s %v\n", m.name, err)
 			return false, nil
 		}
-		if len(by) > 0 {
-			break
+		if by != nil {
+			fmt.Printf("caught   %-45s %v by %v\n", m.name, time.Since(began).Round(time.Second), by)
+			return true, nil
 		}
 	}
-	took := time.Since(began).Round(time.Second)
-	if len(by) == 0 {
-		fmt.Printf("SURVIVED %-45s %v\n", m.name, took)
-		return false, nil
-	}
-	fmt.Printf("caught   %-45s %v by %s\n", m.name, took, strings.Join(by, ", "))
-	return true, nil
+	fmt.Printf("SURVIVED %-45s %v\n", m.name, time.Since(began).Round(time.Second))
+	return false, nil
 }
 
 // limitOf returns how long the tests may take. It runs them without a mutant the

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fifolock/fifolock/internal/testenv"
 )
@@ -183,16 +184,36 @@ func (t *T) f() {
 	}
 }
 
-func TestFailed(t *testing.T) {
+func TestCatch(t *testing.T) {
+	const in = "\nFAIL\texample.org/a/b\t1.5s\nFAIL\n"
 	for out, want := range map[string]string{
-		"--- FAIL: TestA (0.01s)\n    --- FAIL: TestA/b (0.00s)\n--- FAIL: FuzzC (0.01s)\n": "TestA FuzzC",
+		"--- FAIL: TestA (0.01s)\n    --- FAIL: TestA/b (0.00s)\n--- FAIL: FuzzC (0.01s)\n": "TestA, FuzzC",
 		"panic: test timed out after 30s\n\trunning tests:\n\t\tTestD (29s)\n":              "TestD",
 		"panic: test timed out after 30s\n":                                                 "the time limit",
 		"WARNING: DATA RACE\n":                                                              "the race detector",
 		"exit status 2\n":                                                                   "the run as a whole",
 	} {
-		if got := strings.Join(failed(out), " "); got != want {
+		if got := newCatch(out + in).String(); got != want+" in example.org/a/b" {
 			t.Errorf("%q: %q, want %q", out, got, want)
 		}
+	}
+}
+
+func TestFirst(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
+	text := "pass     without a mutant: ./b                          3s\n"
+	for _, c := range []catch{{[]string{"TestA", "FuzzC"}, "example.org/a/b"}, {[]string{"the time limit"}, "example.org/a/b"}} {
+		text += fmt.Sprintf("caught   %-45s %v by %v\n", "file: "+c.tests[0], time.Minute+5*time.Second, c)
+	}
+	if err := os.WriteFile(log, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readCatches(log)
+	if err != nil || len(got) != 1 {
+		t.Fatalf("%v, %v; want those with a test", got, err)
+	}
+	const want = "-run ^(TestA|FuzzC)$ example.org/a/b"
+	if args := got["file: TestA"].args(); args != want {
+		t.Errorf("go test %s, want %s", args, want)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -46,8 +45,8 @@ func goTest(root, scratch string, args ...string) ([]byte, error) {
 }
 
 // test runs the tests on the mutant, with a limit of time, until the first of them
-// fails, and returns the names of those that did.
-func (m *Mutant) test(root, args string, limit time.Duration) ([]string, error) {
+// fails, and returns those that did, nil if none.
+func (m *Mutant) test(root, args string, limit time.Duration) (*catch, error) {
 	scratch, err := newScratch()
 	if err != nil {
 		return nil, err
@@ -68,7 +67,7 @@ func (m *Mutant) test(root, args string, limit time.Duration) ([]string, error) 
 	if err == nil {
 		return nil, nil
 	}
-	return failed(string(out)), nil
+	return newCatch(string(out)), nil
 }
 
 // overlay writes the edited file and the description of where it belongs, and
@@ -99,26 +98,4 @@ func (e *edit) builds(root, overlay string) error {
 		return fmt.Errorf("does not compile: %s", out)
 	}
 	return nil
-}
-
-// A test that failed, or that was running when the time was over.
-var failure = regexp.MustCompile(`(?m)^(?:--- FAIL: |\t\t?)(Test\w+|Fuzz\w+)(?: \(.*\))?$`)
-
-// failed finds the tests that failed in what go test printed.
-func failed(out string) []string {
-	var names []string
-	for _, m := range failure.FindAllStringSubmatch(out, -1) {
-		names = append(names, m[1])
-	}
-	if len(names) == 0 {
-		switch {
-		case strings.Contains(out, "DATA RACE"):
-			names = []string{"the race detector"}
-		case strings.Contains(out, "test timed out"):
-			names = []string{"the time limit"}
-		default:
-			names = []string{"the run as a whole"}
-		}
-	}
-	return names
 }
