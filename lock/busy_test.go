@@ -17,8 +17,8 @@ import (
 	"github.com/fifolock/fifolock/queue/queuetest"
 )
 
-// waitASecond calls Lock with a ctx that ends after a second.
-func waitASecond(t *testing.T, q queue.TicketQueue) error {
+// lockForASecond calls Lock with a ctx that ends after a second.
+func lockForASecond(t *testing.T, q queue.TicketQueue) error {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	return lock.New(q).Lock(ctx)
@@ -61,7 +61,7 @@ func TestK61BusyIsNotAway(t *testing.T) {
 				before := mustRegister(t, q.Queue)
 				q.failBefore(test.fault)
 				began := time.Now()
-				err := waitASecond(t, q)
+				err := lockForASecond(t, q)
 				if took := time.Since(began); took > 1100*time.Millisecond {
 					t.Errorf("it returned after %v", took)
 				}
@@ -114,7 +114,7 @@ func TestTheErrorNamesTheHolder(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				q := test.queue()
 				before := mustRegister(t, q)
-				err := waitASecond(t, q)
+				err := lockForASecond(t, q)
 				if !errors.Is(err, lock.ErrBusy) || !strings.HasSuffix(err.Error(), "after 1s"+test.want) {
 					t.Errorf("Lock returned %q, want %q at its end", err, test.want)
 				}

@@ -17,7 +17,7 @@ func evictions() (lock.Option, <-chan queue.Ticket) {
 	return lock.WithTrace(&lock.Trace{Evicted: func(t queue.Ticket) { evicted <- t }}), evicted
 }
 
-func mustHaveEvicted(t *testing.T, evicted <-chan queue.Ticket, dead queue.Ticket) {
+func wantEvicted(t *testing.T, evicted <-chan queue.Ticket, dead queue.Ticket) {
 	t.Helper()
 	synctest.Wait()
 	if len(evicted) != 1 {
@@ -63,7 +63,7 @@ func TestEvictedWhileWaiting(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		mustHaveEvicted(t, evicted, dead)
+		wantEvicted(t, evicted, dead)
 	})
 }
 
@@ -86,7 +86,7 @@ func TestEvictedOnArrival(t *testing.T) {
 				tell, evicted := evictions()
 				m := lock.New(refreshing{q, q}, tell)
 				acquire(t, m)
-				mustHaveEvicted(t, evicted, dead)
+				wantEvicted(t, evicted, dead)
 				mustUnlock(t, m)
 			})
 		})
@@ -126,10 +126,10 @@ func TestEvictedByHeartbeatAndUnlock(t *testing.T) {
 		mustLock(t, m)
 		q.failBefore(evicting("Refresh", one))
 		time.Sleep(lease/3 + time.Second)
-		mustHaveEvicted(t, evicted, one)
+		wantEvicted(t, evicted, one)
 		q.failBefore(evicting("Release", one))
 		mustUnlock(t, m)
-		mustHaveEvicted(t, evicted, one)
+		wantEvicted(t, evicted, one)
 	})
 }
 

@@ -93,7 +93,7 @@ func acquire(t *testing.T, q queue.TicketQueue, n int) *acquiring {
 	return a
 }
 
-func (a *acquiring) mustStillWait() {
+func (a *acquiring) wantWaiting() {
 	a.t.Helper()
 	select {
 	case h := <-a.hold:
@@ -184,7 +184,7 @@ func checkPermitsInOrder(t *testing.T, newQueue func() queue.TicketQueue) {
 		waiting = append(waiting, acquire(t, newQueue(), n))
 	}
 	for i, w := range waiting {
-		w.mustStillWait()
+		w.wantWaiting()
 		mustRelease(t, holds[i])
 		h := <-w.hold
 		if h.Token() <= holds[len(holds)-1].Token() {
@@ -225,7 +225,7 @@ func checkAnyRelease(t *testing.T, newQueue func() queue.TicketQueue) {
 		first, second := acquire(t, newQueue(), n), acquire(t, newQueue(), n)
 		mustRelease(t, holds[leaving])
 		h := <-first.hold
-		second.mustStillWait()
+		second.wantWaiting()
 		mustRelease(t, slices.Delete(slices.Clone(holds), leaving, leaving+1)...)
 		mustRelease(t, h, <-second.hold)
 	}
@@ -263,7 +263,7 @@ func checkDifferentN(t *testing.T, newQueue func() queue.TicketQueue) {
 	}
 	last := acquire(t, newQueue(), 1)
 	mustRelease(t, a, b)
-	last.mustStillWait() // one is before it, and it admits none beside itself
+	last.wantWaiting() // one is before it, and it admits none beside itself
 	mustRelease(t, c)
 	mustRelease(t, <-last.hold)
 }
@@ -442,7 +442,7 @@ func TestSemaphoreSeveralDieAtOnce(t *testing.T) {
 			holds = append(holds, h)
 		}
 		for _, w := range waiting[3:] {
-			w.mustStillWait()
+			w.wantWaiting()
 		}
 		mustRelease(t, append(holds, alive)...)
 		mustRelease(t, <-waiting[3].hold, <-waiting[4].hold)

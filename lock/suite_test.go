@@ -283,7 +283,7 @@ func checkCancelWaiting(t *testing.T, newMutex newLocker) {
 	if err := quitter.Unlock(); !errors.Is(err, lock.ErrNotLocked) {
 		t.Errorf("Unlock after a cancelled Lock returned %v, want ErrNotLocked", err)
 	}
-	mustStillBlock(t, served)
+	wantWaiting(t, served)
 	mustUnlock(t, holder)
 	if err := <-served; err != nil {
 		t.Fatalf("Lock: %v", err)
@@ -291,8 +291,8 @@ func checkCancelWaiting(t *testing.T, newMutex newLocker) {
 	mustUnlock(t, next)
 }
 
-// mustStillBlock fails the test if something comes from c.
-func mustStillBlock(t *testing.T, c <-chan error) {
+// wantWaiting fails the test if something comes from c.
+func wantWaiting(t *testing.T, c <-chan error) {
 	t.Helper()
 	select {
 	case err := <-c:
@@ -411,7 +411,7 @@ func checkReuseAfterLoss(t *testing.T, newMutex newLocker) {
 	if err := m.Unlock(); !errors.Is(err, lock.ErrLost) {
 		t.Errorf("Unlock returned %v, want ErrLost", err)
 	}
-	mustStillBlock(t, served) // the Unlock of the loser touched no other ticket
+	wantWaiting(t, served) // the Unlock of the loser touched no other ticket
 	mustUnlock(t, other)
 	if err := <-served; err != nil {
 		t.Fatalf("Lock after a loss: %v", err)
@@ -437,7 +437,7 @@ func checkEvictedWaiter(t *testing.T, newMutex newLocker) {
 	if second := <-tickets; second.Number <= first.Number {
 		t.Errorf("ticket %d after %d", second.Number, first.Number)
 	}
-	mustStillBlock(t, served)
+	wantWaiting(t, served)
 	mustUnlock(t, holder)
 	if err := <-served; err != nil {
 		t.Fatalf("Lock: %v", err)

@@ -81,8 +81,8 @@ func parseSamples(t *testing.T, text string) map[string]float64 {
 	return samples
 }
 
-// waitFor scrapes until a sample has at least that value.
-func (p *process) waitFor(t *testing.T, name string, least float64) map[string]float64 {
+// await scrapes until a sample has at least that value.
+func (p *process) await(t *testing.T, name string, least float64) map[string]float64 {
 	t.Helper()
 	for {
 		samples := parseSamples(t, get(t, p.metrics))
@@ -119,7 +119,7 @@ func TestFigures(t *testing.T) {
 	for name, flags := range map[string][]string{"file": nil, "redis": {"-redis", redistest.Addr(t)}} {
 		t.Run(name, func(t *testing.T) {
 			p := start(t, flags...)
-			samples := p.waitFor(t, "fifolock_hold_seconds_count", 20)
+			samples := p.await(t, "fifolock_hold_seconds_count", 20)
 			for _, name := range []string{
 				"fifolock_lost_total", "fifolock_releases_failed_total", "fifolock_heartbeats_failed_total",
 				"fifolock_failed_totalbusy", "fifolock_failed_totalevicted", "fifolock_failed_totalerror",
@@ -140,7 +140,7 @@ func TestFigures(t *testing.T) {
 			if sum := samples["fifolock_hold_seconds_sum"]; sum < 20*0.010 {
 				t.Errorf("held for %v s in all, want at least 20 times 10 ms", sum)
 			}
-			p.waitFor(t, "fifolock_queue_length", 2)
+			p.await(t, "fifolock_queue_length", 2)
 
 			var vars struct{ Fifolock map[string]any }
 			if err := json.Unmarshal([]byte(get(t, p.vars)), &vars); err != nil {
@@ -161,11 +161,11 @@ func TestLost(t *testing.T) {
 	name := redistest.Name(t)
 	client := redistest.Client(t)
 	p := start(t, "-redis", redistest.Addr(t), "-name", name, "-lease", "1s", "-hold", "1h", "-workers", "1")
-	p.waitFor(t, "fifolock_holding", 1)
+	p.await(t, "fifolock_holding", 1)
 	if err := client.Del(t.Context(), redistest.Keys(t, client, name)...).Err(); err != nil {
 		t.Fatal(err)
 	}
-	samples := p.waitFor(t, "fifolock_lost_total", 1) // the hook has a goroutine of its own
+	samples := p.await(t, "fifolock_lost_total", 1) // the hook has a goroutine of its own
 	if samples["fifolock_holding"] != 0 || samples["fifolock_waiting"] != 0 {
 		t.Errorf("%v holding and %v waiting, want none", samples["fifolock_holding"], samples["fifolock_waiting"])
 	}
@@ -183,11 +183,11 @@ func TestBusy(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := start(t, "-file", directory, "-wait", "50ms")
-	p.waitFor(t, "fifolock_failed_totalbusy", 10)
+	p.await(t, "fifolock_failed_totalbusy", 10)
 	if err := mutex.Unlock(); err != nil {
 		t.Error(err)
 	}
-	p.waitFor(t, "fifolock_acquired_total", 1)
+	p.await(t, "fifolock_acquired_total", 1)
 	if logged := p.end(t); runtime.GOOS != "windows" && !strings.Contains(logged, "did not get the lock") {
 		t.Errorf("the log does not say that the lock was not to be had:\n%s", logged)
 	}
@@ -197,9 +197,9 @@ func TestBusy(t *testing.T) {
 func TestOutage(t *testing.T) {
 	server := redistest.StartServer(t)
 	p := start(t, "-redis", server.Addr, "-lease", "1s", "-wait", "100ms")
-	p.waitFor(t, "fifolock_acquired_total", 1)
+	p.await(t, "fifolock_acquired_total", 1)
 	server.Kill()
-	p.waitFor(t, "fifolock_failed_totalerror", 8) // each of them twice
+	p.await(t, "fifolock_failed_totalerror", 8) // each of them twice
 	samples := parseSamples(t, get(t, p.metrics))
 	if _, known := samples["fifolock_queue_length"]; known || samples["fifolock_holding"] != 0 {
 		t.Errorf("while the server is away, the figures are %v", samples)
@@ -215,7 +215,7 @@ func TestEvicted(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := start(t, "-redis", redistest.Addr(t), "-name", name)
-	p.waitFor(t, "fifolock_evicted_total", 1)
+	p.await(t, "fifolock_evicted_total", 1)
 	if logged := p.end(t); runtime.GOOS != "windows" && !strings.Contains(logged, "member=1:nobody.1:1") {
 		t.Errorf("the log does not name the one that was evicted:\n%s", logged)
 	}

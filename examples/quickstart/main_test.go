@@ -122,7 +122,7 @@ func TestSabotage(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			run := startRunning(t, 40)
-			run.waitForNumber(t, 5)
+			run.awaitNumber(t, 5)
 			test.harm(t, run)
 			run.WantExit(cli.ExitFailed, test.want)
 		})
@@ -146,8 +146,8 @@ func (r *running) path(name string) string {
 	return filepath.Join(made[0], filepath.FromSlash(name))
 }
 
-// waitForNumber waits until so many sections are done.
-func (r *running) waitForNumber(t *testing.T, least int) {
+// awaitNumber waits until so many sections are done.
+func (r *running) awaitNumber(t *testing.T, least int) {
 	t.Helper()
 	for {
 		if number, err := readNumber(r.path("number")); err == nil && number >= least {

@@ -16,7 +16,7 @@ import (
 func TestWorkerKilledFromOutside(t *testing.T) {
 	t.Parallel()
 	run := startRunning(t, 1000) // it does not come to the end
-	run.waitForNumber(t, 5)
+	run.awaitNumber(t, 5)
 	workers := childrenOf(t, run.Process.Process.Pid)
 	if len(workers) != 3 {
 		t.Fatalf("%d workers, want 3", len(workers))

@@ -98,8 +98,8 @@ func TestFileDoorCallEndsAsItComesIn(t *testing.T) {
 	}
 }
 
-// mustBecomeFirst returns when the one in front, which stands still, was passed.
-func mustBecomeFirst(t *testing.T, o *door, dir *lockedfile.Dir) {
+// awaitFirst returns when the one in front, which stands still, was passed.
+func awaitFirst(t *testing.T, o *door, dir *lockedfile.Dir) {
 	t.Helper()
 	if took := becomesFirst(o, dir, func() {}); took > longestPolite/2 {
 		t.Fatal("what stands still is not passed")
@@ -118,7 +118,7 @@ func TestFileDoorPassesWhatStandsOnTwoPlaces(t *testing.T) {
 		dirA.TakePlace(a.place + 1)
 		mustEnter(t, b)
 		wantFirst(t, b, dirB, false)
-		mustBecomeFirst(t, b, dirB)
+		awaitFirst(t, b, dirB)
 	})
 }
 
@@ -140,8 +140,8 @@ func TestFileDoorBesideALockOfAnotherProgram(t *testing.T) {
 			mustEnter(t, a)
 			a.stand(dirA)
 			mustEnter(t, b)
-			mustBecomeFirst(t, a, dirA)
-			mustBecomeFirst(t, b, dirB)
+			awaitFirst(t, a, dirA)
+			awaitFirst(t, b, dirB)
 		}
 	})
 }

@@ -275,7 +275,7 @@ func TestFileSeqHeldByAnother(t *testing.T) {
 	f.wantHead(held, true)
 	f.wantPosition(next, 2)
 	f.remove(held)
-	w.expect("head")
+	w.await("head")
 	f.wantPosition(next, 1)
 	w.kill() // the free lock on its ticket is proof
 	f.wantPosition(next, 0)
@@ -591,9 +591,9 @@ func TestFileNothingToListenTo(t *testing.T) {
 	f := newFileFixture(t)
 	held := f.register()
 	w := f.start("deaf", nil)
-	w.expect("registered")
+	w.await("registered")
 	f.release(held)
-	w.expect("head")
+	w.await("head")
 	w.end()
 	f.wantNoTickets()
 }
@@ -648,7 +648,7 @@ func TestFileDirectoryThatCannotBeMade(t *testing.T) {
 	f.must("Remove", os.Remove(f.dir))
 	w := f.start("nobody", nil)
 	want := fmt.Sprintf("creating the directory: mkdir in %q: permission denied: this user has no right to it", filepath.Dir(f.dir))
-	if text := w.expect("refused"); !strings.Contains(text, want) {
+	if text := w.await("refused"); !strings.Contains(text, want) {
 		t.Errorf("the error is %q, want %q", text, want)
 	}
 	w.end()
@@ -660,7 +660,7 @@ func TestFileReadOnlyDirectory(t *testing.T) {
 	f.chownToNobody()
 	f.must("Chmod", os.Chmod(f.dir, 0o555))
 	w := f.start("nobody", nil)
-	if text := w.expect("refused"); !strings.Contains(text, "permission denied") || !strings.Contains(text, f.dir) {
+	if text := w.await("refused"); !strings.Contains(text, "permission denied") || !strings.Contains(text, f.dir) {
 		t.Errorf("the error is %q, want one that says permission denied and names the queue", text)
 	}
 	w.end()
@@ -676,12 +676,12 @@ func TestFileReadOnlyWhileHeld(t *testing.T) {
 	f := newFileFixture(t, filequeue.WithFileMode(0o600))
 	f.chownToNobody()
 	w := f.start("nobody", nil)
-	w.expect("registered")
+	w.await("registered")
 	next := f.register()
 	f.wantPosition(next, 1)
 	f.must("Chmod", os.Chmod(f.dir, 0o555))
 	w.tell("release")
-	if text := w.expect("release"); !strings.Contains(text, "permission denied") {
+	if text := w.await("release"); !strings.Contains(text, "permission denied") {
 		t.Errorf("Release of a ticket that cannot be removed: %q, want permission denied", text)
 	}
 	f.wantPosition(next, 0)
@@ -699,11 +699,11 @@ func TestFileDeadButUndeletable(t *testing.T) {
 	f.write(planted, "")
 	f.must("Chmod", os.Chmod(f.path(planted), 0o666))
 	w := f.start("nobody", []string{"FIFOLOCK_SHARED=1"})
-	if ahead := w.expect("registered"); ahead != "0" {
+	if ahead := w.await("registered"); ahead != "0" {
 		t.Errorf("%s ahead of the ticket, want 0", ahead)
 	}
 	w.tell("release")
-	if text := w.expect("release"); text != "<nil>" {
+	if text := w.await("release"); text != "<nil>" {
 		t.Errorf("Release: %s", text)
 	}
 	if _, err := os.Lstat(f.path(planted)); err != nil {
@@ -726,7 +726,7 @@ func TestFileSharedDirectoryThatCannotBeRemoved(t *testing.T) {
 			hidden := filepath.Join(filepath.Dir(f.dir), fmt.Sprintf(".new.%x", id[:]))
 			held := f.register()
 			w := f.start("nobody", []string{"FIFOLOCK_SHARED=1"})
-			w.expect("registered")
+			w.await("registered")
 			f.release(held)
 			if occupied {
 				f.must("occupy", os.WriteFile(hidden, nil, 0o600))
@@ -736,7 +736,7 @@ func TestFileSharedDirectoryThatCannotBeRemoved(t *testing.T) {
 			number := f.readSeq()
 			for _, step := range []struct{ tell, said string }{{"release", "release <nil>"}, {"clean up", "cleaned up"}} {
 				w.tell(step.tell)
-				w.expect(step.said)
+				w.await(step.said)
 				after, err := os.Stat(f.path("seq"))
 				f.must("Stat", err)
 				if after.Mode() != before.Mode() {

@@ -170,7 +170,7 @@ func TestFileSeqRemoved(t *testing.T) {
 		t.Errorf("got %+v, want a higher number than %d and 2 ahead", b, a.Number)
 	}
 	f.release(a)
-	w.expect("head")
+	w.await("head")
 	f.wantPosition(b, 1)
 	w.release()
 	f.awaitPosition(b, 0)

@@ -206,7 +206,7 @@ func (f *fileFixture) start(role string, env []string, wrapper ...string) *worke
 func (f *fileFixture) hold(env ...string) *worker {
 	f.Helper()
 	w := f.start("hold", env)
-	w.expect("registered")
+	w.await("registered")
 	return w
 }
 
@@ -219,9 +219,9 @@ func (w *worker) line() string {
 	return w.out.Text()
 }
 
-// expect waits for a line that begins with the word, and returns the rest. That
+// await waits for a line that begins with the word, and returns the rest. That
 // it has become the head the worker may have said before.
-func (w *worker) expect(word string) string {
+func (w *worker) await(word string) string {
 	w.f.Helper()
 	line := w.line()
 	for word != "head" && strings.HasPrefix(line, "head") {
@@ -244,7 +244,7 @@ func (w *worker) tell(line string) {
 func (w *worker) release() {
 	w.f.Helper()
 	w.tell("release")
-	w.expect("released")
+	w.await("released")
 }
 
 // kill is kill -9. When it returns, the process is gone. It returns what the

@@ -29,7 +29,7 @@ const aMoment = 100 * time.Millisecond
 func TestFileKilledHolder(t *testing.T) {
 	f := newFileFixture(t)
 	holder := f.hold()
-	holder.expect("head")
+	holder.await("head")
 	next := f.register()
 	f.wantPosition(next, 1)
 	holder.kill()
@@ -62,7 +62,7 @@ func TestFileKilledInTheMiddle(t *testing.T) {
 	f.wantPosition(last, 2)
 	middle.kill()
 	f.wantPosition(last, 1)
-	holder.expect("head")
+	holder.await("head")
 	holder.release()
 	f.awaitPosition(last, 0)
 	f.release(last)
@@ -97,7 +97,7 @@ func TestFileTryRegisterEvictsTheDead(t *testing.T) {
 func TestFileStoppedHolderKeepsItsPlace(t *testing.T) {
 	f := newFileFixture(t)
 	holder := f.hold()
-	holder.expect("head")
+	holder.await("head")
 	next := f.register()
 	f.must("stop", holder.cmd.Process.Signal(syscall.SIGSTOP))
 	for end := time.Now().Add(aMoment); time.Now().Before(end); time.Sleep(time.Millisecond) {
@@ -118,9 +118,9 @@ func TestFilePIDNamespaces(t *testing.T) {
 	}
 	f := newFileFixture(t)
 	holder := f.start("hold", nil, "unshare", "--pid", "--fork", "--kill-child")
-	holder.expect("registered")
+	holder.await("registered")
 	next := f.start("hold", nil, "unshare", "--pid", "--fork", "--kill-child")
-	next.expect("registered")
+	next.await("registered")
 	last := f.register()
 	for end := time.Now().Add(aMoment); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		f.must("CleanupStale", f.q.CleanupStale(t.Context()))
@@ -128,7 +128,7 @@ func TestFilePIDNamespaces(t *testing.T) {
 	}
 	holder.kill()
 	// The child is killed by the kernel when its parent has ended.
-	next.expect("head")
+	next.await("head")
 	next.kill()
 	f.awaitPosition(last, 0)
 	f.release(last)
@@ -139,7 +139,7 @@ func TestFilePIDNamespaces(t *testing.T) {
 func TestFileRemoveOfAnother(t *testing.T) {
 	f := newFileFixture(t)
 	holder := f.start("hold", nil)
-	number, err := strconv.ParseInt(holder.expect("registered"), 10, 64)
+	number, err := strconv.ParseInt(holder.await("registered"), 10, 64)
 	f.must("number", err)
 	members, err := f.q.Members(t.Context())
 	f.must("Members", err)
@@ -253,7 +253,7 @@ func TestFileProcesses(t *testing.T) {
 	}
 	for _, w := range workers {
 		for range rounds {
-			w.expect("done")
+			w.await("done")
 		}
 		w.end()
 	}
@@ -279,7 +279,7 @@ func TestFileProcessesKilled(t *testing.T) {
 			workers = append(workers, f.start("count", env))
 		}
 		for range rand.N(4) {
-			workers[0].expect("done")
+			workers[0].await("done")
 			done++
 		}
 		time.Sleep(rand.N(3 * time.Millisecond))
@@ -293,7 +293,7 @@ func TestFileProcessesKilled(t *testing.T) {
 	}
 	for _, w := range workers {
 		for range rounds {
-			w.expect("done")
+			w.await("done")
 			done++
 		}
 		w.end()
@@ -438,7 +438,7 @@ func TestFileSeqRestored(t *testing.T) {
 		t.Errorf("%d are ahead of ticket %d, want 2", last.Ahead, last.Number)
 	}
 	f.release(held)
-	between.expect("head")
+	between.await("head")
 	f.wantHead(last, false)
 	between.release()
 	f.awaitPosition(last, 0)
@@ -492,7 +492,7 @@ func TestFileWatchBehindDeadProcess(t *testing.T) {
 	f := newFileFixture(t)
 	const tickets = 200
 	dead := f.start("crowd", []string{fmt.Sprint("FIFOLOCK_ROUNDS=", tickets)})
-	dead.expect("registered")
+	dead.await("registered")
 	next := f.register()
 	if next.Ahead != tickets {
 		t.Fatalf("%d are ahead, want %d", next.Ahead, tickets)
@@ -514,7 +514,7 @@ func TestFileWatchBehindProcessThatDiesLater(t *testing.T) {
 	f := newFileFixture(t)
 	first := f.register()
 	dead := f.start("crowd", []string{"FIFOLOCK_ROUNDS=3"})
-	dead.expect("registered")
+	dead.await("registered")
 	next := f.register()
 	wake := f.watch(next)
 	for filequeue.RecheckIsSet(f.q) { // the first holds, and so need not be woken

@@ -24,8 +24,8 @@ func TestRemoveTouchesNoOther(t *testing.T) {
 	other := held
 	other.Number--
 	other.Member = fmt.Sprintf("%d:%s", other.Number, rest)
-	mustNotBeQueued(t, q.Remove(t.Context(), other))
-	mustNotBeQueued(t, q.Release(t.Context(), other))
+	wantNotQueued(t, q.Remove(t.Context(), other))
+	wantNotQueued(t, q.Release(t.Context(), other))
 	if err := q.Refresh(t.Context(), held); err != nil {
 		t.Errorf("the other's lease is gone: %v", err)
 	}
@@ -79,7 +79,7 @@ func TestRepairOfMany(t *testing.T) {
 	}
 	q := redisqueue.New(client, name)
 	waiter := mustRegister(t, q)
-	mustBeAhead(t, q, waiter, dead)
+	wantAhead(t, q, waiter, dead)
 	for i := range dead {
 		if left := client.PTTL(t.Context(), fmt.Sprintf("{%s}:lease:dead.%d", name, i)).Val(); left <= 0 || left > lease {
 			t.Fatalf("lease %d has %v to go", i, left)
@@ -298,10 +298,10 @@ func TestAutoPipeliner(t *testing.T) {
 	q := redisqueue.New(pipeliner, name)
 	held, next := mustRegister(t, q), mustRegister(t, q)
 	wake, _ := watch(t, q, next)
-	mustWake(t, wake, queue.WakeHint)
+	wantWake(t, wake, queue.WakeHint)
 	mustRelease(t, q, held)
-	mustWake(t, wake, queue.WakeOwner)
-	mustNotBeQueued(t, q.Release(t.Context(), held))
+	wantWake(t, wake, queue.WakeOwner)
+	wantNotQueued(t, q.Release(t.Context(), held))
 	mustRelease(t, q, next)
 	if keys := redistest.Keys(t, client, name); len(keys) != 0 {
 		t.Errorf("%q are left", keys)
@@ -316,9 +316,9 @@ func TestWrappedClients(t *testing.T) {
 	q := redisqueue.New(struct{ redis.UniversalClient }{ring}, redistest.Name(t))
 	held, next := mustRegister(t, q), mustRegister(t, q)
 	wake, stop := watch(t, q, next)
-	mustWake(t, wake, queue.WakeHint)
+	wantWake(t, wake, queue.WakeHint)
 	mustRelease(t, q, held)
-	mustWake(t, wake, queue.WakeOwner)
+	wantWake(t, wake, queue.WakeOwner)
 	stop()
 	mustRelease(t, q, next)
 }

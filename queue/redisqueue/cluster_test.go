@@ -60,9 +60,9 @@ func TestGrantAcrossNodes(t *testing.T) {
 		listening(t, far)
 		next := mustRegister(t, far)
 		wake, stop := watch(t, far, next)
-		mustSleep(t, wake)
+		wantNoWake(t, wake)
 		mustRelease(t, near, holder)
-		mustWake(t, wake, queue.WakeOwner)
+		wantWake(t, wake, queue.WakeOwner)
 		stop()
 		mustRelease(t, far, next)
 	}
@@ -335,16 +335,16 @@ func TestWatchFindsTheNewPrimary(t *testing.T) {
 	listening(t, far)
 	next := mustRegister(t, far)
 	wake, _ := watch(t, far, next)
-	mustSleep(t, wake)
+	wantNoWake(t, wake)
 	fails := listensAt(far)
 	cluster.Primaries[fails].Kill()
-	mustWake(t, wake, queue.WakeHint)
+	wantWake(t, wake, queue.WakeHint)
 	redistest.AwaitPrimary(t, cluster.Replicas[fails])
 	cluster.AwaitState("ok")
 	listening(t, far) // again
 	drain(wake)
 	mustRelease(t, near, holder)
-	mustWake(t, wake, queue.WakeOwner)
+	wantWake(t, wake, queue.WakeOwner)
 	mustRelease(t, far, next)
 }
 
@@ -381,5 +381,5 @@ func TestReleaseInAClusterThatCanOnlyBeRead(t *testing.T) {
 		t.Error(err)
 	}
 	cluster.AwaitState("ok")
-	mustBeEmpty(t, q)
+	wantEmpty(t, q)
 }

@@ -29,7 +29,7 @@ func warm(t *testing.T, client redis.UniversalClient) {
 	}
 	mustRelease(t, q, ticket)
 	ticket = mustRegister(t, q)
-	mustBeHead(t, q, ticket)
+	wantHead(t, q, ticket)
 	if err := q.Refresh(t.Context(), ticket); err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestRepeatedRegister(t *testing.T) {
 		t.Errorf("got ticket %+v; the line is %v", waiter, list)
 	}
 	mustRelease(t, near, holder)
-	mustBeHead(t, far, waiter)
+	wantHead(t, far, waiter)
 	mustRelease(t, far, waiter)
 }
 
@@ -114,7 +114,7 @@ func TestLateRegister(t *testing.T) {
 				t.Fatal("no error without a reply")
 			}
 			deliver()
-			mustBeEmpty(t, near)
+			wantEmpty(t, near)
 			if keys := redistest.Keys(t, direct, name); len(keys) != 1 || !strings.Contains(keys[0], ":lease:") {
 				t.Errorf("the keys are %q; want only the mark of the abandoned", keys)
 			}
@@ -148,7 +148,7 @@ func TestRegisterCanceled(t *testing.T) {
 		}
 	}
 	deliver()
-	mustBeEmpty(t, redisqueue.New(direct, name))
+	wantEmpty(t, redisqueue.New(direct, name))
 	direct.Del(t.Context(), redistest.Keys(t, direct, name)...)
 }
 
@@ -185,7 +185,7 @@ func TestRegisterAtStoppedServer(t *testing.T) {
 		} else if !errors.Is(r.err, context.DeadlineExceeded) {
 			t.Errorf("got %v; want DeadlineExceeded", r.err)
 		}
-		mustBeEmpty(t, redisqueue.New(direct, "stopped"))
+		wantEmpty(t, redisqueue.New(direct, "stopped"))
 	}
 }
 
@@ -240,8 +240,8 @@ func TestLostReplyOfRelease(t *testing.T) {
 				if err := far.Release(t.Context(), holder); err != nil {
 					t.Errorf("Release: %v", err)
 				}
-				mustNotBeQueued(t, far.Release(t.Context(), holder))
-				mustBeHead(t, near, waiter)
+				wantNotQueued(t, far.Release(t.Context(), holder))
+				wantHead(t, near, waiter)
 				if list := members(t, near); len(list) != 1 {
 					t.Errorf("the line is %v", list)
 				}
@@ -260,7 +260,7 @@ func TestLostRequestOfRelease(t *testing.T) {
 	held := mustRegister(t, q)
 	proxy.LoseRequests(redisqueue.ReleaseHash, 2)
 	mustRelease(t, q, held)
-	mustBeEmpty(t, q)
+	wantEmpty(t, q)
 }
 
 // A release that reaches nobody ends with its ctx.
@@ -316,7 +316,7 @@ func TestOutOfMemory(t *testing.T) {
 		t.Error(err)
 	}
 	mustRelease(t, q, holder)
-	mustBeHead(t, q, waiter)
+	wantHead(t, q, waiter)
 	mustRelease(t, q, waiter)
 	if _, _, err := q.TryRegister(t.Context()); !redis.HasErrorPrefix(err, "OOM") {
 		t.Errorf("TryRegister: %v; want OOM", err)
@@ -403,11 +403,11 @@ func TestNoPublish(t *testing.T) {
 			}
 			defer stop()
 			mustRelease(t, q, holder)
-			mustBeHead(t, other, waiter)
+			wantHead(t, other, waiter)
 			mustRelease(t, other, waiter)
-			mustBeHead(t, q, last)
+			wantHead(t, q, last)
 			mustRelease(t, q, last)
-			mustBeEmpty(t, q)
+			wantEmpty(t, q)
 		})
 	}
 }
@@ -434,7 +434,7 @@ func TestNoRightInAScript(t *testing.T) {
 	if _, err := q.Register(t.Context()); err == nil || !strings.Contains(err.Error(), "documentation") {
 		t.Errorf("Register: %v; want what to do", err)
 	}
-	mustBeEmpty(t, redisqueue.New(server.Client(), "right"))
+	wantEmpty(t, redisqueue.New(server.Client(), "right"))
 }
 
 // The rights that the documentation of Redis lists are enough for everything.
@@ -480,12 +480,12 @@ func TestScriptFlush(t *testing.T) {
 	for range 20 {
 		held := mustRegister(t, q)
 		client.ScriptFlush(t.Context())
-		mustBeHead(t, q, held)
+		wantHead(t, q, held)
 		client.ScriptFlush(t.Context())
 		mustRelease(t, q, held)
 		// That the script was not there is no reply that was lost.
 		client.ScriptFlush(t.Context())
-		mustNotBeQueued(t, q.Release(t.Context(), held))
+		wantNotQueued(t, q.Release(t.Context(), held))
 	}
 }
 
@@ -528,7 +528,7 @@ func TestConnectionsBreak(t *testing.T) {
 	}
 	close(done)
 	<-cut
-	mustBeEmpty(t, redisqueue.New(direct, name))
+	wantEmpty(t, redisqueue.New(direct, name))
 }
 
 // A timeout of the client's own is not the end of the ctx, though package net

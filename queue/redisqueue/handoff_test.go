@@ -47,9 +47,9 @@ func TestHandOffBeforeTheServer(t *testing.T) {
 	t.Parallel()
 	q, direct, _, tickets, wakes, heal := handOff(t)
 	released := release(t, q, tickets[0])
-	mustWake(t, wakes[0], queue.WakeOwner)
-	mustSleep(t, wakes[1])
-	mustBeHead(t, direct, tickets[0]) // for the server, still
+	wantWake(t, wakes[0], queue.WakeOwner)
+	wantNoWake(t, wakes[1])
+	wantHead(t, direct, tickets[0]) // for the server, still
 	ctx, cancel := context.WithTimeout(t.Context(), shortly)
 	defer cancel()
 	if place, err := q.Position(ctx, tickets[1]); !errors.Is(err, context.DeadlineExceeded) {
@@ -57,17 +57,17 @@ func TestHandOffBeforeTheServer(t *testing.T) {
 	}
 	// It is given up itself meanwhile: the next goes on.
 	second := release(t, q, tickets[1])
-	mustWake(t, wakes[1], queue.WakeOwner)
+	wantWake(t, wakes[1], queue.WakeOwner)
 	heal()
 	for _, done := range []<-chan error{released, second} {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	}
-	mustBeHead(t, q, tickets[2])
-	mustSleep(t, wakes[1])
+	wantHead(t, q, tickets[2])
+	wantNoWake(t, wakes[1])
 	mustRelease(t, q, tickets[2])
-	mustBeEmpty(t, direct)
+	wantEmpty(t, direct)
 }
 
 // A hold that package lock has given up, because its lease may run out before a heartbeat
@@ -78,7 +78,7 @@ func TestHandOffNotAtTheEndOfALease(t *testing.T) {
 	q, _, _, tickets, wakes, heal := handOff(t, redisqueue.WithLease(lease))
 	time.Sleep(lease * 85 / 100) // since the last was taken, on a slow machine, too
 	released := release(t, q, tickets[0])
-	mustSleep(t, wakes[0])
+	wantNoWake(t, wakes[0])
 	heal()
 	<-released
 }
@@ -90,16 +90,16 @@ func TestHandOffAfterLossOfData(t *testing.T) {
 	lose()
 	other := mustRegister(t, direct)
 	released := release(t, q, tickets[0])
-	mustWake(t, wakes[0], queue.WakeOwner)
+	wantWake(t, wakes[0], queue.WakeOwner)
 	second := release(t, q, tickets[1])
-	mustWake(t, wakes[1], queue.WakeOwner)
+	wantWake(t, wakes[1], queue.WakeOwner)
 	heal()
-	mustWake(t, wakes[1], queue.WakeHint)
+	wantWake(t, wakes[1], queue.WakeHint)
 	_, err := q.Position(t.Context(), tickets[2])
-	mustNotBeQueued(t, err)
-	mustNotBeQueued(t, <-released)
-	mustNotBeQueued(t, <-second)
-	mustBeHead(t, direct, other)
+	wantNotQueued(t, err)
+	wantNotQueued(t, <-released)
+	wantNotQueued(t, <-second)
+	wantHead(t, direct, other)
 	mustRelease(t, direct, other)
 }
 
@@ -108,15 +108,15 @@ func TestHandOffToALostTicket(t *testing.T) {
 	q, direct, _, tickets, wakes, heal := handOff(t)
 	mustRelease(t, direct, tickets[1])
 	released := release(t, q, tickets[0])
-	mustWake(t, wakes[0], queue.WakeOwner)
+	wantWake(t, wakes[0], queue.WakeOwner)
 	heal()
 	if err := <-released; err != nil {
 		t.Error(err)
 	}
-	mustWake(t, wakes[0], queue.WakeHint)
+	wantWake(t, wakes[0], queue.WakeHint)
 	_, err := q.Position(t.Context(), tickets[1])
-	mustNotBeQueued(t, err)
-	mustWake(t, wakes[1], queue.WakeOwner) // the server's word
+	wantNotQueued(t, err)
+	wantWake(t, wakes[1], queue.WakeOwner) // the server's word
 	mustRelease(t, q, tickets[2])
 }
 
@@ -149,7 +149,7 @@ func TestHandOffWhileReleasesAreUnderWay(t *testing.T) {
 				tickets = append(tickets, next)
 				delayed, let := proxy.DelayRequests(tickets[i].Member, 1)
 				releases = append(releases, release(t, q, tickets[i]))
-				mustWake(t, wake, queue.WakeOwner)
+				wantWake(t, wake, queue.WakeOwner)
 				<-delayed
 				lets = append(lets, let)
 			}
@@ -158,11 +158,11 @@ func TestHandOffWhileReleasesAreUnderWay(t *testing.T) {
 				if err := <-releases[i]; err != nil {
 					t.Error(err)
 				}
-				mustSleep(t, wake)
+				wantNoWake(t, wake)
 			}
-			mustBeHead(t, q, tickets[3])
+			wantHead(t, q, tickets[3])
 			mustRelease(t, q, tickets[3])
-			mustBeEmpty(t, q)
+			wantEmpty(t, q)
 		})
 	}
 }
@@ -205,7 +205,7 @@ func TestHandOffMany(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	mustBeEmpty(t, q)
+	wantEmpty(t, q)
 	if keys := redistest.Keys(t, client, name); len(keys) != 0 {
 		t.Errorf("%q are left", keys)
 	}

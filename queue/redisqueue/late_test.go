@@ -47,13 +47,13 @@ func TestLeaseIsOfOneTicket(t *testing.T) {
 		t.Fatalf("the line is %+v; want one alive of the last two", list)
 	}
 	second := list[2].Ticket
-	mustNotBeQueued(t, far.Refresh(t.Context(), first))
+	wantNotQueued(t, far.Refresh(t.Context(), first))
 	_, err := far.Position(t.Context(), first)
-	mustNotBeQueued(t, err)
+	wantNotQueued(t, err)
 	mustRelease(t, near, holder)
-	mustBeHead(t, near, second)
+	wantHead(t, near, second)
 	mustRelease(t, near, second)
-	mustBeEmpty(t, near)
+	wantEmpty(t, near)
 }
 
 // answered is a hook of a client: it is told every error that a server replies, and nil
@@ -102,7 +102,7 @@ func TestReleaseAtBusyServer(t *testing.T) {
 				t.Errorf("Release: %v", err)
 			}
 		},
-		"gone": func(t *testing.T, err error) { mustNotBeQueued(t, err) },
+		"gone": func(t *testing.T, err error) { wantNotQueued(t, err) },
 	} {
 		t.Run(what, func(t *testing.T) {
 			held := mustRegister(t, q)
@@ -125,7 +125,7 @@ func TestReleaseAtBusyServer(t *testing.T) {
 			}
 			<-loop
 			check(t, <-released)
-			mustBeEmpty(t, q)
+			wantEmpty(t, q)
 		})
 	}
 }
@@ -166,7 +166,7 @@ func TestRegisterAtBusyServer(t *testing.T) {
 	if err := <-registered; err != nil {
 		t.Errorf("Register and Release: %v", err)
 	}
-	mustBeEmpty(t, q)
+	wantEmpty(t, q)
 }
 
 // A request that is overtaken by its own repetition arrives when the call has
@@ -214,7 +214,7 @@ func TestOvertakenRegister(t *testing.T) {
 			_, deliver := proxy.HoldRequest(test.hash)
 			test.call(t, near, far)
 			deliver()
-			mustBeEmpty(t, near)
+			wantEmpty(t, near)
 			direct.Del(t.Context(), redistest.Keys(t, direct, name)...)
 		})
 	}
@@ -256,16 +256,16 @@ func TestGrantOfAnEarlierRequest(t *testing.T) {
 		first, next := list[1].Ticket, mustRegister(t, near)
 		mustRelease(t, far, holder)
 		direct.Del(t.Context(), leaseKey(name, first)) // as if it had run out
-		mustBeHead(t, near, next)
+		wantHead(t, near, next)
 		second := <-registered
 		wake, _ := watch(t, far, second)
 		if second == first {
 			continue // the second request was too early
 		}
-		mustWake(t, wake, queue.WakeHint)
-		mustSleep(t, wake)
+		wantWake(t, wake, queue.WakeHint)
+		wantNoWake(t, wake)
 		mustRelease(t, near, next)
-		mustWake(t, wake, queue.WakeOwner)
+		wantWake(t, wake, queue.WakeOwner)
 		mustRelease(t, far, second)
 		direct.Del(t.Context(), redistest.Keys(t, direct, name)...)
 		return

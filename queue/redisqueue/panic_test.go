@@ -57,7 +57,7 @@ func (h *hostile) panic() {
 	}
 }
 
-func mustSayPanic(t *testing.T, what string, err error) {
+func wantPanic(t *testing.T, what string, err error) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), "panicked: a hook of the caller's") {
 		t.Errorf("%s: %v; want the panic", what, err)
@@ -77,7 +77,7 @@ func TestClientPanics(t *testing.T) {
 
 	hook.panics.Store(true)
 	_, err := q.Register(t.Context())
-	mustSayPanic(t, "alone", err)
+	wantPanic(t, "alone", err)
 
 	hook.panics.Store(false)
 	const flights = 8 // at once
@@ -99,7 +99,7 @@ func TestClientPanics(t *testing.T) {
 	for range 3 {
 		gathered.Go(func() {
 			_, err := q.Register(t.Context())
-			mustSayPanic(t, "together", err)
+			wantPanic(t, "together", err)
 		})
 	}
 	gathered.Wait()
@@ -107,7 +107,7 @@ func TestClientPanics(t *testing.T) {
 	close(gate.until)
 	wg.Wait()
 	mustRelease(t, q, ticket)
-	mustBeEmpty(t, q)
+	wantEmpty(t, q)
 	if n := redisqueue.Waiters(q); n != 0 {
 		t.Errorf("%d waiters are left", n)
 	}
@@ -132,7 +132,7 @@ func TestWrapperPanics(t *testing.T) {
 		t.Error("no error without a server")
 	}
 	_, err := redisqueue.New(panickingRing{down}, "x").Register(t.Context())
-	mustSayPanic(t, "a Ring", err)
+	wantPanic(t, "a Ring", err)
 }
 
 // A trace that panics in a release leaves no doubt about the grant that was built on it.
@@ -152,7 +152,7 @@ func TestTracePanicsInAHandOff(t *testing.T) {
 		}()
 		_ = q.Release(ctx, held)
 	}()
-	mustBeHead(t, q, next)
+	wantHead(t, q, next)
 	<-wake
 	mustRelease(t, q, next)
 	if n := redisqueue.Waiters(q); n != 0 {
@@ -321,7 +321,7 @@ func TestReplyOfAnotherShape(t *testing.T) {
 	hook.answer.Store(&one)
 	mustRelease(t, q, ticket) // is asked again
 	mustRelease(t, direct, holder)
-	mustBeEmpty(t, direct)
+	wantEmpty(t, direct)
 }
 
 // So is one to requests that went together.
@@ -343,5 +343,5 @@ func TestReplyOfAnotherShapeToTogether(t *testing.T) {
 			t.Errorf("%d: %+v", i, r.ticket)
 		}
 	}
-	l.mustBe([]string{l.holder.Member})
+	l.wantLine([]string{l.holder.Member})
 }

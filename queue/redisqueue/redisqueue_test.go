@@ -28,7 +28,7 @@ func mustRegister(t *testing.T, q queue.TicketQueue) queue.Ticket {
 	return ticket
 }
 
-func mustBeHead(t *testing.T, q queue.TicketQueue, ticket queue.Ticket) {
+func wantHead(t *testing.T, q queue.TicketQueue, ticket queue.Ticket) {
 	t.Helper()
 	if head, err := q.IsHead(t.Context(), ticket); err != nil || !head {
 		t.Fatalf("IsHead of ticket %d = %v, %v; want true", ticket.Number, head, err)
@@ -42,14 +42,14 @@ func mustRelease(t *testing.T, q queue.TicketQueue, ticket queue.Ticket) {
 	}
 }
 
-func mustNotBeQueued(t *testing.T, err error) {
+func wantNotQueued(t *testing.T, err error) {
 	t.Helper()
 	if !errors.Is(err, queue.ErrNotQueued) {
 		t.Fatalf("got %v; want ErrNotQueued", err)
 	}
 }
 
-func mustBeEmpty(t *testing.T, q queue.TicketQueue) {
+func wantEmpty(t *testing.T, q queue.TicketQueue) {
 	t.Helper()
 	if empty, err := q.IsEmpty(t.Context()); err != nil || !empty {
 		t.Fatalf("IsEmpty = %v, %v; want true", empty, err)
@@ -211,7 +211,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("name %q: %d ahead in a new queue", name, ticket.Ahead)
 		}
 		defer mustRelease(t, q, ticket)
-		mustBeHead(t, q, ticket)
+		wantHead(t, q, ticket)
 	}
 }
 
@@ -225,12 +225,12 @@ func TestNotATicket(t *testing.T) {
 	for _, ticket := range []queue.Ticket{{}, other, {Number: 1}, {Number: 1, Member: "1"}, {Number: 1, Member: "1::1"},
 		{Number: 1, Member: "+1:a:1"}, {Number: 1, Member: "1:nobody:1"}, {Number: -1, Member: "-1:a:1"}} {
 		_, err := q.IsHead(t.Context(), ticket)
-		mustNotBeQueued(t, err)
-		mustNotBeQueued(t, q.Refresh(t.Context(), ticket))
-		mustNotBeQueued(t, q.Remove(t.Context(), ticket))
-		mustNotBeQueued(t, q.Release(t.Context(), ticket))
+		wantNotQueued(t, err)
+		wantNotQueued(t, q.Refresh(t.Context(), ticket))
+		wantNotQueued(t, q.Remove(t.Context(), ticket))
+		wantNotQueued(t, q.Release(t.Context(), ticket))
 	}
-	mustBeHead(t, q, held)
+	wantHead(t, q, held)
 	mustRelease(t, q, held)
 }
 
@@ -251,7 +251,7 @@ func TestDeadWaiters(t *testing.T) {
 	if n := client.ZCard(t.Context(), "{"+name+"}:queue").Val(); n != 1 {
 		t.Errorf("%d entries after the release; want only the living", n)
 	}
-	mustBeHead(t, q, last)
+	wantHead(t, q, last)
 	mustRelease(t, q, last)
 }
 
@@ -274,7 +274,7 @@ func TestManyDead(t *testing.T) {
 			if err := q.CleanupStale(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			mustBeEmpty(t, q)
+			wantEmpty(t, q)
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -351,15 +351,15 @@ func TestLeaseRunsOut(t *testing.T) {
 	ticket := mustRegister(t, q)
 	client.ZRem(t.Context(), "{"+name+"}:queue", before.Member)
 	awaitDead(t, q, 1)
-	mustNotBeQueued(t, q.Refresh(t.Context(), ticket))
+	wantNotQueued(t, q.Refresh(t.Context(), ticket))
 	_, err := q.IsHead(t.Context(), ticket)
-	mustNotBeQueued(t, err)
+	wantNotQueued(t, err)
 	next := mustRegister(t, redisqueue.New(client, name))
 	if next.Ahead != 0 {
 		t.Errorf("%d ahead, all of them dead", next.Ahead)
 	}
-	mustNotBeQueued(t, q.Release(t.Context(), ticket))
-	mustBeHead(t, q, next)
+	wantNotQueued(t, q.Release(t.Context(), ticket))
+	wantHead(t, q, next)
 	mustRelease(t, q, next)
 	client.Del(t.Context(), redistest.Keys(t, client, name)...)
 }
@@ -420,10 +420,10 @@ func TestMarkIsNoLease(t *testing.T) {
 	q := redisqueue.New(client, name)
 	marked, next := mustRegister(t, q), mustRegister(t, q)
 	client.Set(t.Context(), "{"+name+"}:lease:"+strings.Split(marked.Member, ":")[1], "", time.Minute)
-	mustNotBeQueued(t, q.Refresh(t.Context(), marked))
+	wantNotQueued(t, q.Refresh(t.Context(), marked))
 	_, err := q.IsHead(t.Context(), marked)
-	mustNotBeQueued(t, err)
-	mustBeHead(t, q, next)
+	wantNotQueued(t, err)
+	wantHead(t, q, next)
 	mustRelease(t, q, next)
 	client.Del(t.Context(), redistest.Keys(t, client, name)...)
 }
@@ -444,17 +444,17 @@ func TestHalfGone(t *testing.T) {
 				line := []queue.Ticket{mustRegister(t, q), mustRegister(t, q), mustRegister(t, q)}
 				gone := line[place]
 				remove(gone)
-				mustNotBeQueued(t, q.Refresh(t.Context(), gone))
+				wantNotQueued(t, q.Refresh(t.Context(), gone))
 				_, err := q.Position(t.Context(), gone)
-				mustNotBeQueued(t, err)
+				wantNotQueued(t, err)
 				for i, ticket := range line {
 					if i != place {
-						mustBeHead(t, q, ticket)
+						wantHead(t, q, ticket)
 						mustRelease(t, q, ticket)
 					}
 				}
-				mustNotBeQueued(t, q.Refresh(t.Context(), gone))
-				mustBeEmpty(t, q)
+				wantNotQueued(t, q.Refresh(t.Context(), gone))
+				wantEmpty(t, q)
 				client.Del(t.Context(), redistest.Keys(t, client, name)...)
 			}
 		})
@@ -600,11 +600,11 @@ func TestNumbersSurviveFlush(t *testing.T) {
 	q := redisqueue.New(client, "flushed")
 	before := mustRegister(t, q)
 	client.FlushAll(t.Context())
-	mustNotBeQueued(t, q.Refresh(t.Context(), before))
+	wantNotQueued(t, q.Refresh(t.Context(), before))
 	after := mustRegister(t, q)
 	server.Kill()
 	server.Start()
-	mustNotBeQueued(t, q.Refresh(t.Context(), after))
+	wantNotQueued(t, q.Refresh(t.Context(), after))
 	last := mustRegister(t, q)
 	if before.Number >= after.Number || after.Number >= last.Number {
 		t.Errorf("numbers %d, FLUSHALL, %d, restart, %d", before.Number, after.Number, last.Number)
@@ -633,9 +633,9 @@ func TestLargeNumbers(t *testing.T) {
 	if list := members(t, q); len(list) != 2 {
 		t.Errorf("the line is %v", list)
 	}
-	mustBeHead(t, q, last)
+	wantHead(t, q, last)
 	mustRelease(t, q, last)
-	mustBeHead(t, q, very)
+	wantHead(t, q, very)
 	mustRelease(t, q, very)
 }
 
@@ -693,7 +693,7 @@ func TestForeignEntries(t *testing.T) {
 	kept := func() int { return int(client.ZCard(t.Context(), key).Val()) }
 	add()
 	q := redisqueue.New(client, name)
-	mustBeEmpty(t, q)
+	wantEmpty(t, q)
 	q.MaybeCleanup(t.Context())
 	a, ok, err := q.TryRegister(t.Context())
 	if err != nil || !ok || a.Ahead != 0 {
@@ -710,7 +710,7 @@ func TestForeignEntries(t *testing.T) {
 		t.Errorf("the line is %v", list)
 	}
 	for _, ticket := range []queue.Ticket{a, b, c} {
-		mustBeHead(t, q, ticket)
+		wantHead(t, q, ticket)
 		if err := q.CleanupStale(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -20,7 +20,7 @@ func place(t *testing.T, q queue.TicketQueue, ticket queue.Ticket) int {
 	return p.Ahead
 }
 
-func mustBeAhead(t *testing.T, q queue.TicketQueue, ticket queue.Ticket, want int) {
+func wantAhead(t *testing.T, q queue.TicketQueue, ticket queue.Ticket, want int) {
 	t.Helper()
 	if got := place(t, q, ticket); got != want {
 		t.Errorf("%d must leave before ticket %d owns; want %d", got, ticket.Number, want)
@@ -44,14 +44,14 @@ func TestShare(t *testing.T) {
 		if tickets[i].Ahead != want {
 			t.Errorf("ticket %d has %d ahead; want %d", i, tickets[i].Ahead, want)
 		}
-		mustBeAhead(t, q, tickets[i], want)
+		wantAhead(t, q, tickets[i], want)
 	}
 	if _, ok, err := queue.TryRegister(t.Context(), q); ok || err != nil {
 		t.Errorf("TryRegister of a full line = %v, %v", ok, err)
 	}
 	mustRelease(t, q, tickets[1])
-	mustBeAhead(t, q, tickets[3], 0)
-	mustBeAhead(t, q, tickets[4], 1)
+	wantAhead(t, q, tickets[3], 0)
+	wantAhead(t, q, tickets[4], 1)
 	for _, i := range []int{0, 2, 3} {
 		mustRelease(t, q, tickets[i])
 	}
@@ -78,11 +78,11 @@ func TestShareGrant(t *testing.T) {
 	wakeNext, _ := watchView(t, far, next)
 	wakeLast, _ := watchView(t, far, last)
 	mustRelease(t, near, holders[1])
-	mustWake(t, wakeNext, queue.WakeOwner)
-	mustSleep(t, wakeLast)
+	wantWake(t, wakeNext, queue.WakeOwner)
+	wantNoWake(t, wakeLast)
 	mustRelease(t, near, holders[0])
-	mustWake(t, wakeLast, queue.WakeOwner)
-	mustSleep(t, wakeNext)
+	wantWake(t, wakeLast, queue.WakeOwner)
+	wantNoWake(t, wakeNext)
 	mustRelease(t, far, next)
 	mustRelease(t, far, last)
 }
@@ -104,14 +104,14 @@ func TestShareDeadInTheMiddle(t *testing.T) {
 	for _, dead := range holders[1:] {
 		client.Del(t.Context(), leaseKey(name, dead))
 	}
-	mustBeAhead(t, near, d, 1)
-	mustWake(t, wakeB, queue.WakeOwner)
-	mustWake(t, wakeC, queue.WakeOwner)
-	mustSleep(t, wakeD)
-	mustBeAhead(t, far, b, 0)
-	mustBeAhead(t, near, holders[0], 0)
+	wantAhead(t, near, d, 1)
+	wantWake(t, wakeB, queue.WakeOwner)
+	wantWake(t, wakeC, queue.WakeOwner)
+	wantNoWake(t, wakeD)
+	wantAhead(t, far, b, 0)
+	wantAhead(t, near, holders[0], 0)
 	for _, dead := range holders[1:] {
-		mustNotBeQueued(t, queue.Release(t.Context(), near, dead))
+		wantNotQueued(t, queue.Release(t.Context(), near, dead))
 	}
 	for _, ticket := range []queue.Ticket{holders[0], b, c, d} {
 		mustRelease(t, near, ticket)
@@ -135,8 +135,8 @@ func TestShareManyDead(t *testing.T) {
 		if err := q.CleanupStale(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		mustWake(t, wakeB, queue.WakeOwner)
-		mustWake(t, wakeC, queue.WakeOwner)
+		wantWake(t, wakeB, queue.WakeOwner)
+		wantWake(t, wakeC, queue.WakeOwner)
 		if list := members(t, q); len(list) != 3 {
 			t.Errorf("%d are left of %d dead", len(list)-3, dead)
 		}
@@ -164,8 +164,8 @@ func TestShareSideBySide(t *testing.T) {
 	drain(wakeFourth)
 	drain(wakeFifth)
 	mustRelease(t, three, tickets[0])
-	mustBeAhead(t, two, fourth, 1)
-	mustBeAhead(t, three, fifth, 1)
+	wantAhead(t, two, fourth, 1)
+	wantAhead(t, three, fifth, 1)
 	for _, wake := range []<-chan queue.Wake{wakeFourth, wakeFifth} {
 		select {
 		case w := <-wake:
@@ -205,7 +205,7 @@ func TestShareKind(t *testing.T) {
 			// The dead have no say.
 			client.Del(t.Context(), leaseKey(name, held))
 			second := mustRegister(t, test.second)
-			mustBeHead(t, test.second, second)
+			wantHead(t, test.second, second)
 			mustRelease(t, test.second, second)
 		})
 	}

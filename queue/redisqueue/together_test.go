@@ -99,9 +99,9 @@ func (l *together) wait() {
 	}
 }
 
-// mustBeInLine waits for the calls, and checks that their tickets are in line, in their
+// awaitInLine waits for the calls, and checks that their tickets are in line, in their
 // order.
-func (l *together) mustBeInLine() {
+func (l *together) awaitInLine() {
 	l.Helper()
 	l.wait()
 	want := []string{l.holder.Member}
@@ -111,10 +111,10 @@ func (l *together) mustBeInLine() {
 		}
 		want = append(want, r.ticket.Member)
 	}
-	l.mustBe(want)
+	l.wantLine(want)
 }
 
-func (l *together) mustBe(want []string) {
+func (l *together) wantLine(want []string) {
 	l.Helper()
 	var got []string
 	for _, m := range members(l.T, l.near) {
@@ -205,7 +205,7 @@ func TestTogether(t *testing.T) {
 		if calls := callsOf(t, client) - before; round > 0 && calls != 1 {
 			t.Errorf("%d calls for the releases", calls)
 		}
-		mustBeHead(t, q, last)
+		wantHead(t, q, last)
 		mustRelease(t, q, last)
 		if keys := redistest.Keys(t, client, "together"); len(keys) != 0 {
 			t.Errorf("%q are left", keys)
@@ -236,7 +236,7 @@ func TestTogetherTellsTheNext(t *testing.T) {
 	}
 	for <-wake != queue.WakeOwner {
 	}
-	mustBeHead(t, other, next)
+	wantHead(t, other, next)
 	mustRelease(t, other, next)
 }
 
@@ -330,7 +330,7 @@ func TestLostReplyOfTogether(t *testing.T) {
 			l.proxy.LoseReplies(redisqueue.RegisterTogetherHash, 1)
 			l.begin(4)()
 			if maxRetries > 0 {
-				l.mustBeInLine()
+				l.awaitInLine()
 				return
 			}
 			l.wait()
@@ -339,7 +339,7 @@ func TestLostReplyOfTogether(t *testing.T) {
 					t.Errorf("Register %d had no error", i)
 				}
 			}
-			l.mustBe([]string{l.holder.Member})
+			l.wantLine([]string{l.holder.Member})
 		})
 	}
 	t.Run("release", func(t *testing.T) {
@@ -352,9 +352,9 @@ func TestLostReplyOfTogether(t *testing.T) {
 			}
 		}
 		last := tickets[len(tickets)-1]
-		mustBeHead(t, l.far, last)
-		mustNotBeQueued(t, l.far.Release(t.Context(), tickets[1]))
-		l.mustBe([]string{last.Member})
+		wantHead(t, l.far, last)
+		wantNotQueued(t, l.far.Release(t.Context(), tickets[1]))
+		l.wantLine([]string{last.Member})
 		mustRelease(t, l.far, last)
 	})
 	t.Run("request of release", func(t *testing.T) {
@@ -366,7 +366,7 @@ func TestLostReplyOfTogether(t *testing.T) {
 				t.Errorf("release %d: %v", i, err)
 			}
 		}
-		l.mustBe([]string{tickets[4].Member})
+		l.wantLine([]string{tickets[4].Member})
 	})
 }
 
@@ -385,7 +385,7 @@ func TestLateTogether(t *testing.T) {
 			}
 		}
 		deliver()
-		l.mustBe([]string{l.holder.Member})
+		l.wantLine([]string{l.holder.Member})
 	})
 	t.Run("overtaken", func(t *testing.T) {
 		l := newTogether(t, retries(5), short)
@@ -401,12 +401,12 @@ func TestLateTogether(t *testing.T) {
 			want = append(want, m.Ticket.Member)
 		}
 		deliver()
-		l.mustBe(want)
+		l.wantLine(want)
 		for _, r := range l.registration {
 			mustRelease(t, l.far, r.ticket)
 		}
 		mustRelease(t, l.far, l.holder)
-		mustBeEmpty(t, l.near)
+		wantEmpty(t, l.near)
 	})
 	t.Run("release", func(t *testing.T) {
 		l := newTogether(t, short)
@@ -418,8 +418,8 @@ func TestLateTogether(t *testing.T) {
 			}
 		}
 		deliver()
-		l.mustBe([]string{tickets[4].Member})
-		mustBeHead(t, l.far, tickets[4])
+		l.wantLine([]string{tickets[4].Member})
+		wantHead(t, l.far, tickets[4])
 	})
 }
 
@@ -436,7 +436,7 @@ func TestTogetherCanceled(t *testing.T) {
 		}
 		l.registration = slices.Delete(l.registration, 1, 2)
 		depart()
-		l.mustBeInLine()
+		l.awaitInLine()
 	})
 	t.Run("under way", func(t *testing.T) {
 		l := newTogether(t)
@@ -450,7 +450,7 @@ func TestTogetherCanceled(t *testing.T) {
 			t.Errorf("got %v; want Canceled", ended.err)
 		}
 		l.wait()
-		l.mustBe([]string{l.holder.Member, l.registration[0].ticket.Member, l.registration[2].ticket.Member})
+		l.wantLine([]string{l.holder.Member, l.registration[0].ticket.Member, l.registration[2].ticket.Member})
 	})
 }
 
@@ -461,9 +461,9 @@ func TestReleaseTogetherAfterLossOfData(t *testing.T) {
 	l.direct.Del(t.Context(), redistest.Keys(t, l.direct, l.name)...)
 	other := mustRegister(t, l.near)
 	for _, err := range releaseTogether(t, l.far, tickets) {
-		mustNotBeQueued(t, err)
+		wantNotQueued(t, err)
 	}
-	mustBeHead(t, l.near, other)
+	wantHead(t, l.near, other)
 }
 
 // One in the middle is lost: the others leave, and the last is told that it owns.
@@ -476,9 +476,9 @@ func TestReleaseTogetherWithALostTicket(t *testing.T) {
 			t.Errorf("release %d: %v", i, err)
 		}
 	}
-	mustBeHead(t, l.far, tickets[4])
+	wantHead(t, l.far, tickets[4])
 	mustRelease(t, l.far, tickets[4])
-	mustBeEmpty(t, l.near)
+	wantEmpty(t, l.near)
 }
 
 // It works through every kind of client.
@@ -516,7 +516,7 @@ func TestTogetherThroughClients(t *testing.T) {
 					}
 				}
 				mustRelease(t, q, tickets[5])
-				mustBeEmpty(t, q)
+				wantEmpty(t, q)
 			}
 		})
 	}

@@ -56,14 +56,14 @@ func listening(t *testing.T, q *redisqueue.Queue) {
 	}
 }
 
-func mustWake(t *testing.T, wake <-chan queue.Wake, want queue.Wake) {
+func wantWake(t *testing.T, wake <-chan queue.Wake, want queue.Wake) {
 	t.Helper()
 	if got := <-wake; got != want {
 		t.Errorf("woken by %v; want %v", got, want)
 	}
 }
 
-func mustSleep(t *testing.T, wake <-chan queue.Wake) {
+func wantNoWake(t *testing.T, wake <-chan queue.Wake) {
 	t.Helper()
 	select {
 	case got := <-wake:
@@ -93,13 +93,13 @@ func TestGrantByMessage(t *testing.T) {
 	next, last := mustRegister(t, far), mustRegister(t, far)
 	wakeNext, _ := watch(t, far, next)
 	wakeLast, _ := watch(t, far, last)
-	mustSleep(t, wakeNext)
+	wantNoWake(t, wakeNext)
 	mustRelease(t, near, holder)
-	mustWake(t, wakeNext, queue.WakeOwner)
-	mustBeHead(t, far, next)
-	mustSleep(t, wakeLast)
+	wantWake(t, wakeNext, queue.WakeOwner)
+	wantHead(t, far, next)
+	wantNoWake(t, wakeLast)
 	mustRelease(t, far, last) // not the head: nobody is told
-	mustSleep(t, wakeNext)
+	wantNoWake(t, wakeNext)
 	mustRelease(t, far, next)
 }
 
@@ -112,7 +112,7 @@ func TestGrantBeforeWatch(t *testing.T) {
 	next := mustRegister(t, far)
 	mustRelease(t, near, holder)
 	wake, _ := watch(t, far, next)
-	mustWake(t, wake, queue.WakeOwner)
+	wantWake(t, wake, queue.WakeOwner)
 	mustRelease(t, far, next)
 }
 
@@ -149,7 +149,7 @@ func TestGrantByEviction(t *testing.T) {
 			if err := evict(last); err != nil {
 				t.Fatal(err)
 			}
-			mustWake(t, wake, queue.WakeOwner)
+			wantWake(t, wake, queue.WakeOwner)
 			mustRelease(t, far, next)
 			if err := queue.Release(t.Context(), near, last); err != nil && !errors.Is(err, queue.ErrNotQueued) {
 				t.Fatal(err)
@@ -175,7 +175,7 @@ func TestGrantBehindManyDead(t *testing.T) {
 			if err := near.CleanupStale(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			mustWake(t, wake, queue.WakeOwner)
+			wantWake(t, wake, queue.WakeOwner)
 			mustRelease(t, far, next)
 		})
 	}
@@ -190,10 +190,10 @@ func TestGrantDirectly(t *testing.T) {
 	q := redisqueue.New(client, "direct")
 	holder, next := mustRegister(t, q), mustRegister(t, q)
 	wake, _ := watch(t, q, next)
-	mustWake(t, wake, queue.WakeHint) // there was no subscription when it was registered
+	wantWake(t, wake, queue.WakeHint) // there was no subscription when it was registered
 	mustRelease(t, redisqueue.New(client, "direct"), holder)
-	mustWake(t, wake, queue.WakeOwner)
-	mustBeHead(t, q, next)
+	wantWake(t, wake, queue.WakeOwner)
+	wantHead(t, q, next)
 	mustRelease(t, q, next)
 }
 
@@ -234,7 +234,7 @@ func TestWatchStrangers(t *testing.T) {
 	}
 	mustRelease(t, other, ticket)
 	wake, _ := watch(t, other, ticket)
-	mustWake(t, wake, queue.WakeHint)
+	wantWake(t, wake, queue.WakeHint)
 }
 
 // After a connection that broke everybody looks, and then is told again.
@@ -246,18 +246,18 @@ func TestWatchReconnects(t *testing.T) {
 	listening(t, far)
 	next := mustRegister(t, far)
 	wake, _ := watch(t, far, next)
-	mustSleep(t, wake)
+	wantNoWake(t, wake)
 	control := server.Client()
 	for range 3 {
 		if n := control.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Val(); n != 1 {
 			t.Fatalf("%d connections listen, want 1", n)
 		}
-		mustWake(t, wake, queue.WakeHint) // that it has broken, or that there is another
+		wantWake(t, wake, queue.WakeHint) // that it has broken, or that there is another
 		listening(t, far)
 		drain(wake)
 	}
 	mustRelease(t, near, holder)
-	mustWake(t, wake, queue.WakeOwner)
+	wantWake(t, wake, queue.WakeOwner)
 	mustRelease(t, far, next)
 }
 
@@ -281,12 +281,12 @@ func TestWatchSurvivesServer(t *testing.T) {
 	next := mustRegister(t, far)
 	wake, _ := watch(t, far, next)
 	server.Kill()
-	mustWake(t, wake, queue.WakeHint)
+	wantWake(t, wake, queue.WakeHint)
 	server.Start()
 	listening(t, far)
 	drain(wake)
 	mustRelease(t, near, holder)
-	mustWake(t, wake, queue.WakeOwner)
+	wantWake(t, wake, queue.WakeOwner)
 	mustRelease(t, far, next)
 }
 
@@ -359,7 +359,7 @@ func TestForgedFlood(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustRelease(t, near, holder)
-	mustWake(t, wake, queue.WakeOwner)
+	wantWake(t, wake, queue.WakeOwner)
 	mustRelease(t, far, next)
 }
 
@@ -433,7 +433,7 @@ func TestWatchEndsWhenIdle(t *testing.T) {
 	// It comes back when it is needed.
 	listening(t, q)
 	wake, _ := watch(t, q, mustRegister(t, q))
-	mustSleep(t, wake)
+	wantNoWake(t, wake)
 	mustRelease(t, q, holder)
 }
 
@@ -501,7 +501,7 @@ func TestWatchFollowsTheClient(t *testing.T) {
 		next := mustRegister(t, q)
 		_, stop := watch(t, q, next)
 		mustRelease(t, other, holder)
-		mustBeHead(t, q, next)
+		wantHead(t, q, next)
 		stop()
 		mustRelease(t, q, next)
 	}
@@ -529,8 +529,8 @@ func TestLostReplyOfASign(t *testing.T) {
 		t.Fatal(err)
 	}
 	proxy.LoseReplies(redisqueue.RefreshHash, 1)
-	mustNotBeQueued(t, q.Release(t.Context(), gone)) // so it asks about the other
+	wantNotQueued(t, q.Release(t.Context(), gone)) // so it asks about the other
 	<-wake
-	mustBeHead(t, q, waiter)
+	wantHead(t, q, waiter)
 	mustRelease(t, q, waiter)
 }

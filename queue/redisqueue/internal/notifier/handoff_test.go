@@ -28,15 +28,15 @@ func inLine(n *Notifier, count int) (tickets []Ticket) {
 // told returns what a ticket's waiter was told, -1 if nothing.
 func told(n *Notifier, t Ticket) queue.Wake { return woken(n.waiters.byToken[t.Token].wake) }
 
-func mustTell(t *testing.T, n *Notifier, ticket Ticket, want queue.Wake) {
+func wantTold(t *testing.T, n *Notifier, ticket Ticket, want queue.Wake) {
 	t.Helper()
 	if got := told(n, ticket); got != want {
 		t.Errorf("ticket %d was told %v; want %v", ticket.Number, got, want)
 	}
 }
 
-// mustSettle is about a grant that is decided: there is nothing to wait for.
-func mustSettle(t *testing.T, n *Notifier, ticket Ticket) {
+// wantSettled is about a grant that is decided: there is nothing to wait for.
+func wantSettled(t *testing.T, n *Notifier, ticket Ticket) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -51,22 +51,22 @@ func TestHandOff(t *testing.T) {
 	n := up()
 	line := inLine(n, 4)
 	first := n.GiveUp(line[0].Token)
-	mustTell(t, n, line[1], queue.WakeOwner)
-	mustTell(t, n, line[2], -1)
+	wantTold(t, n, line[1], queue.WakeOwner)
+	wantTold(t, n, line[2], -1)
 	second := n.GiveUp(line[1].Token)
-	mustTell(t, n, line[2], queue.WakeOwner)
+	wantTold(t, n, line[2], queue.WakeOwner)
 	if !first.Ordered() || !second.Ordered() {
 		t.Error("the releases of a chain are in no order")
 	}
 	first.Answered(true, line[1].Entry)
-	mustTell(t, n, line[2], -1)
+	wantTold(t, n, line[2], -1)
 	second.Answered(true, line[2].Entry)
-	mustTell(t, n, line[2], -1)
+	wantTold(t, n, line[2], -1)
 	n.Deliver(line[2].Entry) // the server's own message says nothing new
-	mustTell(t, n, line[2], -1)
-	mustSettle(t, n, line[2])
+	wantTold(t, n, line[2], -1)
+	wantSettled(t, n, line[2])
 	third := n.GiveUp(line[2].Token)
-	mustTell(t, n, line[3], queue.WakeOwner)
+	wantTold(t, n, line[3], queue.WakeOwner)
 	third.Answered(true, line[3].Entry)
 	n.GiveUp(line[3].Token)
 	if n.Waiters() != 0 || len(n.waiters.behind) != 0 {
@@ -122,7 +122,7 @@ func TestHandOffRenewed(t *testing.T) {
 		n.Renewed(ticket.Token, time.Now().Add(-time.Hour))
 	}
 	n.GiveUp(line[0].Token)
-	mustTell(t, n, line[1], queue.WakeOwner)
+	wantTold(t, n, line[1], queue.WakeOwner)
 }
 
 // A release that is answered "gone", or names another, or is not answered, takes back
@@ -140,27 +140,27 @@ func TestHandOffTakenBack(t *testing.T) {
 					l := n.GiveUp(line[0].Token)
 					last := line[1]
 					if read {
-						mustTell(t, n, last, queue.WakeOwner)
+						wantTold(t, n, last, queue.WakeOwner)
 					}
 					var second *Leaving
 					if later { // it has been given up itself
 						second = n.GiveUp(last.Token)
 						last = line[2]
 						if read {
-							mustTell(t, n, last, queue.WakeOwner)
+							wantTold(t, n, last, queue.WakeOwner)
 						}
 					}
 					l.Answered(answer.removed, answer.named)
 					if later && what == "none" { // it may be another order, until the next answer
-						mustTell(t, n, last, map[bool]queue.Wake{true: -1, false: queue.WakeOwner}[read])
+						wantTold(t, n, last, map[bool]queue.Wake{true: -1, false: queue.WakeOwner}[read])
 						second.Answered(true, "")
 						second = nil
 					}
-					mustSettle(t, n, last)
-					mustTell(t, n, last, queue.WakeHint)
-					mustTell(t, n, last, -1)
+					wantSettled(t, n, last)
+					wantTold(t, n, last, queue.WakeHint)
+					wantTold(t, n, last, -1)
 					l = n.GiveUp(last.Token)
-					mustTell(t, n, line[last.Number], -1)
+					wantTold(t, n, line[last.Number], -1)
 					if second != nil {
 						second.Answered(false, "")
 					}
@@ -178,17 +178,17 @@ func TestHandOffInAnotherOrder(t *testing.T) {
 	line := inLine(n, 3)
 	first := n.GiveUp(line[0].Token)
 	second := n.GiveUp(line[1].Token)
-	mustTell(t, n, line[2], queue.WakeOwner)
+	wantTold(t, n, line[2], queue.WakeOwner)
 	second.Answered(true, "")
-	mustTell(t, n, line[2], -1)
+	wantTold(t, n, line[2], -1)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := n.Settle(ctx, line[2].Token); !errors.Is(err, context.Canceled) {
 		t.Errorf("Settle returned %v before all was answered", err)
 	}
 	first.Answered(true, line[2].Entry)
-	mustSettle(t, n, line[2])
-	mustTell(t, n, line[2], -1)
+	wantSettled(t, n, line[2])
+	wantTold(t, n, line[2], -1)
 	if n.GiveUp(line[2].Token) != nil {
 		t.Error("the release of the last is one of a chain, which was confirmed")
 	}
@@ -204,7 +204,7 @@ func TestHandOffNamesOneFurtherOn(t *testing.T) {
 		for _, ticket := range line[:4] {
 			releases = append(releases, n.GiveUp(ticket.Token))
 		}
-		mustTell(t, n, line[4], queue.WakeOwner)
+		wantTold(t, n, line[4], queue.WakeOwner)
 		releases[1].Answered(true, "")
 		if late {
 			releases[2].Answered(true, line[3].Entry)
@@ -213,10 +213,10 @@ func TestHandOffNamesOneFurtherOn(t *testing.T) {
 		if !late {
 			releases[2].Answered(true, line[3].Entry)
 		}
-		mustTell(t, n, line[4], -1)
+		wantTold(t, n, line[4], -1)
 		releases[3].Answered(true, line[4].Entry)
-		mustSettle(t, n, line[4])
-		mustTell(t, n, line[4], -1)
+		wantSettled(t, n, line[4])
+		wantTold(t, n, line[4], -1)
 	}
 }
 
@@ -226,10 +226,10 @@ func TestHandOffNeverNamed(t *testing.T) {
 	line := inLine(n, 3)
 	first := n.GiveUp(line[0].Token)
 	second := n.GiveUp(line[1].Token)
-	mustTell(t, n, line[2], queue.WakeOwner)
+	wantTold(t, n, line[2], queue.WakeOwner)
 	first.Answered(true, line[1].Entry)
 	second.Answered(false, "")
-	mustTell(t, n, line[2], queue.WakeHint)
+	wantTold(t, n, line[2], queue.WakeHint)
 }
 
 // A release that hangs keeps none from being taken back by the answer to another.
@@ -238,10 +238,10 @@ func TestHandOffWhileOneHangs(t *testing.T) {
 	line := inLine(n, 3)
 	n.GiveUp(line[0].Token) // and no answer
 	second := n.GiveUp(line[1].Token)
-	mustTell(t, n, line[2], queue.WakeOwner)
+	wantTold(t, n, line[2], queue.WakeOwner)
 	second.Answered(false, "")
-	mustTell(t, n, line[2], queue.WakeHint)
-	mustSettle(t, n, line[2])
+	wantTold(t, n, line[2], queue.WakeHint)
+	wantSettled(t, n, line[2])
 }
 
 // Those behind a waiter that leaves move up when the server has confirmed that, and
@@ -257,7 +257,7 @@ func TestHandOffPastOneThatLeft(t *testing.T) {
 			want = queue.WakeOwner
 		}
 		n.GiveUp(line[0].Token)
-		mustTell(t, n, line[2], want)
+		wantTold(t, n, line[2], want)
 	}
 	n := up()
 	line := inLine(n, 3)
@@ -265,7 +265,7 @@ func TestHandOffPastOneThatLeft(t *testing.T) {
 	if n.GiveUp(line[0].Token) != nil {
 		t.Error("an owner that nothing is directly behind depends on the answer to its release")
 	}
-	mustTell(t, n, line[2], -1)
+	wantTold(t, n, line[2], -1)
 	between.Answered(true, "")
-	mustTell(t, n, line[2], -1)
+	wantTold(t, n, line[2], -1)
 }
