@@ -33,6 +33,24 @@ func NewLine(t *testing.T, spec harness.Spec, n int) *Line {
 // granted, whatever that is, and returns the grants.
 func (l *Line) Drain(t *testing.T, from int) []harness.Event {
 	t.Helper()
+	return l.drain(t, from, func(w *harness.Process) { w.MustUnlock() })
+}
+
+// UnlockAll releases all workers, and reports whether all leases were kept until then.
+func (l *Line) UnlockAll(t *testing.T) (kept bool) {
+	t.Helper()
+	unlock := func(w *harness.Process) {
+		if e := w.Unlock(); e.Cause != harness.None && Kept(l.Harness, len(l.Calls)) {
+			t.Errorf("Unlock of worker %d: %s", w.Number, e.Error)
+		}
+	}
+	unlock(l.Workers[0])
+	l.drain(t, 1, unlock)
+	return Kept(l.Harness, len(l.Calls))
+}
+
+func (l *Line) drain(t *testing.T, from int, unlock func(*harness.Process)) []harness.Event {
+	t.Helper()
 	type grant struct {
 		worker int
 		event  harness.Event
@@ -53,7 +71,7 @@ func (l *Line) Drain(t *testing.T, from int) []harness.Event {
 		}
 		events = append(events, g.event)
 		l.Workers[g.worker].Write()
-		l.Workers[g.worker].MustUnlock()
+		unlock(l.Workers[g.worker])
 	}
 	return events
 }

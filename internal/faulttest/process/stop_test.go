@@ -161,11 +161,13 @@ func TestX09PatientWaiter(t *testing.T) {
 			return false
 		}
 		call.StaysBlocked(faulttest.Moment)
-		a.MustUnlock()
-		if e := call.Granted(); e.Ticket != ticket {
-			t.Errorf("granted with ticket %d, want %d", e.Ticket, ticket)
+		unlocked, granted, last := a.Unlock(), call.Granted(), b.Unlock()
+		if !faulttest.Kept(h, 2) {
+			return false
 		}
-		b.MustUnlock()
+		if granted.Ticket != ticket || unlocked.Cause != harness.None || last.Cause != harness.None {
+			t.Errorf("granted with ticket %d, want %d; Unlock: %q, %q", granted.Ticket, ticket, unlocked.Error, last.Error)
+		}
 		if v := h.Check(); v.Evicted != 0 || v.LostHolds != 0 {
 			t.Errorf("%v; want nobody evicted", v)
 		}
