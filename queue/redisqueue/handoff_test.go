@@ -70,6 +70,25 @@ func TestHandOffBeforeTheServer(t *testing.T) {
 	wantEmpty(t, direct)
 }
 
+// The caller of a release does not wait for the end of an outage, which the lease of the
+// next outlives: its hold is none the worse for that, and nothing stays in front of it.
+func TestHandOffWhoseReleaseIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	q, direct, _, tickets, wakes, heal := handOff(t)
+	ctx, cancel := context.WithTimeout(t.Context(), shortly)
+	defer cancel()
+	if err := queue.Release(ctx, q, tickets[0]); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Release returned %v, want that its ctx has ended", err)
+	}
+	wantWake(t, wakes[0], queue.WakeOwner)
+	heal()
+	wantHead(t, q, tickets[1])
+	mustRelease(t, q, tickets[1])
+	wantHead(t, q, tickets[2])
+	mustRelease(t, q, tickets[2])
+	wantEmpty(t, direct)
+}
+
 // A hold that package lock has given up, because its lease may run out before a heartbeat
 // is answered, hands on no more: the server decides.
 func TestHandOffNotAtTheEndOfALease(t *testing.T) {

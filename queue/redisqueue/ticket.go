@@ -268,9 +268,10 @@ func (o *operation) leave(ctx context.Context, cleanup int) error {
 	leaving := o.notifier.GiveUp(o.token) // the next of this process goes on now
 	var answer reply
 	var lost int
+	goesOn := false
 	defer func() { // also when a trace of the caller's panics
-		if leaving != nil {
-			leaving.Answered(answer.status == statusOK || answer.status == statusGone && lost > 0, answer.text(0))
+		if leaving != nil && !goesOn {
+			leaving.Answered(wasRemoved(answer, lost), answer.text(0))
 		}
 		if o.presence != nil {
 			o.absent(o.token, answer.status == statusGone)
@@ -283,10 +284,33 @@ func (o *operation) leave(ctx context.Context, cleanup int) error {
 	}
 	answer, lost, err := o.exchange(ctx, patience{longest: lease, always: true}, r)
 	if err != nil {
+		if goesOn = r.ordered && ctx.Err() != nil; goesOn {
+			go o.leaveLater(context.WithoutCancel(ctx), r, lost, leaving)
+		}
 		return err
 	}
-	if answer.status == statusGone && lost > 0 {
-		return nil // the reply to an earlier request was lost
+	if wasRemoved(answer, lost) {
+		return nil
 	}
 	return answer.status.err()
+}
+
+// leaveLater goes on with a release that has handed on to another ticket of this process,
+// and whose caller's time is up: while the ticket is in line that hold is not the server's
+// word, and would be lost although nothing has happened to it.
+func (o *operation) leaveLater(ctx context.Context, r request, lost int, leaving *notifier.Leaving) {
+	lease := o.leaseOf(o.ticket)
+	ctx, cancel := context.WithTimeout(ctx, lease)
+	defer cancel()
+	var answer reply
+	defer func() { leaving.Answered(wasRemoved(answer, lost), answer.text(0)) }()
+	r.joint = nil // it may have been executed
+	answer, more, _ := o.exchange(ctx, patience{longest: lease, always: true}, r)
+	lost += more
+}
+
+// wasRemoved reports whether a release has taken the ticket out of the line. lost is how
+// many of its requests may have been executed without an answer.
+func wasRemoved(answer reply, lost int) bool {
+	return answer.status == statusOK || answer.status == statusGone && lost > 0
 }
