@@ -76,7 +76,7 @@ func (a *attempt) await(c *claim, owns bool) error {
 		}
 	}()
 	a.stage, a.ticket = inLine, c.ticket
-	a.ahead, a.failure, a.asked = c.ticket.Ahead, nil, time.Time{}
+	a.ahead, a.failure = c.ticket.Ahead, nil
 	if hook := a.base.options.trace.Registered; hook != nil {
 		hook(c.ticket)
 	}
@@ -182,7 +182,8 @@ func (a *attempt) acquire() (*claim, error) {
 // register takes a ticket. As a waiter keeps its place through an outage for a lease, so
 // does the call when it has lost its place in it: then lease is above 0.
 func (a *attempt) register(lease time.Duration) (*claim, error) {
-	var pause backoff.BackOff // nil until it is needed
+	a.stage, a.ahead, a.failure, a.asked = registering, 0, nil, time.Time{} // what an earlier ticket has seen
+	var pause backoff.BackOff                                               // nil until it is needed
 	for began := time.Now(); ; {
 		c, err := register(a.ctx, a.base)
 		if err == nil || a.ctx.Err() != nil || errors.Is(err, queue.ErrClosed) || time.Since(began) >= lease {

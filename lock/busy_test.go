@@ -37,6 +37,21 @@ func TestK61BusyIsNotAway(t *testing.T) {
 	}
 	refuse := func() error { return errDown }
 	hang := func() error { <-free; return errDown }
+	// evicted has the first ticket evicted, and what happens to the next registration.
+	evicted := func(then func() error) func(context.Context, string) error {
+		registrations := 0
+		return func(_ context.Context, called string) error {
+			switch {
+			case called == "Register":
+				if registrations++; registrations > 1 {
+					return then()
+				}
+			case called == "Position":
+				return queue.ErrNotQueued
+			}
+			return nil
+		}
+	}
 	for name, test := range map[string]struct {
 		fault func(context.Context, string) error
 		busy  bool
@@ -52,6 +67,8 @@ func TestK61BusyIsNotAway(t *testing.T) {
 		"a look hangs, but the line is read": {on("Position", hang), true, " with 1 ahead in line; held by "},
 		"a listing is refused":               {on("Members", refuse), false, "while the queue did not answer: the backend is down"},
 		"a listing hangs":                    {on("Members", hang), true, " with 1 ahead in line"},
+		"evicted, and a registration hangs":  {evicted(hang), false, "before the queue answered"},
+		"evicted, and it refuses":            {evicted(refuse), false, "while the queue did not answer: the backend is down"},
 		"a release hangs":                    {on("Release", hang), true, " with 1 ahead in line; held by "},
 	} {
 		t.Run(name, func(t *testing.T) {

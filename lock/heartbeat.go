@@ -80,7 +80,11 @@ func (h *heartbeat) follow(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	h.declareLost(errGivenUp)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.over() {
+		h.giveUp(errGivenUp)
+	}
 }
 
 func (h *heartbeat) interval() time.Duration {
@@ -196,7 +200,7 @@ func (h *heartbeat) expire() {
 	if h.over() || time.Now().Before(h.until) { // renewed while this timer fired
 		return
 	}
-	h.lose(h.ranOut())
+	h.giveUp(h.ranOut())
 }
 
 // ranOut is why a ticket is given up that could not be renewed in time.
@@ -235,11 +239,15 @@ func (h *heartbeat) lose(reason error) {
 	if h.told {
 		h.tellLost()
 	}
-	if h.owner && errors.Is(reason, errGivenUp) {
-		// The queue has given it up for fear that the storage might. Where that does not
-		// (it was restarted, and knows nothing of connections before), the ticket would
-		// hold up the others for all of its lease. The loser has the time to stop that a
-		// lease leaves it.
+}
+
+// giveUp is lose for fear that the storage might believe in the ticket no more. Where it
+// does (heartbeats arrive whose answers do not; it was restarted, and knows nothing of
+// connections before), the ticket would hold up the others for another lease. The loser
+// has the time to stop that a lease leaves it. h.mu is held.
+func (h *heartbeat) giveUp(reason error) {
+	h.lose(reason)
+	if h.owner {
 		h.expiry = time.AfterFunc(h.ticket.Lease/marginPerLease, h.withdraw)
 	}
 }

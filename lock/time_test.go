@@ -527,6 +527,28 @@ func TestAHoldThatWasGivenUpHoldsUpNoOther(t *testing.T) {
 	})
 }
 
+// Heartbeats arrive, and their answers do not: the lease that the storage believes in ends
+// long after the hold, and its holder is busy. The others do not wait for it.
+func TestAHoldWhoseHeartbeatsAreNotAnsweredHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(leased(lease))
+		m, other := lock.New(q), lock.New(q.Queue)
+		mustLock(t, m)
+		lost := m.Lost()
+		q.failAfter(down("Refresh"))
+		<-lost
+		told := time.Now()
+		mustLock(t, other)
+		if took := time.Since(told); took != lease/10 {
+			t.Errorf("another one has it %v after the first was told of its loss, want %v", took, lease/10)
+		}
+		if err := m.Unlock(); !errors.Is(err, lock.ErrLost) {
+			t.Errorf("Unlock returned %v, want ErrLost", err)
+		}
+		mustUnlock(t, other)
+	})
+}
+
 // What takes a hold that was given up out of the line does not touch the next hold.
 func TestAHoldThatWasGivenUpAndUnlocked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
