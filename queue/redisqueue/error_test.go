@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -118,5 +119,28 @@ func TestErrorsOfTheClient(t *testing.T) {
 	err := errors.New(during + "@user_script:14: @user_script: 14: -BUSY x")
 	if got := scriptError(err); got != err || isRefusal(got) || isFinal(got) || isPassing(got) {
 		t.Errorf("%v was taken for what a server replied", got)
+	}
+}
+
+// A registration waits for the end of a refusal that passes, but no longer than its patience.
+func TestPatienceHasAnEnd(t *testing.T) {
+	const passing = 10 * time.Second // longer than brief's
+	p := patience{longest: brief.longest, passing: passing}
+	busy, down := said("BUSY"), said("MASTERDOWN")
+	for _, test := range []struct {
+		err   error
+		few   bool
+		since time.Duration
+		want  bool
+	}{
+		{busy, false, passing - 1, true},
+		{busy, true, passing, false},
+		{down, true, p.longest - 1, true},
+		{down, true, p.longest, false},
+		{down, false, 0, false},
+	} {
+		if got := p.goesOn(test.err, test.few, test.since); got != test.want {
+			t.Errorf("%v after %v, few: %v: it goes on: %v, want %v", test.err, test.since, test.few, got, test.want)
+		}
 	}
 }
