@@ -3,6 +3,8 @@ package filequeue_test
 import (
 	"errors"
 	"os"
+	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -200,4 +202,46 @@ func TestRecheckIsSoon(t *testing.T) {
 	if filequeue.RecheckEvery > 40*time.Millisecond {
 		t.Errorf("the owners are examined every %v", filequeue.RecheckEvery)
 	}
+}
+
+// The first waiter of a process examines those in front, the others do not: the work does
+// not grow with their number.
+func TestFileOneWaiterOfAProcessLooks(t *testing.T) {
+	f := newFileFixture(t)
+	w := f.hold()
+	first, second := f.register(), f.register()
+	f.watch(first)
+	f.watch(second)
+	dead := f.names()[0]
+	w.kill()
+	f.wantPosition(second, 2)
+	if !slices.Contains(f.names(), dead) {
+		t.Error("the second waiter has looked for itself")
+	}
+	f.awaitPosition(first, 0)
+	if slices.Contains(f.names(), dead) {
+		t.Error("the dead one is left")
+	}
+	f.release(first)
+	f.release(second)
+}
+
+// Who releases the lock to a process that is dead finds that out: the next one owns when
+// it returns.
+func TestFileReleaseFindsTheNextDead(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("not there: the release has the seq lock")
+	}
+	f := newFileFixture(t)
+	first := f.register()
+	w := f.hold()
+	dead := f.names()[1]
+	last := f.register()
+	w.kill()
+	f.release(first)
+	if slices.Contains(f.names(), dead) {
+		t.Error("the dead one is left")
+	}
+	f.wantHead(last, true)
+	f.release(last)
 }

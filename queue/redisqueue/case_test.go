@@ -1,6 +1,7 @@
 package redisqueue_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -219,7 +220,7 @@ func TestClosedClient(t *testing.T) {
 		"wrapped": struct{ redis.UniversalClient }{redis.NewClient(&redis.Options{Addr: addr})},
 	} {
 		t.Run(what, func(t *testing.T) {
-			q := redisqueue.New(client, redistest.Name(t))
+			q := redisqueue.New(client, redistest.Name(t), redisqueue.WithLease(time.Hour))
 			if err := client.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -227,7 +228,12 @@ func TestClosedClient(t *testing.T) {
 				if call == "Watch" {
 					continue // does not ask
 				}
-				err := f(t.Context())
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a release is sent for longer, if it is to be
+				err := f(ctx)
+				if ctx.Err() != nil {
+					t.Errorf("%s has asked again and again", call)
+				}
+				cancel()
 				var wrapped *queue.Error
 				if !errors.Is(err, queue.ErrClosed) || !errors.As(err, &wrapped) {
 					t.Errorf("%s: %v; want ErrClosed in a queue.Error", call, err)

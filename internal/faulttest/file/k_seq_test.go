@@ -291,6 +291,45 @@ func TestK31SeqVanishesBeforeTheCleaningUp(t *testing.T) {
 	}
 }
 
+// K58. One comes as the last one removes what the queue has made, wherever that stands:
+// nothing is left, when both have gone.
+func TestK58ComesAsTheOtherCleansUp(t *testing.T) {
+	h := harness.New(t, faulttest.File(t))
+	b := h.Start()
+	a := step(t, h.Start(), wayOut)
+	n := 1
+	for ; ; n++ {
+		overA, overB := untilOver(a.Process), untilOver(b)
+		a.Lock()
+		a.steps(func() bool { return owns(a.Process) })
+		a.Tell("unlock")
+		for range n - 1 {
+			if a.awaitStop(overA) {
+				a.resume()
+			}
+		}
+		if !a.awaitStop(overA) {
+			break
+		}
+		b.Lock()
+		const opportunity = 20 * time.Millisecond // for B, if A keeps it from nothing
+		for called := time.Now(); !owns(b) && time.Since(called) < opportunity; {
+			time.Sleep(time.Millisecond)
+		}
+		a.resume()
+		a.steps(func() bool { return overA() && owns(b) })
+		drain(a, b, overA, overB)
+		if _, err := os.Lstat(h.Spec.Dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("B came when A stood after its call %d: the directory is left (%v)", n, err)
+		}
+	}
+	t.Logf("met at %d system calls", n-1)
+	if n < 6 {
+		t.Error("A has made no more than 5 system calls that matter")
+	}
+	h.Check()
+}
+
 // K32. seq is removed and replaced under four processes. Nothing of that is an
 // error: what is not there any more is looked for again.
 func TestK32SeqVanishesAndNoCallFails(t *testing.T) {
