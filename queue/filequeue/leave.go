@@ -8,8 +8,7 @@ import (
 )
 
 // remove takes the ticket out of the line. check says that this call has to look
-// whether the next in line is alive, or whether there is none: no other ticket of this
-// process will.
+// whether the next in line is alive: no other ticket of this process will.
 func (c *call) remove(t queue.Ticket) (check bool, err error) {
 	if lockedfile.CloseBeforeRemove {
 		l, err := c.lockSeq(noLimit)
@@ -56,9 +55,8 @@ func (k *knownLine) giveUp(t queue.Ticket) {
 func (k *knownLine) removeLocal(t *ticket) (check bool, err error) {
 	i, _ := k.line.index(t.name)
 	n := k.line.left(i)
-	// If no ticket of this process is left, or it is a remote one that owns now.
-	last := t.slots - 1
-	check = len(k.tickets) == 1 || i <= last && last < len(k.line.entries) && k.line.entries[last].ticket == nil
+	last := t.slots - 1 // it is a remote one that owns now
+	check = i <= last && last < len(k.line.entries) && k.line.entries[last].ticket == nil
 	// The next owner, if of this process, goes on before the file is removed, which takes
 	// as long as all the rest. It owns even if the removal fails: the file keeps out the
 	// others. If this process dies in between, the next owner dies, too.

@@ -29,6 +29,7 @@ func FuzzLine(f *testing.F) {
 	f.Add([]byte{0x21, 0x11, 0x21, 0x11, 0x32, 0x22, 0x12, 3, 0x02}, uint8(2))
 	f.Add([]byte{1, 1, 1, 0, 0, 0, 4, 4, 4, 3, 2, 2, 2}, uint8(3))
 	f.Add([]byte{0, 1, 0, 1, 0x15, 3, 0x05, 2}, uint8(1))
+	f.Add([]byte{0, 0, 0, 0x0a}, uint8(0)) // the middle one leaves
 	f.Fuzz(func(t *testing.T, steps []byte, slots uint8) {
 		n := 1 + int(slots%4)
 		if len(steps) > 200 {

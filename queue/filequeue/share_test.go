@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
@@ -278,4 +279,26 @@ func TestFileZeroValue(t *testing.T) {
 		t.Errorf("a view of it: %v", err)
 	}
 	(&filequeue.Queue{}).MaybeCleanup(t.Context())
+}
+
+// One that has come to own touches its ticket, to tell the next that it is the first to
+// wait. That is no sign of life: its stale timeout goes on.
+func TestFileShareAnnouncementIsNoSignOfLife(t *testing.T) {
+	f := newFileFixture(t, filequeue.WithStaleTimeout(time.Hour)).shared(2)
+	first, second := f.holdShared(2), f.holdShared(2)
+	own := f.register()
+	f.watch(own)
+	f.wantPosition(own, 1)
+	third := f.holdShared(2)
+	seen := time.Now().Add(-time.Minute).Truncate(time.Second)
+	f.must("Chtimes", os.Chtimes(f.path(own.Member), time.Time{}, seen))
+	first.release()
+	f.awaitPosition(own, 0)
+	if info, err := os.Stat(f.path(own.Member)); err != nil || !info.ModTime().Equal(seen) {
+		t.Errorf("the ticket was seen last at %v, %v; want %v", info.ModTime(), err, seen)
+	}
+	f.release(own)
+	second.release()
+	third.release()
+	f.wantNoDirectory()
 }

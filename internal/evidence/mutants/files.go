@@ -378,12 +378,6 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		new:  "if false && check {",
 	},
 	{
-		name: "file: a release looks after the next only if it was the first",
-		in:   ofFile + "knownLine.removeLocal",
-		old:  "check = len(k.tickets) == 1 ||",
-		new:  "check =",
-	},
-	{
 		name: "file: a ticket that leaves in the middle tells the first",
 		in:   ofFile + "line.left",
 		old:  "e != nil && slots-1 >= i {",
