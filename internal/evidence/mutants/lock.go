@@ -381,9 +381,21 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	},
 	{
 		name: "lock: a hold that the queue has given up stays in line",
-		in:   "lock heartbeat.lose",
-		old:  "h.owner && errors.Is(reason, errGivenUp)",
-		new:  "false",
+		in:   "lock heartbeat.follow",
+		old:  "h.giveUp(errGivenUp)",
+		new:  "h.lose(errGivenUp)",
+	},
+	{
+		name: "lock: a hold whose heartbeats are not answered stays in line",
+		in:   "lock heartbeat.expire",
+		old:  "h.giveUp(h.ranOut())",
+		new:  "h.lose(h.ranOut())",
+	},
+	{
+		name: "lock: an error tells what an earlier ticket has seen",
+		in:   "lock attempt.register",
+		old:  "a.stage, a.ahead, a.failure, a.asked = registering, 0, nil, time.Time{}",
+		new:  "",
 	},
 	{
 		name: "lock: a loss is told before the hold",

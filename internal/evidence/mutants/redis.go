@@ -375,8 +375,20 @@ end`,
 	{
 		name: "redis: a release whose reply was lost is a loss",
 		in:   "queue/redisqueue operation.leave",
-		old:  "if answer.status == statusGone && lost > 0",
-		new:  "if false && lost > 0",
+		old:  "if wasRemoved(answer, lost) {",
+		new:  "if answer.status == statusOK {",
+	},
+	{
+		name: "redis: a release that has handed on ends with its caller's ctx",
+		in:   "queue/redisqueue operation.leave",
+		old:  "goesOn = r.ordered && ctx.Err() != nil;",
+		new:  "goesOn = false;",
+	},
+	{
+		name: "redis: a release that goes on does not say how it went",
+		in:   "queue/redisqueue operation.leaveLater",
+		old:  "leaving.Answered(wasRemoved(answer, lost), answer.text(0))",
+		new:  "_ = answer",
 	},
 	{
 		name: "redis: a release that was refused counts as sent",
@@ -729,8 +741,8 @@ end`,
 	{
 		name: "redis: a lost reply takes a chain back",
 		in:   "queue/redisqueue operation.leave",
-		old:  "answer.status == statusOK || answer.status == statusGone && lost > 0, ",
-		new:  "answer.status == statusOK, ",
+		old:  "leaving.Answered(wasRemoved(answer, lost), ",
+		new:  "leaving.Answered(answer.status == statusOK, ",
 	},
 	{
 		name: "redis: a waiter that gives up hands on what it has not got",
