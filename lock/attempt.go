@@ -148,6 +148,7 @@ func (a *attempt) replaced(err error) {
 		err = fmt.Errorf("ticket %d: %w", t.Number, err)
 	}
 	a.failed(t, a.base.fail("wait", err))
+	a.stage, a.ahead, a.failure, a.asked = registering, 0, nil, time.Time{} // it has seen nothing yet
 }
 
 // acquire waits for a turn: it returns a claim that owns, or leaves none behind.
@@ -182,8 +183,7 @@ func (a *attempt) acquire() (*claim, error) {
 // register takes a ticket. As a waiter keeps its place through an outage for a lease, so
 // does the call when it has lost its place in it: then lease is above 0.
 func (a *attempt) register(lease time.Duration) (*claim, error) {
-	a.stage, a.ahead, a.failure, a.asked = registering, 0, nil, time.Time{} // what an earlier ticket has seen
-	var pause backoff.BackOff                                               // nil until it is needed
+	var pause backoff.BackOff // nil until it is needed
 	for began := time.Now(); ; {
 		c, err := register(a.ctx, a.base)
 		if err == nil || a.ctx.Err() != nil || errors.Is(err, queue.ErrClosed) || time.Since(began) >= lease {

@@ -241,7 +241,8 @@ func (v *view) Remove(ctx context.Context, t queue.Ticket) error {
 //
 // When the server does not answer, or is not able to just now (it is busy,
 // loading, or about to be replaced), Release asks again until ctx ends or the
-// lease must have run out. If a request was not answered, and the answer to the next
+// lease must have run out. If another ticket of this process is next, it goes on asking
+// until then when it has returned. If a request was not answered, and the answer to the next
 // is that t is not in line, t is taken to have been removed by the first.
 func (v *view) Release(ctx context.Context, t queue.Ticket) error {
 	return v.leave(ctx, "release", &t, 1)
@@ -285,7 +286,7 @@ func (o *operation) leave(ctx context.Context, cleanup int) error {
 	answer, lost, err := o.exchange(ctx, patience{longest: lease, always: true}, r)
 	if err != nil {
 		if goesOn = r.ordered && ctx.Err() != nil; goesOn {
-			go o.leaveLater(context.WithoutCancel(ctx), r, lost, leaving)
+			go o.leaveLater(r, leaving)
 		}
 		return err
 	}
@@ -297,16 +298,19 @@ func (o *operation) leave(ctx context.Context, cleanup int) error {
 
 // leaveLater goes on with a release that has handed on to another ticket of this process,
 // and whose caller's time is up: while the ticket is in line that hold is not the server's
-// word, and would be lost although nothing has happened to it.
-func (o *operation) leaveLater(ctx context.Context, r request, lost int, leaving *notifier.Leaving) {
+// word, and would be lost although nothing has happened to it. Of whom this evicts the
+// caller is not told: it has returned.
+func (o *operation) leaveLater(r request, leaving *notifier.Leaving) {
 	lease := o.leaseOf(o.ticket)
-	ctx, cancel := context.WithTimeout(ctx, lease)
+	ctx, cancel := context.WithTimeout(context.Background(), lease)
 	defer cancel()
 	var answer reply
-	defer func() { leaving.Answered(wasRemoved(answer, lost), answer.text(0)) }()
+	defer func() {
+		// A ticket that is gone may have been released by the caller once more.
+		leaving.Answered(wasRemoved(answer, 1), answer.text(0))
+	}()
 	r.joint = nil // it may have been executed
-	answer, more, _ := o.exchange(ctx, patience{longest: lease, always: true}, r)
-	lost += more
+	answer, _, _ = o.exchange(ctx, patience{longest: lease, always: true}, r)
 }
 
 // wasRemoved reports whether a release has taken the ticket out of the line. lost is how

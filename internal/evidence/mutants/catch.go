@@ -25,7 +25,7 @@ var (
 
 	failedPackage = regexp.MustCompile(`(?m)^FAIL\t(\S+)`)
 
-	caught = regexp.MustCompile(`(?m)^caught   (.+?) +\d+\w* by ((?:(?:Test|Fuzz)\w+(?:, )?)+) in (\S+)$`)
+	caught = regexp.MustCompile(`(?m)^caught   (.+?)(?: +\d[\dhms]*)? by ((?:(?:Test|Fuzz)\w+(?:, )?)+) in (\S+)$`)
 )
 
 // newCatch finds the tests that failed in what go test printed.

@@ -393,7 +393,7 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	},
 	{
 		name: "lock: an error tells what an earlier ticket has seen",
-		in:   "lock attempt.register",
+		in:   "lock attempt.replaced",
 		old:  "a.stage, a.ahead, a.failure, a.asked = registering, 0, nil, time.Time{}",
 		new:  "",
 	},

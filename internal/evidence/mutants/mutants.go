@@ -4,7 +4,12 @@
 //	go run ./internal/evidence mutants             # all of them
 //	go run ./internal/evidence mutants -run seq    # those whose name matches
 //	go run ./internal/evidence mutants -list       # their names
-//	go run ./internal/evidence mutants -first log  # the test that has caught one before is run first
+//
+// Caught.txt says which test has caught which in an earlier run: that one is run first,
+// and the others only if it does not. It is what a run prints, without the times:
+//
+//	go run ./internal/evidence mutants | tee log
+//	sed -nE 's/^(caught .*[^ ]) +[0-9][0-9hms]* by/\1 by/p' log | sort > internal/evidence/mutants/caught.txt
 //
 // A mutant is one edit of one function, method, constant or variable, or of one
 // Lua script; see Mutant. The tree is not touched: the edited file is laid over it
@@ -74,7 +79,7 @@ func Main(args []string) error {
 	flags := flag.NewFlagSet("mutants", flag.ExitOnError)
 	run := flags.String("run", "", "run only the mutants whose name matches this expression")
 	names := flags.Bool("list", false, "print the names and run nothing")
-	first := flags.String("first", "", "the output of an earlier run: the tests that have caught a mutant are run before the others")
+	first := flags.String("first", "internal/evidence/mutants/caught.txt", "the output of an earlier run; empty: all tests are run in any case")
 	limit := flags.Duration("limit", 0, "how long the tests may take with a mutant; 0: three times as long as without")
 	root := flags.String("root", ".", "the directory of the module")
 	_ = flags.Parse(args) // exits on errors

@@ -205,15 +205,19 @@ func TestFirst(t *testing.T) {
 	for _, c := range []catch{{[]string{"TestA", "FuzzC"}, "example.org/a/b"}, {[]string{"the time limit"}, "example.org/a/b"}} {
 		text += fmt.Sprintf("caught   %-45s %v by %v\n", "file: "+c.tests[0], time.Minute+5*time.Second, c)
 	}
+	text += "caught   file: all by itself by TestB in example.org/c\n"
 	if err := os.WriteFile(log, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	got, err := readCatches(log)
-	if err != nil || len(got) != 1 {
+	if err != nil || len(got) != 2 {
 		t.Fatalf("%v, %v; want those with a test", got, err)
 	}
 	const want = "-run ^(TestA|FuzzC)$ example.org/a/b"
 	if args := got["file: TestA"].args(); args != want {
 		t.Errorf("go test %s, want %s", args, want)
+	}
+	if c := got["file: all by itself"].String(); c != "TestB in example.org/c" {
+		t.Errorf("caught by %s, want TestB in example.org/c", c)
 	}
 }

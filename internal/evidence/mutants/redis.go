@@ -387,7 +387,7 @@ end`,
 	{
 		name: "redis: a release that goes on does not say how it went",
 		in:   "queue/redisqueue operation.leaveLater",
-		old:  "leaving.Answered(wasRemoved(answer, lost), answer.text(0))",
+		old:  "leaving.Answered(wasRemoved(answer, 1), answer.text(0))",
 		new:  "_ = answer",
 	},
 	{
