@@ -107,6 +107,9 @@ func (s *Slots) holds() (all []slotHold) {
 		}
 		byToken := make(map[int64]*slotHold)
 		for line := range strings.Lines(string(text)) {
+			if !strings.HasSuffix(line, "\n") {
+				break // it was killed as it wrote that, or is writing it now
+			}
 			what, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 			if what == "failed" {
 				if !s.h.Tolerant {
