@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fifolock/fifolock/examples/internal/cli"
 	"github.com/fifolock/fifolock/queue"
 )
 
@@ -85,16 +86,16 @@ func (m member) heartbeat() time.Duration {
 func (m member) owner() string {
 	where := []string{}
 	if m.Host != "" {
-		where = append(where, printable(m.Host))
+		where = append(where, cli.Printable(m.Host))
 	}
 	if m.PID != 0 {
 		where = append(where, "pid "+pid(m.PID))
 	}
 	switch at := strings.Join(where, ", "); {
 	case m.Label != "" && at != "":
-		return fmt.Sprintf("%s (%s)", printable(m.Label), at)
+		return fmt.Sprintf("%s (%s)", cli.Printable(m.Label), at)
 	case m.Label+at != "":
-		return printable(m.Label) + at
+		return cli.Printable(m.Label) + at
 	}
 	return "an unknown owner"
 }

@@ -5,11 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
+	"github.com/fifolock/fifolock/examples/internal/cli"
 	"github.com/fifolock/fifolock/queue"
 )
 
@@ -69,8 +68,8 @@ func (l line) writeTable(out io.Writer, most int) error {
 		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "PLACE\tTOKEN\tHOST\tPID\tLABEL\tSINCE\tLAST SEEN\tLEASE\t")
 		for _, m := range l.Members[:min(most, len(l.Members))] {
-			fmt.Fprintf(table, "%d\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Place, m.Token, printable(m.Host), pid(m.PID),
-				printable(m.Label), ago(l.Time, m.Since), ago(l.Time, m.LastSeen), m.lease(), l.remark(m))
+			fmt.Fprintf(table, "%d\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Place, m.Token, cli.Printable(m.Host), pid(m.PID),
+				cli.Printable(m.Label), ago(l.Time, m.Since), ago(l.Time, m.LastSeen), m.lease(), l.remark(m))
 		}
 		table.Flush()
 	}
@@ -144,16 +143,6 @@ type seconds time.Duration
 
 func (s seconds) MarshalJSON() ([]byte, error) {
 	return json.Marshal(time.Duration(s).Seconds())
-}
-
-// printable is a text of another process without what a terminal would obey.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '\uFFFD'
-	}, text)
 }
 
 func pid(n int) string {

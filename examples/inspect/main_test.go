@@ -529,12 +529,6 @@ func TestRefused(t *testing.T) {
 	)
 }
 
-func TestPrintable(t *testing.T) {
-	if got := printable("a\x1b[31m\nb é"); got != "a\uFFFD[31m\uFFFDb é" {
-		t.Errorf("%q", got)
-	}
-}
-
 func TestAgo(t *testing.T) {
 	now := time.Now()
 	for want, then := range map[string]time.Time{

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/fifolock/fifolock/examples/internal/cli"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
 )
@@ -119,7 +120,7 @@ func busy(q queue.TicketQueue) error {
 	var holders []string
 	for _, m := range members {
 		if m.Owns() {
-			holders = append(holders, strings.TrimSpace(fmt.Sprintf("%s (pid %d on %s)", m.Label, m.PID, m.Host)))
+			holders = append(holders, strings.TrimSpace(fmt.Sprintf("%s (pid %d on %s)", cli.Printable(m.Label), m.PID, cli.Printable(m.Host))))
 		}
 	}
 	if len(holders) == 0 {

@@ -22,9 +22,6 @@ func findCommand(name string) (int, error) {
 
 // execute runs the command and returns its exit code.
 func execute(h hold, s settings, signals <-chan os.Signal) (int, error) {
-	// From here on a closed stderr is an error to ignore: withlock must not die of
-	// it while it has a command to end. The command itself gets the default again.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {

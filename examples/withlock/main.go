@@ -70,8 +70,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -110,6 +112,10 @@ func withlock(args []string) (int, error) {
 	if code, err := findCommand(s.command[0]); err != nil {
 		return code, err
 	}
+	// From here on a closed stderr is an error to ignore: withlock must not die of it
+	// while it has a place in line, which would stay for a lease, or a command to end.
+	// The command itself gets the default again.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signals := catchSignals()
 	h, code, err := acquire(s, signals)
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -466,5 +467,22 @@ func TestOrdinal(t *testing.T) {
 		if got := ordinal(n); got != want {
 			t.Errorf("ordinal(%d) is %s, want %s", n, got, want)
 		}
+	}
+}
+
+// rude is a queue in whose storage another program has written.
+type rude struct{ queue.TicketQueue }
+
+func (rude) String() string { return "queue" }
+
+func (rude) Members(context.Context) ([]queue.Member, error) {
+	return []queue.Member{{Label: "\x1b[31mred", PID: 7, Host: "a\nb", Owners: 1}}, nil
+}
+
+// TestBusyIsPrintable: what others have written is not obeyed by the terminal.
+func TestBusyIsPrintable(t *testing.T) {
+	const want = "held by \ufffd[31mred (pid 7 on a\ufffdb)"
+	if err := busy(rude{}); !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("%q, want %q at its end", err, want)
 	}
 }

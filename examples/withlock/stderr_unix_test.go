@@ -102,3 +102,19 @@ func TestTurnWithBlockedStderr(t *testing.T) {
 	third.Stdin.Close()
 	third.WantExit(0, "")
 }
+
+// TestTurnWithClosedStderr: nor does one that nobody reads any more.
+func TestTurnWithClosedStderr(t *testing.T) {
+	directory := newDirectory(t)
+	flags := []string{"-file", directory}
+	first := start(t, flags, "hold")
+	first.wantHolding()
+	second, r := startStderr(t, false, flags, "hold")
+	r.Close()
+	awaitMembers(t, directory, 2)
+	first.Stdin.Close()
+	first.WantExit(0, "")
+	second.wantHolding()
+	second.Stdin.Close()
+	second.WantExit(0, "")
+}

@@ -252,3 +252,9 @@ func TestPlaceFromTheEnvironment(t *testing.T) {
 		}
 	}
 }
+
+func TestPrintable(t *testing.T) {
+	if got := Printable("a\x1b[31m\nb é"); got != "a\uFFFD[31m\uFFFDb é" {
+		t.Errorf("%q", got)
+	}
+}
