@@ -241,9 +241,9 @@ func (v *view) Remove(ctx context.Context, t queue.Ticket) error {
 //
 // When the server does not answer, or is not able to just now (it is busy,
 // loading, or about to be replaced), Release asks again until ctx ends or the
-// lease must have run out. If another ticket of this process is next, it goes on asking
-// until then when it has returned. If a request was not answered, and the answer to the next
-// is that t is not in line, t is taken to have been removed by the first.
+// lease must have run out. If t has handed on to another ticket of this process, that goes
+// on in the background when ctx has ended. If a request was not answered, and the answer to
+// the next is that t is not in line, t is taken to have been removed by the first.
 func (v *view) Release(ctx context.Context, t queue.Ticket) error {
 	return v.leave(ctx, "release", &t, 1)
 }

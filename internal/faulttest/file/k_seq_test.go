@@ -224,6 +224,21 @@ func owns(w *harness.Process) bool { return w.Count(harness.Granted) > w.Count(h
 // process that gives its ticket up and cleans up.
 const wayOut = "openat,flock,newfstatat,pread64,pwrite64,getdents64,unlinkat,unlink,rmdir,renameat,renameat2,linkat"
 
+// standAsItUnlocks has a worker lock and unlock, and stand after its n-th system call on
+// the way out. It reports false if it has not made that many.
+func standAsItUnlocks(a *stepper, n int, over func() bool) bool {
+	a.t.Helper()
+	a.Lock()
+	a.steps(func() bool { return owns(a.Process) })
+	a.Tell("unlock")
+	for range n - 1 {
+		if a.awaitStop(over) {
+			a.resume()
+		}
+	}
+	return a.awaitStop(over)
+}
+
 // K31. The same on the way out, where the last one removes what the queue has made:
 //
 //  1. A owns, calls Unlock, and stands after its n-th system call.
@@ -241,15 +256,7 @@ func TestK31SeqVanishesBeforeTheCleaningUp(t *testing.T) {
 			n, more := 1, true
 			for ; more; n++ {
 				overA, overB := untilOver(a.Process), untilOver(b)
-				a.Lock()
-				a.steps(func() bool { return owns(a.Process) })
-				a.Tell("unlock")
-				for range n - 1 {
-					if a.awaitStop(overA) {
-						a.resume()
-					}
-				}
-				more = a.awaitStop(overA)
+				more = standAsItUnlocks(a, n, overA)
 				if !more {
 					break
 				}
@@ -300,15 +307,7 @@ func TestK58ComesAsTheOtherCleansUp(t *testing.T) {
 	n := 1
 	for ; ; n++ {
 		overA, overB := untilOver(a.Process), untilOver(b)
-		a.Lock()
-		a.steps(func() bool { return owns(a.Process) })
-		a.Tell("unlock")
-		for range n - 1 {
-			if a.awaitStop(overA) {
-				a.resume()
-			}
-		}
-		if !a.awaitStop(overA) {
+		if !standAsItUnlocks(a, n, overA) {
 			break
 		}
 		b.Lock()
