@@ -83,7 +83,7 @@ func (h *heartbeat) follow(ctx context.Context) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.over() {
-		h.giveUp(errGivenUp)
+		h.presumeLost(errGivenUp)
 	}
 }
 
@@ -200,7 +200,7 @@ func (h *heartbeat) expire() {
 	if h.over() || time.Now().Before(h.until) { // renewed while this timer fired
 		return
 	}
-	h.giveUp(h.ranOut())
+	h.presumeLost(h.ranOut())
 }
 
 // ranOut is why a ticket is given up that could not be renewed in time.
@@ -241,11 +241,11 @@ func (h *heartbeat) lose(reason error) {
 	}
 }
 
-// giveUp is lose for fear that the storage might believe in the ticket no more. Where it
+// presumeLost is lose for fear that the storage might believe in the ticket no more. Where it
 // does (heartbeats arrive whose answers do not; it was restarted, and knows nothing of
 // connections before), the ticket would hold up the others for another lease. The loser
 // has the time to stop that a lease leaves it. h.mu is held.
-func (h *heartbeat) giveUp(reason error) {
+func (h *heartbeat) presumeLost(reason error) {
 	h.lose(reason)
 	if h.owner {
 		h.expiry = time.AfterFunc(h.ticket.Lease/marginPerLease, h.withdraw)
@@ -291,9 +291,9 @@ func (h *heartbeat) halt() {
 	}
 }
 
-// own turns the ticket of a waiter into that of an owner. It returns false if the ticket may be lost already,
-// also when the timer that would have said so has not fired yet, as after a
-// SIGSTOP.
+// own turns the ticket of a waiter into that of an owner. It returns false if the ticket
+// may be lost already, also when the timer that would have said so has not fired yet, as
+// after a SIGSTOP.
 func (h *heartbeat) own() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

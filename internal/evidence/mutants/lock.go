@@ -382,13 +382,13 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: a hold that the queue has given up stays in line",
 		in:   "lock heartbeat.follow",
-		old:  "h.giveUp(errGivenUp)",
+		old:  "h.presumeLost(errGivenUp)",
 		new:  "h.lose(errGivenUp)",
 	},
 	{
 		name: "lock: a hold whose heartbeats are not answered stays in line",
 		in:   "lock heartbeat.expire",
-		old:  "h.giveUp(h.ranOut())",
+		old:  "h.presumeLost(h.ranOut())",
 		new:  "h.lose(h.ranOut())",
 	},
 	{

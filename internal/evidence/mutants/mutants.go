@@ -23,6 +23,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"time"
@@ -79,7 +80,7 @@ func Main(args []string) error {
 	flags := flag.NewFlagSet("mutants", flag.ExitOnError)
 	run := flags.String("run", "", "run only the mutants whose name matches this expression")
 	names := flags.Bool("list", false, "print the names and run nothing")
-	first := flags.String("first", "internal/evidence/mutants/caught.txt", "the output of an earlier run; empty: all tests are run in any case")
+	first := flags.String("first", "internal/evidence/mutants/caught.txt", "the output of an earlier run, in -root; empty: all tests are run in any case")
 	limit := flags.Duration("limit", 0, "how long the tests may take with a mutant; 0: three times as long as without")
 	root := flags.String("root", ".", "the directory of the module")
 	_ = flags.Parse(args) // exits on errors
@@ -99,6 +100,9 @@ func Main(args []string) error {
 	}
 	r := runner{root: *root, limit: *limit, limits: make(map[string]time.Duration)}
 	if *first != "" {
+		if !filepath.IsAbs(*first) {
+			*first = filepath.Join(*root, *first)
+		}
 		if r.earlier, err = readCatches(*first); err != nil {
 			return err
 		}
