@@ -49,8 +49,8 @@ const (
 	depositB = 50
 )
 
-// patience is how long the whole may take besides waiting for leases.
-const patience = time.Minute
+// runTimeout is how long the whole may take besides waiting for leases.
+const runTimeout = time.Minute
 
 func main() {
 	if isWorker() {
@@ -93,7 +93,7 @@ func fencing(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience+10*silence(p))
+	ctx, cancel := context.WithTimeout(ctx, runTimeout+10*silence(p))
 	defer cancel()
 	_, remove, err := p.Own("fencing")
 	if err != nil {

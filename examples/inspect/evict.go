@@ -43,7 +43,7 @@ func (i *inspector) remove(ctx context.Context, m member) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	err := queue.Release(ctx, q, m.ticket)
 	if errors.Is(err, queue.ErrNotQueued) {

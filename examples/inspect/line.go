@@ -40,7 +40,7 @@ type member struct {
 }
 
 func (i *inspector) look(ctx context.Context) (line, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	found, err := queue.Members(ctx, i.queue)
 	if err != nil {

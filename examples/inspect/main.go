@@ -45,8 +45,8 @@ import (
 	"github.com/fifolock/fifolock/queue"
 )
 
-// patience is how long the storage may take to answer.
-const patience = 5 * time.Second
+// answerTimeout is how long the storage may take to answer.
+const answerTimeout = 5 * time.Second
 
 func main() { cli.Main("inspect", inspect) }
 

@@ -353,10 +353,10 @@ func TestWatchEndsInALook(t *testing.T) {
 		lifetime time.Duration
 		failed   bool
 	}{
-		"the first":                 {0, patience / 2, true},
-		"the third, after failures": {0, 2*patience + 3*time.Second, true},
+		"the first":                 {0, answerTimeout / 2, true},
+		"the third, after failures": {0, 2*answerTimeout + 3*time.Second, true},
 		"the second, after answers": {1, 2 * time.Second, false},
-		"the third, after both":     {1, patience + 3*time.Second, true},
+		"the third, after both":     {1, answerTimeout + 3*time.Second, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -42,9 +42,9 @@ import (
 // process.
 const lease = 2 * time.Second
 
-// patience is how long a run may take, besides two leases and the time of all
+// runTimeout is how long a run may take, besides two leases and the time of all
 // calls one after the other.
-const patience = 20 * time.Second
+const runTimeout = 20 * time.Second
 
 // victim is the process that is killed.
 const victim = 2
@@ -116,7 +116,7 @@ func (s settings) describe() string {
 	text := fmt.Sprintf("%d processes with %d workers each call a service, at most %d at a time; the queue is %v",
 		s.procs, s.workers, s.max, s.place)
 	if s.place.Redis != "" {
-		text += ", with " + s.place.Patience()
+		text += ", with " + s.place.Leases()
 	}
 	return fmt.Sprintf("%s.\nProcess %d is killed in the middle of a call.\n", text, victim)
 }
@@ -139,7 +139,7 @@ func run(ctx context.Context, s settings) (*observation, error) {
 	}
 	defer workers.Stop()
 	service.victim(workers.Workers[victim-1].Kill)
-	longest := patience + 2*s.place.Lease + 2*time.Duration(s.calls)*s.took
+	longest := runTimeout + 2*s.place.Lease + 2*time.Duration(s.calls)*s.took
 	if err := watch(ctx, workers, service, longest); err != nil {
 		return nil, err
 	}

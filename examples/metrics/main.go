@@ -13,7 +13,7 @@
 //
 // What to alert on: fifolock_lost_total and fifolock_releases_failed_total (check
 // what was done under the lock), fifolock_failed_total with the reason "error" (the
-// queue is out of reach), and fifolock_wait_seconds.
+// queue is out of reach, or a hold that was lost is not unlocked), and fifolock_wait_seconds.
 //
 // Exit codes:
 //

@@ -25,7 +25,7 @@ func (m *metrics) print(text *bytes.Buffer, length int, lengthKnown bool) {
 	p.value("fifolock_evicted_total", "counter", "Tickets of dead owners that this process took out of the line.", m.evicted)
 	p.value("fifolock_heartbeats_failed_total", "counter", "Heartbeats that failed and were tried again.", m.heartbeatsFailed)
 	p.value("fifolock_lost_total", "counter", "Times that the lock was lost while it was held.", m.lost)
-	p.value("fifolock_releases_failed_total", "counter", "Unlocks that returned an error.", m.releasesFailed)
+	p.value("fifolock_releases_failed_total", "counter", "Releases that the queue did not confirm.", m.releasesFailed)
 	p.histogram("fifolock_wait_seconds", "From the call of Lock to the lock.", &m.waits)
 	p.histogram("fifolock_hold_seconds", "From the lock to Unlock.", &m.holds)
 }

@@ -109,7 +109,7 @@ func parse(args []string) (settings, error) {
 func (s settings) describe() string {
 	text := fmt.Sprintf("%d processes take the lock %d times each; the queue is %v", s.procs, s.rounds, s.place)
 	if s.place.Redis != "" {
-		text += ", with " + s.place.Patience()
+		text += ", with " + s.place.Leases()
 	}
 	return fmt.Sprintf("%s.\nProcess %d is killed while it holds the lock in round %d.", text, s.victim(), s.lastRound())
 }

@@ -14,14 +14,14 @@ type progress struct {
 	out      io.Writer
 	terminal bool
 	total    int
-	patience string    // how long a killed process is believed to live; empty for not at all
+	leases   string    // how long a killed process is believed to live; empty for not at all
 	last     time.Time // when it was last written
 }
 
 func newProgress(out io.Writer, s settings) *progress {
 	// The killed process takes the lock lastRound times, the last one included.
 	total := (s.procs-1)*s.rounds + s.lastRound()
-	p := &progress{out: out, terminal: cli.IsTerminal(out), total: total, patience: s.place.Patience(), last: time.Now()}
+	p := &progress{out: out, terminal: cli.IsTerminal(out), total: total, leases: s.place.Leases(), last: time.Now()}
 	return p
 }
 
@@ -38,8 +38,8 @@ func (p *progress) show(sections []section) {
 	line := fmt.Sprintf("%5d of %d sections", len(sections), p.total)
 	if last.Killed {
 		line += fmt.Sprintf("; process %d killed", last.Process)
-		if p.patience != "" {
-			line += ", which has " + p.patience
+		if p.leases != "" {
+			line += ", which has " + p.leases
 		}
 	}
 	if p.terminal {

@@ -63,8 +63,12 @@ func acquire(s settings, signals <-chan os.Signal) (held, int, error) {
 	if err != nil {
 		return held{}, exitUsage, err
 	}
-	p := newProgress(os.Stderr)
-	options := []lock.Option{lock.WithTrace(p.trace())}
+	var options []lock.Option
+	showEnd := func() {}
+	if !s.quiet {
+		p := newProgress(os.Stderr)
+		options, showEnd = append(options, lock.WithTrace(p.trace())), p.end
+	}
 	if s.wait > 0 {
 		options = append(options, lock.WithMaxWait(s.wait))
 	}
@@ -72,7 +76,7 @@ func acquire(s settings, signals <-chan os.Signal) (held, int, error) {
 	if err == error(lock.ErrBusy) {
 		err = busy(q)
 	}
-	p.end()
+	showEnd()
 	if err != nil {
 		closeQueue()
 		return held{}, code, err

@@ -49,7 +49,8 @@ func execute(h hold, s settings, signals <-chan os.Signal) (int, error) {
 	forget := onSignal(signals, func(signal os.Signal) {
 		// Many programs take a second SIGINT for an order to end at once, so
 		// that the command must not get one from the terminal and one from us.
-		if signal != os.Interrupt || !inForeground() {
+		fromTerminal := signal == os.Interrupt || signal == syscall.SIGQUIT
+		if !fromTerminal || !inForeground(command.Process.Pid) {
 			command.Process.Signal(signal) // it may have ended meanwhile
 		}
 	})
@@ -89,11 +90,11 @@ func exitCodeOf(state *os.ProcessState) (int, error) {
 	return state.ExitCode(), nil
 }
 
-// catchSignals catches what is passed on, but not what was ignored when this
-// program was started, as SIGHUP is under nohup.
+// catchSignals catches what is passed on, but not a SIGHUP or SIGINT that was ignored
+// when this program was started, as the first is under nohup.
 func catchSignals() <-chan os.Signal {
 	signals := make(chan os.Signal, 8)
-	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP} {
 		if !signal.Ignored(s) {
 			signal.Notify(signals, s)
 		}

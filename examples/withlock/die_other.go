@@ -4,5 +4,5 @@ package main
 
 import "os/exec"
 
-// dieWithUs does nothing where the system has no means for it.
+// dieWithUs does nothing: this is for Linux only.
 func dieWithUs(*exec.Cmd) {}

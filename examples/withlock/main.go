@@ -22,24 +22,32 @@
 // will not do.
 //
 // A password belongs in the environment, not on a command line that all users can see:
-// without -file and -redis the address is that of FIFOLOCK_REDIS, a redis:// URL say.
+// without -file and -redis the address is that of FIFOLOCK_REDIS, a redis:// URL say, in
+// which the password is percent-encoded.
 //
-// While it waits it shows its place in line on stderr: the holder is the 1st.
+// While it waits it shows on stderr how far it is: the 2nd in line is the next. -quiet
+// leaves that out, as for a crontab, which sends what is written.
 //
 // The command finds the fencing token of the lock in FIFOLOCK_TOKEN. (With -max
-// above 1 the token says which permit it is, but does not fence.) SIGINT, SIGTERM
+// above 1 the token says which permit it is, but does not fence.) SIGINT, SIGQUIT, SIGTERM
 // and SIGHUP are passed on to it; one that comes while withlock still waits makes it
-// leave the line. In the foreground of a terminal SIGINT is not passed on: Ctrl-C goes
-// to the command without our help. One of kill(1) or timeout --foreground does not reach
-// the command there: send SIGTERM.
+// leave the line. If the command is in the foreground of a terminal the first two are not
+// passed on: Ctrl-C goes to it without our help. One of kill(1) or timeout --foreground
+// does not reach the command there: send SIGTERM. After the command has ended withlock
+// takes no signal, but up to 10 s to release the lock where the server is away.
 //
 // If withlock or its machine dies, its place in line is free at once in a directory,
 // and on Redis when its lease ends; with -crash, which is for a process that dies and
 // not for a machine, after that time.
 //
-// If the lock is lost, which on Redis happens when the server cannot be reached
-// for the length of a lease, the command gets SIGTERM, and SIGKILL after the
-// time of -grace. On Linux it is killed, too, when withlock itself is, a moment after
+// If the lock is lost, the command gets SIGTERM, and SIGKILL after the time of -grace.
+// On Redis that happens when the server cannot be reached for the length of a lease; with
+// -crash, for half of its time if the connection broke, so that it has to be above twice
+// the time of a restart of the server. It happens, too, when withlock was stopped
+// (Ctrl-Z) for so long, and there as in a directory when the ticket was evicted. In a
+// directory the line waits for a withlock that is stopped.
+//
+// On Linux the command is killed, too, when withlock itself is, a moment after
 // the lock in a directory is free: the next command may start in that moment. What the
 // command has started in turn gets none of these signals: it is the command's to
 // end, and runs on without the lock otherwise.
@@ -52,7 +60,8 @@
 // Exit codes (go run says 1 for all of them; install it, or build it):
 //
 //	64   the arguments make no sense
-//	69   the queue cannot be used: the server is away, the directory is refused
+//	69   the queue cannot be used: the server is away, or refuses; the directory, the
+//	     name, the lease or the mode is refused
 //	70   the lock was lost: another one may have run beside the command
 //	75   others have the lock: with -try, or when -wait is over
 //	126  the command cannot be run
@@ -60,6 +69,10 @@
 //
 // Any other is the command's; 128+n if signal n ended it, or withlock while it
 // waited.
+//
+// Other than with flock(1), the lock ends with the command: what that has left running in
+// the background runs on without it. The path is a directory, not a file. -try is its -n,
+// and -wait its -w, with 75 for its 1.
 //
 // The files: acquire.go takes the lock, command.go runs the command, progress.go
 // shows the place in line.
@@ -131,7 +144,7 @@ type settings struct {
 	place       cli.Place
 	max         int
 	wait, grace time.Duration
-	try         bool
+	try, quiet  bool
 	command     []string
 }
 
@@ -144,6 +157,7 @@ func parse(args []string) (settings, error) {
 	flags.Int(&s.max, "max", 0, 1, 1_000_000, "let so `many` run at a time; without it one, and the lock is a lock.Mutex, not a lock.Semaphore")
 	flags.Duration(&s.wait, "wait", 0, "stand in line no longer than this `time`")
 	flags.BoolVar(&s.try, "try", false, "do not wait if others hold the lock or wait for it")
+	flags.BoolVar(&s.quiet, "quiet", false, "do not show the place in line")
 	flags.StringVar(&s.place.Label, "label", "", "what is shown of this ticket to others; the name of the command without it")
 	flags.Duration(&s.grace, "grace", 10*time.Second, "when the lock is lost, the `time` that the command may take to end by itself")
 	flags.Check(func() error {

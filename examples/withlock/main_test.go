@@ -63,7 +63,7 @@ func commandMain(what string) {
 		os.Exit(0)
 	case "trap": // until a signal comes
 		signals := make(chan os.Signal, 1)
-		signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP, os.Interrupt)
+		signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, os.Interrupt)
 		fmt.Println("holding", os.Getpid())
 		fmt.Println("caught", <-signals)
 		os.Exit(9)
@@ -244,7 +244,7 @@ func TestLabel(t *testing.T) {
 func TestSignalsArePassedOn(t *testing.T) {
 	testenv.NeedSignals(t)
 	flags := []string{"-file", newDirectory(t)}
-	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP} {
 		p := start(t, flags, "trap")
 		p.wantHolding()
 		p.signal(s)
@@ -275,26 +275,48 @@ func TestHangupsUnderNohup(t *testing.T) {
 	p.WantExit(9, "")
 }
 
-// TestControlC: the terminal sends SIGINT to the command as well.
+// TestQuiet: nothing is written where nothing has failed.
+func TestQuiet(t *testing.T) {
+	directory := newDirectory(t)
+	holder := start(t, []string{"-file", directory}, "hold")
+	holder.wantHolding()
+	quiet := start(t, []string{"-file", directory, "-quiet"}, "hold")
+	awaitMembers(t, directory, 2)
+	holder.Stdin.Close()
+	holder.WantExit(0, "")
+	quiet.wantHolding()
+	quiet.Stdin.Close()
+	quiet.WantExit(0, "")
+	if said := quiet.Stderr.String(); said != "" {
+		t.Errorf("it said %q", said)
+	}
+}
+
+// TestControlC: the command gets one SIGINT: from the terminal, or from withlock where it
+// has a process group of its own.
 func TestControlC(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("needs the script(1) of util-linux, which makes a terminal: run on Linux")
 	}
 	testenv.Need(t, "script")
-	c := programtest.Command(t)
-	run := fmt.Sprintf("exec %s -file %s -- %s %s count", c.Path, newDirectory(t), os.Args[0], commandArgument)
-	script, err := exec.LookPath("script")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Path, c.Args = script, []string{"script", "--quiet", "--return", "--command", run, os.DevNull}
-	c.Env = append(c.Env, "SHELL=/bin/sh")
-	c.Start()
-	c.Stdout.Want(t, "holding")
-	io.WriteString(c.Stdin, "\x03")
-	c.WantExit(0, "")
-	if said := c.Stdout.String(); !strings.Contains(said, "one") {
-		t.Errorf("the command should say that one signal came:\n%s", said)
+	for name, before := range map[string]string{"foreground": "", "own group": "timeout 1h "} {
+		t.Run(name, func(t *testing.T) {
+			c := programtest.Command(t)
+			run := fmt.Sprintf("exec %s -file %s -- %s%s %s count", c.Path, newDirectory(t), before, os.Args[0], commandArgument)
+			script, err := exec.LookPath("script")
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Path, c.Args = script, []string{"script", "--quiet", "--return", "--command", run, os.DevNull}
+			c.Env = append(c.Env, "SHELL=/bin/sh")
+			c.Start()
+			c.Stdout.Want(t, "holding")
+			io.WriteString(c.Stdin, "\x03")
+			c.WantExit(0, "")
+			if said := c.Stdout.String(); !strings.Contains(said, "one") {
+				t.Errorf("the command should say that one signal came:\n%s", said)
+			}
+		})
 	}
 }
 
@@ -374,7 +396,7 @@ func TestErrors(t *testing.T) {
 		{exitUsage, "either -file or -redis", []string{"--", "true"}},
 		{exitUsage, "not with both", []string{"-file", directory, "-redis", "x:1", "-name", "x", "--", "true"}},
 		{exitUsage, "which lock", []string{"-redis", "x:1", "--", "true"}},
-		{exitUsage, "invalid port", []string{"-redis", "redis://x:y:z", "-name", "x", "--", os.Args[0]}},
+		{exitUsage, "percent-encode", []string{"-redis", "redis://x:y:z", "-name", "x", "--", os.Args[0]}},
 		{exitUsage, "named by the directory", []string{"-file", directory, "-name", "x", "--", "true"}},
 		{exitUsage, "leave out -wait", []string{"-file", directory, "-try", "-wait", "1s", "--", "true"}},
 		{exitUsage, "above 0", []string{"-file", directory, "-wait", "-1s", "--", "true"}},

@@ -52,8 +52,8 @@ func (p *progress) set(place int) {
 	p.places <- place
 }
 
-// patience is how long the terminal may take to clear the line.
-const patience = time.Second
+// clearTimeout is how long the terminal may take to clear the line.
+const clearTimeout = time.Second
 
 // end is called when the waiting is over: no hook is called after that. The lock may
 // be held already.
@@ -61,7 +61,7 @@ func (p *progress) end() {
 	close(p.places)
 	select {
 	case <-p.ended:
-	case <-time.After(patience):
+	case <-time.After(clearTimeout):
 	}
 }
 

@@ -3,4 +3,4 @@
 package main
 
 // inForeground is not known here.
-func inForeground() bool { return false }
+func inForeground(int) bool { return false }

@@ -8,14 +8,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inForeground reports whether Ctrl-C on the terminal goes to this process
-// group, and so to the command without our help.
-func inForeground() bool {
+// inForeground reports whether Ctrl-C on the terminal goes to the process group of the
+// command, and so to it without our help. It may have made one of its own, as timeout(1)
+// does.
+func inForeground(pid int) bool {
 	tty, err := os.Open("/dev/tty")
 	if err != nil {
 		return false // there is no terminal
 	}
 	defer tty.Close()
-	group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
-	return err == nil && group == unix.Getpgrp()
+	front, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
+	if err != nil {
+		return false
+	}
+	group, err := unix.Getpgid(pid)
+	return err == nil && group == front
 }

@@ -41,7 +41,7 @@ func WithStaleTimeout(d time.Duration) Option {
 
 // WithFileMode lets other users share the queue: its files get these
 // permission bits, whatever the umask, and its directory the same with the
-// right to search for everyone who may read; so do directories above it that are
+// right to search for all that may read; so do directories above it that are
 // missing. Their group is the primary one of the process that makes them, or that
 // of the directory above if it has the setgid bit; the users of a mode like 0660
 // must have it in common. Below a directory with the sticky bit, only the user that

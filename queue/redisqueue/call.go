@@ -45,7 +45,7 @@ func (s *storage) attempt(ctx context.Context, r request) (reply, error) {
 
 // send sends a request until it is answered, or p is over, or ctx has ended. lost is
 // how often it was sent, and may have been executed, without an answer.
-func (s *storage) send(ctx context.Context, p patience, r request) (answer reply, lost int, err error) {
+func (s *storage) send(ctx context.Context, p retryPolicy, r request) (answer reply, lost int, err error) {
 	began := time.Now()
 	answer, err = s.attempt(ctx, r)
 	if err == nil || isFinal(err) {
@@ -54,26 +54,26 @@ func (s *storage) send(ctx context.Context, p patience, r request) (answer reply
 	return s.sendAgain(ctx, p, r, began, err)
 }
 
-// patience says how long a request is sent again that was refused or not answered.
-type patience struct {
+// retryPolicy says how long a request is sent again that was refused or not answered.
+type retryPolicy struct {
 	longest time.Duration // for how long at most, and no more often than the client would
 	always  bool          // however often, after any error; otherwise an error that will not pass soon ends it
 	passing time.Duration // for how long, however often, while the refusal passes by itself
 }
 
 // brief is for a request whose caller asks again by itself, or wants to know soon.
-var brief = patience{longest: 5 * time.Second}
+var brief = retryPolicy{longest: 5 * time.Second}
 
 // goesOn reports whether a request is sent again. few says that it was sent no more often
 // yet than the client would send it.
-func (p patience) goesOn(err error, few bool, since time.Duration) bool {
+func (p retryPolicy) goesOn(err error, few bool, since time.Duration) bool {
 	return isPassing(err) && since < p.passing ||
 		since < p.longest && (p.always || few && isTransient(err))
 }
 
 // sendAgain goes on after the first attempt of send, which began at the given time and
 // ended with err.
-func (s *storage) sendAgain(ctx context.Context, p patience, r request, began time.Time, err error) (answer reply, lost int, _ error) {
+func (s *storage) sendAgain(ctx context.Context, p retryPolicy, r request, began time.Time, err error) (answer reply, lost int, _ error) {
 	client := retryOf(s.client)
 	r.joint = nil // its own script finds out whether it was executed
 	last, wait := err, client.newBackOff()

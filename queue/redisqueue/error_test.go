@@ -31,7 +31,7 @@ func TestErrors(t *testing.T) {
 		advice           string // what is in it
 	}{
 		{"WRONGTYPE Operation against a key holding the wrong kind of value script: " + sha + ", on @user_script:237.", "WRONGTYPE", false, false, "delete it"},
-		{"OOM command not allowed when used memory > 'maxmemory'. script: " + sha + ", on @user_script:14.", "OOM", false, false, "nobody new can join"},
+		{"OOM command not allowed when used memory > 'maxmemory'. script: " + sha + ", on @user_script:14.", "OOM", false, false, "no ticket can be taken"},
 		{"READONLY You can't write against a read only replica. script: " + sha + ", on @user_script:14.", "READONLY", true, false, "primary"},
 		{"NOREPLICAS Not enough good replicas to write. script: " + sha + ", on @user_script:14.", "NOREPLICAS", true, false, ""},
 		{"MISCONF Queue is configured to save RDB snapshots, but it's currently unable to persist to disk.", "MISCONF", true, false, ""},
@@ -66,7 +66,7 @@ func TestErrors(t *testing.T) {
 
 		// Queue 6.2
 		{during + "@user_script:237: WRONGTYPE Operation against a key holding the wrong kind of value", "WRONGTYPE", false, false, "delete it"},
-		{during + "@user_script:14: @user_script: 14: -OOM command not allowed when used memory > 'maxmemory'.", "OOM", false, false, "nobody new can join"},
+		{during + "@user_script:14: @user_script: 14: -OOM command not allowed when used memory > 'maxmemory'.", "OOM", false, false, "no ticket can be taken"},
 		{during + "@user_script:286: @user_script: 286: -READONLY You can't write against a read only replica.", "READONLY", true, false, "primary"},
 		{during + "@user_script:14: @user_script: 14: -NOREPLICAS Not enough good replicas to write.", "NOREPLICAS", true, false, ""},
 		{during + "@user_script:1: @user_script: 1: Lua script attempted to access a non local key in a cluster node", "Lua", true, true, ""},
@@ -122,10 +122,10 @@ func TestErrorsOfTheClient(t *testing.T) {
 	}
 }
 
-// A registration waits for the end of a refusal that passes, but no longer than its patience.
+// A registration waits for the end of a refusal that passes, but no longer than its policy says.
 func TestPatienceHasAnEnd(t *testing.T) {
 	const passing = 10 * time.Second // longer than brief's
-	p := patience{longest: brief.longest, passing: passing}
+	p := retryPolicy{longest: brief.longest, passing: passing}
 	busy, down := said("BUSY"), said("MASTERDOWN")
 	for _, test := range []struct {
 		err   error

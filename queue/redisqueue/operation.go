@@ -92,9 +92,9 @@ func (o *operation) ask(ctx context.Context, r request) (reply, error) {
 	return answer, answer.status.err()
 }
 
-// exchange is ask with a patience, and leaves the status to the caller. lost is how
+// exchange is ask with a policy of its own, and leaves the status to the caller. lost is how
 // often the request may have been executed without an answer.
-func (o *operation) exchange(ctx context.Context, p patience, r request) (answer reply, lost int, err error) {
+func (o *operation) exchange(ctx context.Context, p retryPolicy, r request) (answer reply, lost int, err error) {
 	defer func() {
 		if lost > 0 {
 			o.notifier.Reload(o.name) // a lost reply may have carried a message for one of ours
@@ -185,7 +185,7 @@ func (s *storage) advice(err error) string {
 	case "READONLY":
 		return "the client is connected to a replica; connect it to the primary"
 	case "OOM":
-		return "nobody new can join; who is in line is not affected"
+		return "no ticket can be taken; those in line are not affected"
 	case "NOAUTH", "WRONGPASS":
 		return password
 	}

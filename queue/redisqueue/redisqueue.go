@@ -79,7 +79,7 @@ const longestName = 512
 // Register runs EXISTS, ZRANGE, ZREVRANGE, MGET, TIME, PTTL twice, SET, ZADD, SET,
 // ZRANK, and Release in front of another ZRANGE, MGET, ZREM, DEL. Each operation
 // does a bounded amount of work: the dead are removed a thousand at
-// a time, and more than a thousand foreign entries in the way are an error.
+// a time, and more than a thousand entries of other programs in the way are an error.
 //
 // A user with an ACL needs
 //

@@ -31,7 +31,7 @@ func (v *view) Register(ctx context.Context) (t queue.Ticket, err error) {
 		// A call that only tries is told of a refusal that passes; one that stands in
 		// line waits in any case. But not so long that the lease, which its owner counts
 		// from the beginning of the call, would be over with the first heartbeat.
-		t, _, err = o.join(ctx, patience{longest: brief.longest, passing: v.lease / 2}, registerScript, registerTogether)
+		t, _, err = o.join(ctx, retryPolicy{longest: brief.longest, passing: v.lease / 2}, registerScript, registerTogether)
 	}
 	return t, o.end(ctx, err)
 }
@@ -49,7 +49,7 @@ func (v *view) TryRegister(ctx context.Context) (t queue.Ticket, ok bool, err er
 
 // join runs one of the two scripts that put a ticket in line. together does it for
 // several.
-func (o *operation) join(ctx context.Context, p patience, script func() *script, together *joint) (t queue.Ticket, ok bool, err error) {
+func (o *operation) join(ctx context.Context, p retryPolicy, script func() *script, together *joint) (t queue.Ticket, ok bool, err error) {
 	o.token = o.notifier.NewToken()
 	sent, presence := time.Now(), "-"
 	// The waiter is there before a message for it can come, so that no message
@@ -125,7 +125,7 @@ func (o *operation) abandon(ctx context.Context, mark int64) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
 	defer cancel()
 	// A ticket that is still there after all the tries runs out with its lease.
-	_, _, _ = o.exchange(ctx, patience{longest: abandonTimeout, always: true}, o.ofTicket(releaseScript, "", mark, 0))
+	_, _, _ = o.exchange(ctx, retryPolicy{longest: abandonTimeout, always: true}, o.ofTicket(releaseScript, "", mark, 0))
 }
 
 // waiter is all that the notifier must know of a ticket.
@@ -283,7 +283,7 @@ func (o *operation) leave(ctx context.Context, cleanup int) error {
 	if r.ordered && mark == 0 && o.owners == 0 && o.presence == nil {
 		r.joint = releaseTogether
 	}
-	answer, lost, err := o.exchange(ctx, patience{longest: lease, always: true}, r)
+	answer, lost, err := o.exchange(ctx, retryPolicy{longest: lease, always: true}, r)
 	if err != nil {
 		if goesOn = r.ordered && ctx.Err() != nil; goesOn {
 			go o.leaveLater(r, leaving)
@@ -310,7 +310,7 @@ func (o *operation) leaveLater(r request, leaving *notifier.Leaving) {
 		leaving.Answered(wasRemoved(answer, 1), answer.text(0))
 	}()
 	r.joint = nil // it may have been executed
-	answer, _, _ = o.exchange(ctx, patience{longest: lease, always: true}, r)
+	answer, _, _ = o.exchange(ctx, retryPolicy{longest: lease, always: true}, r)
 }
 
 // wasRemoved reports whether a release has taken the ticket out of the line. lost is how

@@ -104,6 +104,20 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestPasswordIsNotShown: what cannot be parsed may be, or have, a password.
+func TestPasswordIsNotShown(t *testing.T) {
+	for _, address := range []string{
+		"redis://:sec/ret@x:1", "redis://:12/sec@x:1", "redis://:sec#ret@x:1", "redis://:sec%zz@x:1", "redis://:sec?ret@x:1",
+		"redis://:secret", "secret@x", "rediss://x:sec ret@y:1/0",
+	} {
+		t.Setenv(redisVariable, address)
+		_, err := parse(true, "-name", "x")
+		if err == nil || strings.Contains(err.Error(), "sec") || !strings.Contains(err.Error(), redisVariable+": ") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
 // TestCrash: with crash detection the lease can be the usual one.
 func TestCrash(t *testing.T) {
 	for want, args := range map[string][]string{
@@ -112,8 +126,8 @@ func TestCrash(t *testing.T) {
 		"a lease of 5s and crash detection after 2s":  {"-crash", "2s", "-lease", "5s"},
 	} {
 		p, err := parse(true, append(args, "-redis", "x:1", "-name", "x")...)
-		if err != nil || p.Patience() != want {
-			t.Errorf("%v: %s, %v, want %s", args, p.Patience(), err, want)
+		if err != nil || p.Leases() != want {
+			t.Errorf("%v: %s, %v, want %s", args, p.Leases(), err, want)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,7 +63,7 @@ func (f *Flags) Lease(p *Place, lease time.Duration) {
 // it the lease is the usual one unless it is given, also where a demonstration has a
 // shorter one in order not to wait for it.
 func (f *Flags) Crash(p *Place) {
-	f.Duration(&p.Crash, "crash", 0, "with -redis: the `time` after which the end of a process is noticed, at least 500ms; without it, it is noticed when the lease ends")
+	f.Duration(&p.Crash, "crash", 0, "with -redis: the `time` after which the end of a process is noticed, at least 500ms; without it, it is noticed when the lease ends. A connection that breaks for half of it costs the lock")
 	f.Check(func() error {
 		if p.Crash == 0 {
 			return nil
@@ -93,6 +94,10 @@ func (f *Flags) checkPlace(p *Place, needed bool) error {
 	if needed && p.File == "" && p.Redis == "" {
 		p.Redis = os.Getenv(redisVariable)
 	}
+	source := "-redis"
+	if !f.Given("redis") {
+		source = redisVariable
+	}
 	switch {
 	case p.File != "" && p.Redis != "":
 		return errors.New("say where the lock is with -file or with -redis, not with both")
@@ -105,18 +110,24 @@ func (f *Flags) checkPlace(p *Place, needed bool) error {
 	case needed && p.Redis != "" && p.Name == "":
 		return errors.New("say which lock it is with -name")
 	case p.Redis != "":
-		_, err := p.options()
-		return err
+		if _, err := p.options(); err != nil {
+			return fmt.Errorf("%s: %w", source, err)
+		}
 	}
 	return nil
 }
 
-// options are those of a client of the server.
+// options are those of a client of the server. An error does not quote the address, which
+// may have a password.
 func (p Place) options() (*redis.Options, error) {
 	if strings.Contains(p.Redis, "://") {
 		options, err := redis.ParseURL(p.Redis)
 		if err != nil {
-			return nil, fmt.Errorf("-redis: %w", err)
+			var quotes *url.Error
+			if errors.As(err, &quotes) || strings.Contains(p.Redis, "@") {
+				err = errors.New("not a URL of Redis: percent-encode each / % # ? @ of the password")
+			}
+			return nil, err
 		}
 		return options, nil
 	}
@@ -124,14 +135,14 @@ func (p Place) options() (*redis.Options, error) {
 		return &redis.Options{Network: "unix", Addr: p.Redis}, nil
 	}
 	if _, _, err := net.SplitHostPort(p.Redis); err != nil {
-		return nil, fmt.Errorf("-redis: give host:port, the path of a socket, or a redis:// or rediss:// URL: %w", err)
+		return nil, errors.New("give host:port, the path of a socket, or a redis:// or rediss:// URL")
 	}
 	return &redis.Options{Addr: p.Redis}, nil
 }
 
-// Patience says in words how long Redis believes a process that has fallen silent or has
+// Leases says in words how long Redis believes a process that has fallen silent or has
 // ended. It is empty for a directory.
-func (p Place) Patience() string {
+func (p Place) Leases() string {
 	switch {
 	case p.Redis == "":
 		return ""

@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// patience is how long a worker that was told to stop may take to leave the line
+// stopTimeout is how long a worker that was told to stop may take to leave the line
 // by itself before it is killed.
-const patience = 5 * time.Second
+const stopTimeout = 5 * time.Second
 
 // Crew are the worker processes, which tell messages of type M.
 type Crew[M any] struct {
@@ -139,7 +139,7 @@ func (c *Crew[M]) Stop() error {
 	for _, p := range c.Workers {
 		p.stdin.Close()
 	}
-	hurry := time.AfterFunc(patience, func() {
+	hurry := time.AfterFunc(stopTimeout, func() {
 		for _, p := range c.Workers {
 			p.command.Process.Kill()
 		}
