@@ -185,7 +185,9 @@ func (a *attempt) acquire() (*claim, error) {
 func (a *attempt) register(lease time.Duration) (*claim, error) {
 	var pause backoff.BackOff // nil until it is needed
 	for began := time.Now(); ; {
+		sent := time.Now()
 		c, err := register(a.ctx, a.base)
+		a.took = time.Since(sent)
 		if err == nil || a.ctx.Err() != nil || errors.Is(err, queue.ErrClosed) || time.Since(began) >= lease {
 			return c, err
 		}

@@ -21,6 +21,7 @@ type report struct {
 	ahead   int            // when last told
 	failure error          // of the latest look; nil if it was answered
 	asked   time.Time      // since when a look is under way; zero if none is
+	took    time.Duration  // how long the latest answer has taken
 	ended   time.Time      // when the wait has failed; zero if there was none
 	holders []queue.Member // when the wait had failed; nil if they are not known
 }
@@ -47,7 +48,7 @@ func (d maxWaitError) Error() string {
 type waitError struct {
 	detail  string // after how long, and with what to wait for
 	ended   error  // ctx.Err()
-	cause   error  // context.Cause(ctx); nil if it is ended
+	cause   error  // context.Cause(ctx), as causeError; nil if it is ended
 	failure error  // what the queue said instead of an answer; nil if it answered
 	busy    bool   // others were ahead, and the queue said so
 }
@@ -68,6 +69,21 @@ func (e *waitError) Unwrap() []error {
 	return slices.DeleteFunc([]error{e.ended, e.failure, e.cause}, func(err error) bool { return err == nil })
 }
 
+// causeError is why the caller has ended its ctx. That may be the error of another lock, as
+// in an errgroup, or under Do: what this package says by the errors of its contract, it says
+// of its own lock only.
+type causeError struct{ error }
+
+var ofContract = []error{
+	ErrBusy, ErrLost, ErrNotLocked, queue.ErrNotQueued, queue.ErrClosed, context.Canceled, context.DeadlineExceeded,
+}
+
+func (e causeError) Is(target error) bool {
+	return !slices.Contains(ofContract, target) && errors.Is(e.error, target)
+}
+
+func (e causeError) As(target any) bool { return errors.As(e.error, target) }
+
 // explain says of an attempt that ctx has ended what there was to wait for: those
 // in front, or a queue that does not answer.
 func (r *report) explain(err error) error {
@@ -77,7 +93,7 @@ func (r *report) explain(err error) error {
 	}
 	e := &waitError{ended: ended, failure: r.failure}
 	if cause := context.Cause(r.ctx); cause != ended {
-		e.cause = cause
+		e.cause = causeError{cause}
 	}
 	if !errors.Is(err, ended) && !errors.Is(err, queue.ErrNotQueued) { // a call failed just when ctx ended
 		e.failure = err
@@ -102,9 +118,9 @@ func (r *report) explain(err error) error {
 }
 
 // silent reports whether the queue has left the latest question open, and for longer
-// than an answer may take.
+// than an answer may take: from another region each takes 100 ms.
 func (r *report) silent() bool {
-	return r.holders == nil && !r.asked.IsZero() && r.ended.Sub(r.asked) >= leaveGrace
+	return r.holders == nil && !r.asked.IsZero() && r.ended.Sub(r.asked) >= max(leaveGrace, 2*r.took)
 }
 
 // inFront says what was in front, as far as it is known.
@@ -180,7 +196,7 @@ func (r *report) readHolders(ctx context.Context, q queue.TicketQueue, leaving q
 	switch {
 	case err == nil:
 		r.holders = holders(list, leaving)
-	case ctx.Err() == nil && !errors.Is(err, errors.ErrUnsupported):
+	case ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, errors.ErrUnsupported):
 		r.failure = err
 	}
 }

@@ -206,6 +206,47 @@ func TestTheErrorOfANestedLock(t *testing.T) {
 	})
 }
 
+// TestTheCauseIsNoVerdict: the error of another lock, for which the caller has ended the
+// ctx, does not say that this one is busy, or lost.
+func TestTheCauseIsNoVerdict(t *testing.T) {
+	for _, verdict := range []error{lock.ErrBusy, lock.ErrLost, queue.ErrNotQueued, queue.ErrClosed, context.DeadlineExceeded} {
+		other := fmt.Errorf("another lock: %w", errors.Join(verdict, errDown, &queue.Error{Err: verdict}))
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(other)
+		err := lock.New(memqueue.New()).Lock(ctx)
+		if errors.Is(err, verdict) || !errors.Is(err, errDown) || !strings.Contains(err.Error(), other.Error()) {
+			t.Errorf("Lock returned %v, want the text of the cause, and nothing of what it says", err)
+		}
+		var named *queue.Error
+		if !errors.As(err, &named) {
+			t.Errorf("Lock returned %v, want that its cause can be found", err)
+		}
+	}
+}
+
+// TestASlowAnswerIsNoSilence: from another region each answer takes its time, and one is
+// under way when the wait ends.
+func TestASlowAnswerIsNoSilence(t *testing.T) {
+	const roundTrip = 300 * time.Millisecond
+	for wait := 2 * time.Second; wait < 2*time.Second+2*roundTrip; wait += 10 * time.Millisecond {
+		synctest.Test(t, func(t *testing.T) {
+			q := newFaulty(leased(lease))
+			before := mustRegister(t, q.Queue)
+			q.failBefore(func(context.Context, string) error {
+				time.Sleep(roundTrip)
+				return nil
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), wait)
+			defer cancel()
+			if err := lock.New(q).Lock(ctx); !errors.Is(err, lock.ErrBusy) {
+				t.Errorf("Lock returned %q after %v, want ErrBusy", err, wait)
+			}
+			time.Sleep(time.Minute) // what is under way ends
+			_ = q.Queue.Remove(t.Context(), before)
+		})
+	}
+}
+
 // The cause of a ctx may be the error of another lock.
 func TestTheErrorNamesItsOwnQueue(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())

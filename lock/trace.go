@@ -53,7 +53,8 @@ type Trace struct {
 
 	// Released: the holder of t gives it up, after held. It is called before
 	// anything else can own, and before the queue has answered; t is not kept alive
-	// any more while it runs.
+	// any more while it runs. It must not wait for this lock, which is not free before
+	// it has returned.
 	Released func(t queue.Ticket, held time.Duration)
 
 	// ReleaseFailed: after Released, the queue did not confirm that t has left the line;

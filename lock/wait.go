@@ -95,6 +95,7 @@ func (w *waiter) answer() <-chan struct{} {
 // looked takes the answer of a look, and arranges for the next one unless the ticket
 // owns.
 func (w *waiter) looked(place queue.Place, err error) (owns bool, _ error) {
+	took := time.Since(w.seen.asked)
 	w.look, w.seen.asked = nil, time.Time{}
 	switch {
 	case err != nil:
@@ -105,7 +106,7 @@ func (w *waiter) looked(place queue.Place, err error) (owns bool, _ error) {
 	case place.Ahead == 0:
 		return true, nil
 	default:
-		w.since, w.seen.failure = time.Time{}, nil
+		w.since, w.seen.failure, w.seen.took = time.Time{}, nil, took
 		w.moved(place.Ahead)
 	}
 	if w.hinted {

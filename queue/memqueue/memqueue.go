@@ -122,7 +122,8 @@ func (q *Queue) Position(ctx context.Context, t queue.Ticket) (place queue.Place
 	return place, err
 }
 
-// Remove implements [queue.TicketQueue].
+// Remove implements [queue.TicketQueue]. The ticket leaves the line also when ctx has
+// ended: without a lease nothing else would ever end it.
 func (q *Queue) Remove(ctx context.Context, t queue.Ticket) error {
 	return q.leave(ctx, operation{"remove", t.Number}, t)
 }
@@ -192,7 +193,7 @@ func (q *Queue) do(ctx context.Context, op operation, f func(*line) error) error
 // because t's own owner is not one of them, however late it comes.
 func (q *Queue) leave(ctx context.Context, op operation, t queue.Ticket) error {
 	var evicted []queue.Ticket
-	err := q.only(ctx, op, func(l *line) error {
+	err := q.only(context.WithoutCancel(ctx), op, func(l *line) error {
 		err := l.remove(t)
 		evicted = l.evict(q.n)
 		return err

@@ -209,3 +209,17 @@ func TestStopOfAnEarlierWatch(t *testing.T) {
 		t.Error("the later Watch was not told that the ticket owns")
 	}
 }
+
+// A ticket leaves the line though the ctx has ended: nothing else would end it.
+func TestReleaseAfterTheEndOfCtx(t *testing.T) {
+	q := memqueue.New()
+	ticket := mustRegister(t, q)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := q.Release(ctx, ticket); err != nil {
+		t.Error(err)
+	}
+	if empty, err := q.IsEmpty(t.Context()); !empty || err != nil {
+		t.Errorf("empty: %v, %v", empty, err)
+	}
+}
