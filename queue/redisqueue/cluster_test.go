@@ -262,6 +262,44 @@ func TestSlotHalfMoved(t *testing.T) {
 	}
 }
 
+// The last ticket leaves while its slot is about to move, and all keys are still in one
+// place: a command about a key that is not there is refused then, also in a script that
+// has written already.
+func TestReleaseWhileTheSlotIsOpen(t *testing.T) {
+	testenv.Long(t)
+	t.Parallel()
+	cluster := redistest.StartCluster(t, false, neverDown)
+	client := cluster.Client()
+	for what, before := range map[string]func(name string) error{
+		"alone": func(string) error { return nil },
+		"a foreign entry": func(name string) error {
+			return client.ZAdd(t.Context(), "{"+name+"}:queue", redis.Z{Score: 1, Member: "foreign"}).Err()
+		},
+		"seq ahead of the clock": func(name string) error {
+			return client.Set(t.Context(), "{"+name+"}:seq", time.Now().Add(time.Hour).UnixMicro(), time.Hour).Err()
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			name := redistest.Name(t)
+			q := redisqueue.New(client, name)
+			ticket := mustRegister(t, q)
+			if err := before(name); err != nil {
+				t.Fatal(err)
+			}
+			slot := openSlotOf(t, cluster, name)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // it is tried again until then
+			defer cancel()
+			if err := queue.Release(ctx, q, ticket); err != nil {
+				t.Errorf("Release: %v", err)
+			}
+			slot.close()
+			if err := q.Refresh(t.Context(), ticket); !errors.Is(err, queue.ErrNotQueued) {
+				t.Errorf("Refresh of the ticket: %v, want that it is not in line", err)
+			}
+		})
+	}
+}
+
 // Nobody can join or leave while the slot moves. Who wants to waits, and nothing
 // is done by halves.
 func TestSlotMovesForAWhile(t *testing.T) {

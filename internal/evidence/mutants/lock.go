@@ -403,4 +403,16 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 		old:  "if h.told {",
 		new:  "if h.owner {",
 	},
+	{
+		name: "lock: the error of another lock is a verdict on this one",
+		in:   "lock causeError.Is",
+		old:  "!slices.Contains(ofContract, target) && ",
+		new:  "",
+	},
+	{
+		name: "lock: a queue that answers slowly is taken for one that does not",
+		in:   "lock report.silent",
+		old:  "max(leaveGrace, 2*r.took)",
+		new:  "leaveGrace",
+	},
 }}

@@ -8,6 +8,7 @@ const (
 var (
 	crashTests    = tests{"-run Death|Killed(Process|Connections)|Stopped(Server|Holder)|PoolUsedUp|CutOffOwner|TwoHold|Without|MixedLine|Unheard|Refused ./internal/faulttest/server"}
 	keysTests     = tests{"-run TestKeys ./queue/redisqueue"}
+	slotTests     = tests{"-run Slot ./queue/redisqueue"}
 	shapeTests    = tests{"-run Shape ./queue/redisqueue"}
 	togetherTests = tests{"-run Together ./queue/redisqueue"}
 	presenceTests = tests{"./queue/redisqueue/internal/notifier", "-run Mark|Refresh|GraceTime|Noticed ./queue/redisqueue"}
@@ -143,6 +144,20 @@ var ofRedis = list{tests{"./queue/redisqueue", "./queue/redisqueue/internal/..."
 		old:   "line.living > 0 and call('PTTL', KEYS[1]) or -2",
 		new:   "call('PTTL', KEYS[1])",
 		tests: keysTests,
+	},
+	{
+		name:  "redis: the last ticket does not leave while its slot is about to move",
+		in:    redisScripts + "release_fast.lua",
+		old:   "type(redis.pcall('DEL', KEYS[1], KEYS[2], KEYS[3], absent)) == 'table'",
+		new:   "type(call('DEL', KEYS[1], KEYS[2], KEYS[3], absent)) == 'table'",
+		tests: slotTests,
+	},
+	{
+		name:  "redis: a ticket that has left while its slot is about to move is said to be in line",
+		in:    redisScripts + "lib.lua forget",
+		old:   "redis.pcall('DEL', absentKey())",
+		new:   "call('DEL', absentKey())",
+		tests: slotTests,
 	},
 	{
 		name: "redis: a seq that is ahead of the clock is removed",

@@ -334,8 +334,11 @@ end
 
 -- forget removes the last number given when no ticket is in line, unless it is ahead
 -- of the clock: then it stays until the clock has passed it, so that numbers ascend.
+--
+-- A Cluster has no absent key, and while a slot is about to move to another node a
+-- command about a key that is not there is an error.
 local function forget(number, clock)
-  call('DEL', absentKey())
+  redis.pcall('DEL', absentKey())
   if number < clock then
     call('DEL', KEYS[2])
   else

@@ -32,8 +32,9 @@ if other then
 end
 if mark then
   -- Without memory for the mark, the removal stands all the same.
-  call('DEL', KEYS[3])
-  redis.pcall('SET', KEYS[3], '', 'PX', ARGV[4])
+  if redis.pcall('SET', KEYS[3], '', 'PX', ARGV[4]).err and named then
+    call('DEL', KEYS[3])
+  end
 elseif named == entry then
   call('DEL', KEYS[3])
 end

@@ -13,7 +13,10 @@ if entries[1] == ARGV[3] and not entries[3] and ARGV[5] == '1' and ARGV[4] == '0
     local time = call('TIME')
     local given = tonumber(values[1])
     if given and given < time[1] * 1000000 + time[2] then
-      call('DEL', KEYS[1], KEYS[2], KEYS[3], string.sub(KEYS[1], 1, -6) .. 'absent')
+      local absent = string.sub(KEYS[1], 1, -6) .. 'absent'
+      if type(redis.pcall('DEL', KEYS[1], KEYS[2], KEYS[3], absent)) == 'table' then
+        call('DEL', KEYS[1], KEYS[2], KEYS[3]) -- the slot is about to move, see forget
+      end
       return 1
     end
   end
