@@ -301,6 +301,10 @@ func TestAutoPipeliner(t *testing.T) {
 	}
 	defer pipeliner.Close()
 	name := redistest.Name(t)
+	_, err = redisqueue.New(pipeliner, name, redisqueue.WithCrashDetection(time.Second)).Register(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "AutoPipeliner") {
+		t.Errorf("with crash detection Register returned %v", err)
+	}
 	q := redisqueue.New(pipeliner, name)
 	held, next := mustRegister(t, q), mustRegister(t, q)
 	wake, _ := watch(t, q, next)

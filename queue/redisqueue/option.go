@@ -69,7 +69,7 @@ func WithLease(d time.Duration) Option {
 // without which the queue works by the lease, and [queue.Member]'s Unseen says so. After a
 // restart or a failover of the server it works again as soon as the ticket was refreshed
 // there. A Cluster and a Ring are refused: their nodes do not tell each other of
-// subscriptions.
+// subscriptions. So is an AutoPipeliner, which does not show what it is of.
 func WithCrashDetection(d time.Duration) Option {
 	return func(o *options) error {
 		if d < minimumGrace {
@@ -104,6 +104,8 @@ func newOptions(client redis.UniversalClient, opts []Option) (options, error) {
 	case o.grace == 0:
 	case isSharded(client):
 		return o, errors.New("the nodes of a Cluster or a Ring do not tell each other of subscriptions: leave out WithCrashDetection")
+	case isAutoPipeliner(client):
+		return o, errors.New("an AutoPipeliner may be one of a Cluster: give New the client itself, or leave out WithCrashDetection")
 	case o.grace >= o.lease/2:
 		return o, fmt.Errorf("crash detection after %v: give WithCrashDetection less than half the lease, which is %v", o.grace, o.lease)
 	}
@@ -117,4 +119,9 @@ func isSharded(client redis.UniversalClient) bool {
 		return true
 	}
 	return false
+}
+
+func isAutoPipeliner(client redis.UniversalClient) bool {
+	_, ok := client.(*redis.AutoPipeliner)
+	return ok
 }

@@ -23,7 +23,7 @@ const longestName = 512
 
 // Queue is a queue in a Redis server (6.2 or later, or Valkey), for many
 // machines. It works with a *redis.Client, also one from NewFailoverClient, a
-// *redis.ClusterClient, a *redis.Ring, and a *redis.AutoPipeliner.
+// *redis.ClusterClient, a *redis.Ring, and a *redis.AutoPipeliner of a *redis.Client.
 //
 // A Queue may be used by many goroutines at the same time, and there may be
 // many for one name, in any number of processes. The zero value does not work, and

@@ -1,9 +1,11 @@
 package redisqueue_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
+	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -533,4 +535,54 @@ func TestLostReplyOfASign(t *testing.T) {
 	<-wake
 	wantHead(t, q, waiter)
 	mustRelease(t, q, waiter)
+}
+
+// late is a connection on which the rest of a message comes only after a deadline.
+type late struct {
+	net.Conn
+	rest []byte
+	gap  bool
+}
+
+func (l *late) Read(b []byte) (int, error) {
+	if l.gap {
+		l.gap = false
+		return 0, os.ErrDeadlineExceeded
+	}
+	if len(l.rest) > 0 {
+		n := copy(b, l.rest)
+		l.rest = l.rest[n:]
+		return n, nil
+	}
+	n, err := l.Conn.Read(b)
+	if _, rest, ok := bytes.Cut(b[:n], []byte("$7\r\nmessage\r\n")); ok && len(rest) > 0 {
+		l.rest, l.gap = bytes.Clone(rest), true
+		n -= len(rest)
+	}
+	return n, err
+}
+
+// A deadline in the middle of a message puts the connection out of step: what comes of it
+// looks like the answer to a ping. It is made anew, so that the owner looks.
+func TestMessageInTwoParts(t *testing.T) {
+	redistest.NeedReal(t)
+	name := redistest.Name(t)
+	far := redisqueue.New(redistest.Client(t), name)
+	client := redis.NewClient(&redis.Options{
+		Addr: redistest.Addr(t),
+		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+			return &late{Conn: conn}, err
+		},
+	})
+	t.Cleanup(func() { _ = client.Close() })
+	near := redisqueue.New(client, name)
+	head := mustRegister(t, far)
+	listening(t, near)
+	next := mustRegister(t, near)
+	wake, _ := watch(t, near, next)
+	mustRelease(t, far, head)
+	wantWake(t, wake, queue.WakeHint)
+	wantHead(t, near, next)
+	mustRelease(t, near, next)
 }

@@ -899,6 +899,13 @@ end`,
 		tests: presenceTests,
 	},
 	{
+		name:  "redis: what is left of a message is taken for the answer to a ping",
+		in:    "queue/redisqueue/internal/notifier subscription.receive",
+		old:   "pong.Payload != ping || asked.IsZero()",
+		new:   "pong == nil",
+		tests: tests{"-run MessageInTwoParts -timeout 1m ./queue/redisqueue"},
+	},
+	{
 		name:  "redis: a server that could not say whether it sees a connection is not asked again",
 		in:    "queue/redisqueue/internal/notifier connection.ponged",
 		old:   "len(c.presences) > 0 &&",

@@ -29,9 +29,13 @@ const (
 )
 
 var (
-	errSilent = errors.New("the connection is silent")
-	errStale  = errors.New("messages have not come")
+	errSilent    = errors.New("the connection is silent")
+	errStale     = errors.New("messages have not come")
+	errOutOfStep = errors.New("the connection has lost a part of a message")
 )
+
+// ping is what a ping says, and its answer.
+const ping = "fifolock"
 
 // subscription is the goroutine that listens for a notifier, on one connection at
 // a time, until it is cancelled or its client is closed.
@@ -101,11 +105,17 @@ func (s *subscription) receive() error {
 		if err != nil && !isTimeout(err) {
 			return err
 		}
-		if _, ok := message.(*redis.Pong); ok && err == nil {
+		switch pong, ok := message.(*redis.Pong); {
+		case err != nil:
+		case !ok:
+			s.handle(message)
+		case pong.Payload != ping || asked.IsZero():
+			// A deadline in the middle of a message loses what was read of it, and
+			// go-redis takes each of its other parts for a pong.
+			return errOutOfStep
+		default:
 			s.notifier.ponged(s, asked)
 			asked = time.Time{}
-		} else if err == nil {
-			s.handle(message)
 		}
 		if s.notifier.isStale(s) {
 			return errStale
@@ -117,7 +127,7 @@ func (s *subscription) receive() error {
 		switch {
 		case asked.IsZero():
 			asked = time.Now()
-			if err := messages.Ping(ended); err != nil {
+			if err := messages.Ping(ended, ping); err != nil {
 				return err
 			}
 		case s.notifier.silent(asked):
