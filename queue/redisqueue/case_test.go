@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
@@ -81,8 +82,15 @@ func TestRepairOfMany(t *testing.T) {
 	q := redisqueue.New(client, name)
 	waiter := mustRegister(t, q)
 	wantAhead(t, q, waiter, dead)
+	var lasts [dead]*redis.DurationCmd
 	for i := range dead {
-		if left := client.PTTL(t.Context(), fmt.Sprintf("{%s}:lease:dead.%d", name, i)).Val(); left <= 0 || left > lease {
+		lasts[i] = pipe.PTTL(t.Context(), fmt.Sprintf("{%s}:lease:dead.%d", name, i))
+	}
+	if _, err := pipe.Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, last := range lasts {
+		if left := last.Val(); left <= 0 || left > lease {
 			t.Fatalf("lease %d has %v to go", i, left)
 		}
 	}
@@ -144,9 +152,11 @@ func TestMembersBehindForeignEntries(t *testing.T) {
 	t.Parallel()
 	client, name := redistest.Client(t), redistest.Name(t)
 	key := "{" + name + "}:queue"
+	var foreign []redis.Z
 	for i := range 450 {
-		client.ZAdd(t.Context(), key, redis.Z{Score: 5, Member: fmt.Sprint("foreign", i)})
+		foreign = append(foreign, redis.Z{Score: 5, Member: fmt.Sprint("foreign", i)})
 	}
+	client.ZAdd(t.Context(), key, foreign...)
 	q := redisqueue.New(client, name, redisqueue.WithLabel("über all"))
 	tickets := registerAll(t, q, 300)
 	list := members(t, q)
@@ -320,6 +330,7 @@ func TestAutoPipeliner(t *testing.T) {
 
 // A wrapper that hides what its client is does not make us panic (K12).
 func TestWrappedClients(t *testing.T) {
+	testenv.Long(t) // its subscription ends some seconds after it
 	redistest.NeedReal(t)
 	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"one": redistest.Addr(t)}})
 	defer ring.Close()

@@ -192,6 +192,7 @@ func TestRegisterAtStoppedServer(t *testing.T) {
 // A Ring that finds all its shards down for a moment has a ticket released when one is
 // there again.
 func TestReleaseWhileAllShardsAreDown(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	server := redistest.StartServer(t, "--appendonly", "yes", "--appendfsync", "always")
 	ring := redis.NewRing(&redis.RingOptions{

@@ -10,18 +10,19 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 // handOff makes a line of the clients' own through a proxy: a holder, and two that
 // wait and listen. Then the network swallows what is sent, until heal.
-func handOff(t *testing.T, opts ...redisqueue.Option) (q, direct *redisqueue.Queue, lose func(), tickets []queue.Ticket, wakes []<-chan queue.Wake, heal func()) {
+func handOff(t *testing.T, change []func(*redis.Options), opts ...redisqueue.Option) (q, direct *redisqueue.Queue, lose func(), tickets []queue.Ticket, wakes []<-chan queue.Wake, heal func()) {
 	redistest.NeedReal(t)
 	client, name := redistest.Client(t), redistest.Name(t)
 	warm(t, client)
 	proxy := redistest.NewProxy(t, redistest.Addr(t))
-	q, direct = redisqueue.New(redistest.ClientOf(t, proxy.Addr), name, opts...), redisqueue.New(client, name)
+	q, direct = redisqueue.New(redistest.ClientOf(t, proxy.Addr, change...), name, opts...), redisqueue.New(client, name)
 	first := mustRegister(t, q)
 	listening(t, q)
 	tickets = append(tickets, first)
@@ -45,7 +46,7 @@ func release(t *testing.T, q queue.TicketQueue, ticket queue.Ticket) <-chan erro
 // is told by a look it is told when the server has.
 func TestHandOffBeforeTheServer(t *testing.T) {
 	t.Parallel()
-	q, direct, _, tickets, wakes, heal := handOff(t)
+	q, direct, _, tickets, wakes, heal := handOff(t, nil)
 	released := release(t, q, tickets[0])
 	wantWake(t, wakes[0], queue.WakeOwner)
 	wantNoWake(t, wakes[1])
@@ -74,7 +75,8 @@ func TestHandOffBeforeTheServer(t *testing.T) {
 // next outlives: its hold is none the worse for that, and nothing stays in front of it.
 func TestHandOffWhoseReleaseIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
-	q, direct, _, tickets, wakes, heal := handOff(t)
+	impatient := func(o *redis.Options) { o.ReadTimeout = 10 * shortly } // which ends the call after its ctx
+	q, direct, _, tickets, wakes, heal := handOff(t, []func(*redis.Options){impatient})
 	ctx, cancel := context.WithTimeout(t.Context(), shortly)
 	defer cancel()
 	if err := queue.Release(ctx, q, tickets[0]); !errors.Is(err, context.DeadlineExceeded) {
@@ -92,9 +94,10 @@ func TestHandOffWhoseReleaseIsNotWaitedFor(t *testing.T) {
 // A hold that package lock has given up, because its lease may run out before a heartbeat
 // is answered, hands on no more: the server decides.
 func TestHandOffNotAtTheEndOfALease(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	const lease = 2 * time.Second
-	q, _, _, tickets, wakes, heal := handOff(t, redisqueue.WithLease(lease))
+	q, _, _, tickets, wakes, heal := handOff(t, nil, redisqueue.WithLease(lease))
 	time.Sleep(lease * 85 / 100) // since the last was taken, on a slow machine, too
 	released := release(t, q, tickets[0])
 	wantNoWake(t, wakes[0])
@@ -105,7 +108,7 @@ func TestHandOffNotAtTheEndOfALease(t *testing.T) {
 // The server has lost the line: who was granted its turn here is told to look, and
 // finds that it has no ticket. The releases say so, too.
 func TestHandOffAfterLossOfData(t *testing.T) {
-	q, direct, lose, tickets, wakes, heal := handOff(t)
+	q, direct, lose, tickets, wakes, heal := handOff(t, nil)
 	lose()
 	other := mustRegister(t, direct)
 	released := release(t, q, tickets[0])
@@ -124,7 +127,7 @@ func TestHandOffAfterLossOfData(t *testing.T) {
 
 // The ticket of the one that was granted is all that is lost: another owns.
 func TestHandOffToALostTicket(t *testing.T) {
-	q, direct, _, tickets, wakes, heal := handOff(t)
+	q, direct, _, tickets, wakes, heal := handOff(t, nil)
 	mustRelease(t, direct, tickets[1])
 	released := release(t, q, tickets[0])
 	wantWake(t, wakes[0], queue.WakeOwner)

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
@@ -23,6 +24,7 @@ var strangeNames = []string{
 // FuzzName: a name is refused, or a whole cycle works with it, in one slot,
 // beside a queue of any other name, and leaves nothing.
 func FuzzName(f *testing.F) {
+	testenv.Long(f)
 	for i, name := range strangeNames {
 		f.Add(name, strangeNames[(i+1)%len(strangeNames)])
 	}

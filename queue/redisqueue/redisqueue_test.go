@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
@@ -296,6 +297,7 @@ func TestManyDead(t *testing.T) {
 
 // A waiter who is alive keeps its place for many leases.
 func TestPatientWaiter(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	for lease := 200 * time.Millisecond; !patientWaiter(t, lease); lease *= 3 {
 		t.Logf("this machine was busy for longer than a lease of %v", lease)

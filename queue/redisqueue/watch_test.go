@@ -476,6 +476,7 @@ func TestForgets(t *testing.T) {
 // The client has changed over to another primary, and the one before is alive: the
 // subscription, which the client leaves where it is, follows when messages do not come.
 func TestWatchFollowsTheClient(t *testing.T) {
+	testenv.Long(t)
 	before, after := redistest.StartServer(t), redistest.StartServer(t)
 	var primary atomic.Pointer[redistest.Server]
 	primary.Store(before)
