@@ -48,7 +48,10 @@ func runSuite(t *testing.T, newLine func(t *testing.T) func() queue.TicketQueue)
 	t.Parallel()
 	runSuiteOf(t, newLine, mutexes)
 	if _, ok := newLine(t)().(queue.Sharer); ok {
-		t.Run("semaphore of 1", func(t *testing.T) { runSuiteOf(t, newLine, semaphoresOfOne) })
+		t.Run("semaphore of 1", func(t *testing.T) {
+			t.Parallel()
+			runSuiteOf(t, newLine, semaphoresOfOne)
+		})
 		t.Run("semaphore", func(t *testing.T) { runSemaphoreSuite(t, newLine) })
 	}
 }

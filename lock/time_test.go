@@ -14,6 +14,7 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/memqueue"
@@ -859,6 +860,9 @@ func TestManyDeadCostOneLease(t *testing.T) {
 func TestIdleWaitersAreQuiet(t *testing.T) {
 	for waiters, most := range map[int]float64{16: 0.6, 1000: 0.35} {
 		t.Run(fmt.Sprintf("waiters=%d", waiters), func(t *testing.T) {
+			if waiters > 100 {
+				testenv.Long(t)
+			}
 			synctest.Test(t, func(t *testing.T) {
 				const seconds = 60
 				q := newFaulty(leased(lease))
@@ -1067,6 +1071,7 @@ func TestDoEndsTheContextWhenTheLockIsLost(t *testing.T) {
 // K60. Of thousands that wait, whose queue says that they need not look, each looks about
 // once a minute.
 func TestK60ThousandsLookSeldom(t *testing.T) {
+	testenv.Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		const waiters, minutes = 500, 10
 		q := newFaulty(leased(0))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue"
@@ -178,6 +179,7 @@ func TestGaugesOfATicketThatIsNotReplaced(t *testing.T) {
 
 // A gauge of holders never shows more than there can be.
 func TestK63ReleasedIsToldInTime(t *testing.T) {
+	testenv.Long(t)
 	for name, q := range map[string]queue.TicketQueue{
 		"memory": memqueue.New(),
 		"file":   filequeue.New(filepath.Join(t.TempDir(), "queue")),
