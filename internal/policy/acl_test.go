@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
@@ -20,6 +21,7 @@ func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
 // TestACL gives a user the rights that docs/redis.md lists, and does with them all
 // that can be done. The server's log has what was denied.
 func TestACL(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	page := read(t, "docs/redis.md")
 	lines := regexp.MustCompile(`(?m)^ACL SETUSER fifolock on >secret (.*)$`).FindAllStringSubmatch(page, -1)

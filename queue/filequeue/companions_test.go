@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
@@ -139,6 +140,7 @@ func TestFileRegisterTogetherCancelled(t *testing.T) {
 // The ctx of a call ends at the moment in which it is served: it has a ticket or an error,
 // and never a ticket that nobody knows of.
 func TestFileRegisterTogetherCancelledAsItIsServed(t *testing.T) {
+	testenv.Long(t)
 	for range 200 {
 		g := newGathering(t)
 		ctx, cancel := context.WithCancel(t.Context())

@@ -318,6 +318,7 @@ func TestFilePlantedTicketIsDead(t *testing.T) {
 }
 
 func TestFileTwoValuesAreOneQueue(t *testing.T) {
+	testenv.Long(t) // go test caches nothing where a test changes its directory
 	f := newFileFixture(t)
 	f.mkdir()
 	link := filepath.Join(t.TempDir(), "link")
@@ -352,6 +353,7 @@ func TestFileTwoValuesAreOneQueue(t *testing.T) {
 
 // A relative path stays where it was, whatever os.Chdir does later.
 func TestFileChdir(t *testing.T) {
+	testenv.Long(t) // go test caches nothing where a test changes its directory
 	t.Chdir(t.TempDir())
 	q := filequeue.New("queue")
 	a, err := q.Register(t.Context())
@@ -369,6 +371,7 @@ func TestFileChdir(t *testing.T) {
 
 // There are never more than may own, and all are served; one at a time, in order.
 func TestFileGoroutines(t *testing.T) {
+	testenv.Long(t)
 	f := newFileFixture(t)
 	f.contend(1, 100, 5)
 	f.shared(3).contend(3, 20, 10)

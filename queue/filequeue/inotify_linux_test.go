@@ -20,6 +20,7 @@ import (
 // With inotify no wake-up is lost, wherever two meet on their ways. If one
 // were, somebody would wait for ever.
 func TestFileWatchMissesNothing(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	f := newFileFixture(t)
 	const processes, rounds = 4, 200

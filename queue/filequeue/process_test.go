@@ -242,6 +242,7 @@ func wantAscendingTokens(t *testing.T, aside string) {
 }
 
 func TestFileProcesses(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	f := newFileFixture(t)
 	const processes, rounds = 8, 40
@@ -449,6 +450,7 @@ func TestFileSeqRestored(t *testing.T) {
 // Another program touches seq again and again. A ticket that is withdrawn for that
 // leaves no file.
 func TestFileSeqTouchedAllTheTime(t *testing.T) {
+	testenv.Long(t)
 	f := newFileFixture(t)
 	held := f.register()
 	touched, done := make(chan struct{}), make(chan struct{})

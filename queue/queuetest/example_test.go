@@ -33,6 +33,7 @@ func ExampleRun() {
 
 // TestRun runs what the example shows.
 func TestRun(t *testing.T) {
+	testenv.Long(t) // the tests of the queues do as much
 	queuetest.Run(t, func(t *testing.T) queue.TicketQueue { return filequeue.New(t.TempDir()) })
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 )
 
@@ -227,6 +228,7 @@ func TestDirectoryThatWasThere(t *testing.T) {
 }
 
 func TestReach(t *testing.T) {
+	testenv.Long(t) // go-redis tries for a while
 	for addr, want := range map[string]bool{redistest.Addr(t): true, "127.0.0.1:1": false} {
 		p := Place{Redis: addr, Name: redistest.Name(t)}
 		if err := p.Reach(t.Context()); (err == nil) != want {
