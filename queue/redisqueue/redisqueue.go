@@ -264,7 +264,7 @@ func (s *storage) watchPresence(n *notifier.Notifier, grace time.Duration) {
 			})
 			return run, err
 		},
-		Sign: func(ctx context.Context, member string, renew bool) error {
+		Sign: func(ctx context.Context, member, run string, renew bool) error {
 			v := &view{storage: s}
 			e, err := parseEntry(member)
 			if err != nil {
@@ -272,7 +272,11 @@ func (s *storage) watchPresence(n *notifier.Notifier, grace time.Duration) {
 			}
 			r := v.request(positionScript, n.ID(), s.ticketKeys(e.token), member)
 			if renew {
-				r = v.request(refreshScript, n.ID(), s.ticketKeys(e.token), member, s.presenceToKeep(e.token))
+				presence := "-"
+				if run != "" {
+					presence = presenceOf(run, grace)
+				}
+				r = v.request(refreshScript, n.ID(), s.ticketKeys(e.token), member, presence)
 			}
 			answer, lost, err := s.send(ctx, brief, r) // the pool may be full of connections that have broken
 			if lost > 0 {

@@ -128,7 +128,12 @@ func (s *storage) presenceText() string {
 	if s.presence == nil {
 		return ""
 	}
-	run, grace := s.presence.Seen()
+	return presenceOf(s.presence.Seen())
+}
+
+// presenceOf is what a lease says of a process that the server with that run id has seen,
+// or none if it is empty.
+func presenceOf(run string, grace time.Duration) string {
 	if run == "" {
 		return unseen
 	}

@@ -73,7 +73,7 @@ func (o *operation) join(ctx context.Context, p retryPolicy, script func() *scri
 	if err == nil {
 		switch {
 		case answer.status == statusOK:
-			t, err = o.taken(answer, sent, presence)
+			t, err = o.taken(answer, sent, terms)
 			ok = err == nil
 		case answer.status == statusBusy && together == nil: // which is not said to Register
 			o.repairIf(ctx, answer.integer(0))
@@ -95,7 +95,7 @@ func (o *operation) join(ctx context.Context, p retryPolicy, script func() *scri
 }
 
 // taken makes the ticket that an answer says was taken, by a call that began at sent.
-func (o *operation) taken(answer reply, sent time.Time, presence string) (queue.Ticket, error) {
+func (o *operation) taken(answer reply, sent time.Time, terms leaseValue) (queue.Ticket, error) {
 	member := answer.text(0)
 	e, err := parseEntry(member)
 	if err == nil && e.token != o.token {
@@ -107,7 +107,7 @@ func (o *operation) taken(answer reply, sent time.Time, presence string) (queue.
 	}
 	t := queue.Ticket{Number: e.number, Member: member, Ahead: ahead, Lease: o.lease}
 	if o.presence != nil {
-		t.Lost = o.presence.Bind(o.token, member, presence != unseen)
+		t.Lost = o.presence.Bind(o.token, member, terms.run())
 	}
 	w := o.waiter(t)
 	w.Owns, w.Until = t.Ahead == 0, believed(sent, o.lease)

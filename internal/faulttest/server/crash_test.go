@@ -150,6 +150,45 @@ func TestKilledProcessLeavesTheLine(t *testing.T) {
 	h.CheckNothingIsLeft()
 }
 
+// A process that is far from the server has tickets in line before the server sees its
+// connection. The end of each is noticed as soon as it does, long before their
+// heartbeats.
+//
+//  1. A holds, and three goroutines of A wait, while A's SUBSCRIBE is on its way.
+//  2. It arrives. The server notices the end of all four from now on.
+//  3. A is killed, and B owns.
+func TestKilledProcessThatWasSeenLate(t *testing.T) {
+	t.Parallel()
+	server := redistest.StartServer(t)
+	proxy := redistest.NewProxy(t, server.Addr)
+	_, let := proxy.DelayRequests("\r\nsubscribe\r\n", 1000)
+	s := spec(server.Addr, "late")
+	h := harness.New(t, s)
+	a, b := h.Start(harness.With(spec(proxy.Addr, "late"))), h.Start()
+	a.Lock().Granted()
+	for range 3 {
+		a.StandInLine()
+	}
+	call := b.StandInLine()
+	q, closeQueue := s.Open()
+	defer closeQueue()
+	armed(t, q, 1) // B
+	began := time.Now()
+	let()
+	armed(t, q, 5)
+	if took := time.Since(began); took > longLease/4 {
+		t.Errorf("it took %v, which is the heartbeats' doing", took)
+	}
+	a.Kill()
+	call.Granted()
+	if took := time.Since(began); took > longLease/2 {
+		t.Errorf("it took %v, which is the lease's doing", took)
+	}
+	b.MustUnlock()
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
 // shown waits until so many processes are connected again, and have shown themselves by
 // as many scripts; or until one of them has not kept its ticket.
 func shown(t *testing.T, admin *redis.Client, n int, kept func() bool) {

@@ -160,11 +160,7 @@ func (c *connection) introduce(s *subscription, upSince time.Time, p *Presence) 
 		return
 	}
 	for p := range c.presences {
-		p.armed = true
-		p.sendLocked(p.firstLocked()) // a sign that was sent before run was known has not said it
-		if !p.shown {
-			p.askLocked()
-		}
+		p.seenLocked()
 	}
 }
 
@@ -232,6 +228,7 @@ func (c *connection) ponged(s *subscription, sent time.Time) {
 		if p.shown {
 			p.signLocked(sent)
 		}
+		p.armNextLocked()
 	}
 	if len(c.presences) > 0 && c.run == "" && c.seen == nil {
 		c.introduceLocked() // the server was loading, say, or its primary was about to change

@@ -3,6 +3,8 @@ package notifier
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
@@ -25,9 +27,10 @@ type Server struct {
 	Seen func(ctx context.Context, channel string) (run string, err error)
 
 	// Sign runs a script about a ticket, which shows that its process lives, and renews
-	// the ticket's lease if it is to. It returns queue.ErrNotQueued if the ticket is not
-	// in line any more.
-	Sign func(ctx context.Context, entry string, renew bool) error
+	// the ticket's lease if it is to. Then the lease also says that the server with that
+	// run id has seen the process; if it is empty, it says what it said before. Sign
+	// returns queue.ErrNotQueued if the ticket is not in line any more.
+	Sign func(ctx context.Context, entry, run string, renew bool) error
 }
 
 // sign is what shows that the process lives.
@@ -59,6 +62,7 @@ type Presence struct {
 
 	// The rest is guarded by the notifier's mutex.
 	tickets map[string]*present // by token
+	unarmed []string            // tokens of those that may be due to say which server sees the process, see armNextLocked
 	since   time.Time           // when the first of the tickets was about to be registered
 	sent    time.Time           // when the last sign was sent that was answered
 	armed   bool                // the server has seen the process since there are tickets: it may evict them
@@ -73,6 +77,7 @@ type Presence struct {
 // present is a ticket in a presence.
 type present struct {
 	entry string        // empty until it is registered
+	run   string        // of the server that its lease says has seen the process; empty if none
 	lost  chan struct{} // closed when it is given up
 }
 
@@ -125,9 +130,9 @@ func (p *Presence) join(token string) <-chan struct{} {
 	return p.n.seen
 }
 
-// Bind says which entry a ticket has become, and whether its lease says that the server
-// has seen the process. lost is closed when the ticket is given up.
-func (p *Presence) Bind(token, entry string, seen bool) (lost <-chan struct{}) {
+// Bind says which entry a ticket has become, and which run of the server its lease says
+// has seen the process; empty if none. lost is closed when the ticket is given up.
+func (p *Presence) Bind(token, entry, run string) (lost <-chan struct{}) {
 	p.n.mu.Lock()
 	defer p.n.mu.Unlock()
 	t := p.tickets[token]
@@ -136,9 +141,10 @@ func (p *Presence) Bind(token, entry string, seen bool) (lost <-chan struct{}) {
 		close(gone)
 		return gone
 	}
-	t.entry = entry
-	if p.n.run != "" && !seen {
-		p.sendLocked(sign{entry, true}) // the server has seen the process while the ticket was taken
+	t.entry, t.run = entry, run
+	if p.n.run != "" && run != p.n.run { // the server has seen the process while the ticket was taken
+		p.unarmed = append(p.unarmed, token)
+		p.armNextLocked()
 	}
 	return t.lost
 }
@@ -183,7 +189,7 @@ func (p *Presence) leaveLocked(token string) {
 		return
 	}
 	p.settleLocked()
-	p.armed, p.shown = false, false
+	p.armed, p.shown, p.unarmed = false, false, nil
 	delete(p.n.presences, p)
 	p.n.unwatchedLocked()
 }
@@ -313,18 +319,63 @@ func (p *Presence) sendLocked(s sign) {
 		return
 	}
 	p.signs++
+	run := p.n.run
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*p.grace)
 		defer cancel()
-		err := p.server.Sign(ctx, s.entry, s.renew)
+		err := p.server.Sign(ctx, s.entry, run, s.renew)
 		p.n.mu.Lock()
 		defer p.n.mu.Unlock()
 		p.signs--
-		if errors.Is(err, queue.ErrNotQueued) {
+		switch {
+		case err == nil:
+			if t := p.tickets[p.n.token(s.entry)]; t != nil && s.renew && run != "" {
+				t.run = run
+			}
+			p.armNextLocked()
+		case errors.Is(err, queue.ErrNotQueued):
 			p.loseLocked(func(t *present) bool { return t.entry == s.entry })
 			p.sendLocked(p.firstLocked()) // the others may have been evicted with it
 		}
 	}()
+}
+
+// seenLocked is called when the server has seen the connection. What the leases say of
+// another run of it is nothing to this one.
+func (p *Presence) seenLocked() {
+	p.armed, p.unarmed = true, nil
+	for token, t := range p.tickets {
+		if t.entry != "" && t.run != p.n.run {
+			p.unarmed = append(p.unarmed, token)
+		}
+	}
+	slices.SortFunc(p.unarmed, func(a, b string) int {
+		return strings.Compare(p.tickets[a].entry, p.tickets[b].entry)
+	})
+	p.sendLocked(p.firstLocked()) // a sign that was sent before the run was known has not said it
+	if !p.shown {
+		p.askLocked()
+	}
+}
+
+// armNextLocked sends a sign about the first ticket whose lease does not say yet that the
+// server has seen the process: until it does, the ticket outlives the process by its
+// lease. Each sign that is answered brings on the next, so that they are sent one after
+// the other; after one that is not answered, the next ping does.
+func (p *Presence) armNextLocked() {
+	if p.n.run == "" || p.signs > 0 {
+		return
+	}
+	for len(p.unarmed) > 0 {
+		token := p.unarmed[0]
+		if t := p.tickets[token]; t != nil && t.run != p.n.run {
+			if s := p.aboutLocked(token, t, time.Now()); s.renew {
+				p.sendLocked(s)
+				return
+			}
+		}
+		p.unarmed = p.unarmed[1:] // it has left, or says it already, or is about to run out
+	}
 }
 
 // loseLocked gives tickets up.
@@ -345,8 +396,7 @@ func (p *Presence) loseLocked(which func(*present) bool) {
 func (p *Presence) firstLocked() (first sign) {
 	now := time.Now()
 	for token, t := range p.tickets {
-		w := p.n.waiters.byToken[token]
-		s := sign{t.entry, w == nil || w.Until.IsZero() || now.Before(w.Until)}
+		s := p.aboutLocked(token, t, now)
 		switch {
 		case s.entry == "":
 		case first.entry == "", s.renew && !first.renew, s.renew == first.renew && s.entry < first.entry:
@@ -354,4 +404,10 @@ func (p *Presence) firstLocked() (first sign) {
 		}
 	}
 	return first
+}
+
+// aboutLocked returns the sign about a ticket.
+func (p *Presence) aboutLocked(token string, t *present, now time.Time) sign {
+	w := p.n.waiters.byToken[token]
+	return sign{t.entry, w == nil || w.Until.IsZero() || now.Before(w.Until)}
 }

@@ -22,14 +22,15 @@ type script struct {
 
 	mu    sync.Mutex
 	signs []sign // that were sent
+	runs  []string
 }
 
 func (s *script) server() Server {
 	return Server{
 		Seen: func(context.Context, string) (string, error) { return s.seen() },
-		Sign: func(_ context.Context, entry string, renew bool) error {
+		Sign: func(_ context.Context, entry, run string, renew bool) error {
 			s.mu.Lock()
-			s.signs = append(s.signs, sign{entry, renew})
+			s.signs, s.runs = append(s.signs, sign{entry, renew}), append(s.runs, run)
 			s.mu.Unlock()
 			return s.sign(entry)
 		},
@@ -78,7 +79,7 @@ func take(t *testing.T, n *Notifier, p *Presence, count int) (lost []<-chan stru
 		token := n.NewToken()
 		p.Join(t.Context(), token)
 		run, _ := p.Seen()
-		lost = append(lost, p.Bind(token, fmt.Sprintf("%d:%s:1", i+1, token), run != ""))
+		lost = append(lost, p.Bind(token, fmt.Sprintf("%d:%s:1", i+1, token), run))
 	}
 	return lost
 }
@@ -108,7 +109,7 @@ func TestTicketsOfAPresenceAreToldTogether(t *testing.T) {
 				n, p := attach(t, s)
 				token := n.NewToken()
 				p.Join(t.Context(), token)
-				p.Bind(token, "1:"+token+":1", true)
+				p.Bind(token, "1:"+token+":1", "run")
 				lost := take(t, n, p, 5)
 				p.Answered(time.Now())
 				synctest.Wait()
@@ -121,6 +122,174 @@ func TestTicketsOfAPresenceAreToldTogether(t *testing.T) {
 			})
 		})
 	}
+}
+
+// unseen gives a notifier a presence, and a subscription that is up, and that the server has
+// not seen before let is called. A sign takes a moment; busy is how many were under way
+// at a time at most.
+func unseen(t *testing.T, s *script) (n *Notifier, p *Presence, let func(), busy *atomic.Int32) {
+	seen, answer := s.seen, s.sign
+	sees := make(chan struct{})
+	s.seen = func() (string, error) { <-sees; return seen() }
+	n, p = attach(t, s)
+	var underWay atomic.Int32
+	busy = new(atomic.Int32)
+	s.sign = func(entry string) error {
+		busy.Store(max(busy.Load(), underWay.Add(1)))
+		defer underWay.Add(-1)
+		sent := time.Now()
+		time.Sleep(testGrace / 100)
+		err := answer(entry)
+		if err == nil {
+			p.Answered(sent)
+		}
+		return err
+	}
+	return n, p, func() { close(sees) }, busy
+}
+
+// wantSigns checks that as many signs as want were sent after the first since, each about
+// another ticket, and that they say that run of the server.
+func wantSigns(t *testing.T, s *script, since, want int, run string) {
+	t.Helper()
+	synctest.Wait()
+	signs := s.signs[since:]
+	about := make(map[string]bool)
+	for i, sign := range signs {
+		about[sign.entry] = true
+		if said := s.runs[since+i]; said != run || !sign.renew {
+			t.Errorf("sign %d says %q, and renews: %v; want %q, and that it renews", i, said, sign.renew, run)
+		}
+	}
+	if len(signs) != want || len(about) != want {
+		t.Errorf("%d signs about %d tickets, want one about each of %d: %v", len(signs), len(about), want, signs)
+	}
+}
+
+// A ticket that was registered before the server had seen the connection says so at once
+// when it has, and not with its next heartbeat: until then its end is not noticed. So does
+// each of them, one after the other.
+func TestSeenAfterTheTicketsWereRegistered(t *testing.T) {
+	for what, register := range map[string]func(t *testing.T, n *Notifier, p *Presence, let func()){
+		"before": func(t *testing.T, n *Notifier, p *Presence, let func()) {
+			take(t, n, p, 3*signsUnderWay)
+			p.Answered(time.Now())
+			let()
+		},
+		"meanwhile": func(t *testing.T, n *Notifier, p *Presence, let func()) {
+			var tokens []string
+			for range 3 * signsUnderWay {
+				tokens = append(tokens, n.NewToken())
+				p.Join(t.Context(), tokens[len(tokens)-1])
+			}
+			p.Answered(time.Now())
+			let()
+			synctest.Wait()
+			for i, token := range tokens {
+				p.Bind(token, fmt.Sprintf("%d:%s:1", i+1, token), "")
+			}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := always(nil)
+				n, p, let, busy := unseen(t, s)
+				register(t, n, p, let)
+				time.Sleep(testGrace)
+				wantSigns(t, s, 0, 3*signsUnderWay, "run")
+				if busy.Load() != 1 {
+					t.Errorf("%d signs were under way at a time", busy.Load())
+				}
+				take(t, n, p, 2) // which say so from the beginning
+				time.Sleep(testGrace)
+				wantSigns(t, s, 0, 3*signsUnderWay, "run")
+			})
+		})
+	}
+}
+
+// A connection that is made anew costs no sign about each ticket, unless it is to another
+// run of the server: what they say of the old one is nothing to that.
+func TestSeenByAnotherRun(t *testing.T) {
+	for run, want := range map[string]int{"run": 1, "another": 5} {
+		t.Run(run, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := always(nil)
+				n, p, let, _ := unseen(t, s)
+				let()
+				take(t, n, p, 5)
+				p.Answered(time.Now())
+				time.Sleep(testGrace)
+				n.down(n.subscription)
+				time.Sleep(testGrace / 10) // the sign that is sent at once says nothing of a run
+				synctest.Wait()
+				before := s.sent()
+				s.seen = func() (string, error) { time.Sleep(testGrace / 10); return run, nil }
+				n.up(n.subscription)
+				synctest.Wait()
+				if got := s.sent() - before; got != 1 {
+					t.Fatalf("%d signs before the connection is seen, want 1", got)
+				}
+				time.Sleep(testGrace / 2)
+				wantSigns(t, s, before+1, want, run)
+			})
+		})
+	}
+}
+
+// What a sign could not say for want of an answer is said after the next ping, and not
+// again and again; about a ticket that has left meanwhile nothing is said.
+func TestSeenWhileSignsFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := always(nil)
+		var refuses atomic.Bool
+		refuses.Store(true)
+		s.sign = func(string) error {
+			if refuses.Load() {
+				return errors.New("no connection")
+			}
+			return nil
+		}
+		n, p, let, _ := unseen(t, s)
+		take(t, n, p, 5)
+		p.Answered(time.Now())
+		let()
+		time.Sleep(testGrace / 8)
+		n.ponged(n.subscription, time.Now())
+		time.Sleep(testGrace / 8)
+		synctest.Wait()
+		before := s.sent()
+		if before != 2 {
+			t.Errorf("%d signs that were not answered, want one for each occasion", before)
+		}
+		for token, ticket := range p.tickets {
+			if ticket.entry == s.signs[0].entry {
+				p.Leave(token)
+			}
+		}
+		refuses.Store(false)
+		n.ponged(n.subscription, time.Now())
+		time.Sleep(testGrace / 8)
+		wantSigns(t, s, before, 4, "run")
+		n.ponged(n.subscription, time.Now())
+		time.Sleep(testGrace / 8)
+		wantSigns(t, s, before, 4, "run")
+	})
+}
+
+// When the last ticket has left, no sign follows the one that is under way.
+func TestSeenAndAllHaveLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := always(nil)
+		n, p, let, _ := unseen(t, s)
+		take(t, n, p, 5)
+		p.Answered(time.Now())
+		let()
+		synctest.Wait()
+		leaveAll(p)
+		time.Sleep(testGrace)
+		wantSigns(t, s, 0, 1, "run")
+	})
 }
 
 // The server is asked again which run of it sees the connection, if the first time it
@@ -191,7 +360,7 @@ func TestBrokenWhileRegistering(t *testing.T) {
 		p.Join(t.Context(), token)
 		n.down(n.subscription)
 		time.Sleep(testGrace * 8 / 10)
-		lost := p.Bind(token, "1:"+token+":1", true)
+		lost := p.Bind(token, "1:"+token+":1", "run")
 		synctest.Wait()
 		if closed([]<-chan struct{}{lost}) != 0 {
 			t.Fatal("lost though it was registered just now")
@@ -377,7 +546,7 @@ func TestNoSignRenewsALostHold(t *testing.T) {
 			entries = append(entries, fmt.Sprintf("%d:%s:1", i+1, token))
 			p.Join(t.Context(), token)
 			n.Open(token, "line")
-			p.Bind(token, entries[i], true)
+			p.Bind(token, entries[i], "run")
 			n.Bind(Ticket{Token: token, Entry: entries[i], Line: "line", Presence: p, Owns: i == 0, Until: time.Now().Add(lease)})
 		}
 		for _, want := range []sign{
@@ -423,7 +592,7 @@ func TestNoHandOffWithoutASign(t *testing.T) {
 						Presence: p, Front: front, Owns: front == "", Until: time.Now().Add(time.Hour),
 					}
 					n.Bind(ticket)
-					p.Bind(token, ticket.Entry, true)
+					p.Bind(token, ticket.Entry, "run")
 					return ticket
 				}
 				first := bind(1, "")
