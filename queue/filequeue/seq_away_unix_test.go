@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -244,5 +245,42 @@ func TestK31AnotherIsHidden(t *testing.T) {
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("there is something at the path: %v", err)
+	}
+}
+
+// Two move the directory back at the same time: both find that it is back, whichever has
+// done it, and no ticket is lost.
+func TestK31TwoRestore(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "queue")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const many = 8
+	var dirs [many]*lockedfile.Dir
+	for i := range dirs {
+		d, err := lockedfile.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		dirs[i] = d
+	}
+	for range 200 { // the second one must come between the look and the move of the first
+		mustHide(t, dir)
+		begin := make(chan struct{})
+		var all sync.WaitGroup
+		for _, d := range dirs {
+			all.Go(func() {
+				<-begin
+				if err := d.Restore(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		close(begin)
+		all.Wait()
+		if t.Failed() {
+			return
+		}
 	}
 }

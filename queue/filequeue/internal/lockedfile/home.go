@@ -181,13 +181,18 @@ func (h Home) empty(d *Dir) error {
 func (d *Dir) IsHidden() bool { return d.isAt(hiddenPath(d.path)) }
 
 // Restore moves a hidden directory back to its path, if the process that has hidden it is
-// gone. The error is that of the move, which another user may not be allowed.
+// gone. The error is that of the move, which another user may not be allowed. It may be
+// called by several at the same time.
 func (d *Dir) Restore() error {
 	// With the flock no other process does anything to it, if it is still there.
 	if !d.IsHidden() || !d.Share() || !d.IsHidden() {
 		return nil
 	}
-	return move(hiddenPath(d.path), d.path)
+	err := move(hiddenPath(d.path), d.path)
+	if d.isAt(d.path) {
+		return nil // another one may have been faster
+	}
+	return err
 }
 
 // discard removes a directory that is at a hidden path, and closes it.
