@@ -44,11 +44,14 @@ func cleanUp(q *seq, k *knownLine, s *settings) (remove bool, evicted []queue.Ti
 // listing that was made after that.
 func (l *seqLock) empty() (lockedfile.Contents, bool) {
 	for {
-		c, err := l.dir.List(seqName, isTicketName)
+		var c lockedfile.Contents
+		err := l.relist(func() (names []string, err error) {
+			c, err = l.dir.List(seqName, isTicketName)
+			return c.Names, err
+		})
 		if err != nil {
 			return c, false
 		}
-		l.take(c.Names)
 		if len(c.Names) == 0 {
 			return c, true
 		}

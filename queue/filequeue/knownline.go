@@ -109,11 +109,19 @@ func (k *knownLine) isTaken(slots int) bool {
 	return true
 }
 
-// take is for the names of a listing, made with the seq lock held.
-func (k *knownLine) take(names []string) {
+// relist makes the line that of the listing which list makes. The seq lock is held.
+func (k *knownLine) relist(list func() ([]string, error)) error {
+	k.mu.Lock()
+	k.line.listing = true
+	k.mu.Unlock()
+	names, err := list()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.tell(k.line.listed(names))
+	k.line.listing = false
+	if err == nil {
+		k.tell(k.line.listed(names))
+	}
+	return err
 }
 
 // tell acts on the news of a transition of the line. mu is held.

@@ -18,7 +18,8 @@ import (
 //	unremoved(i)    the i'th is dead, and its file could not be removed: it is not in
 //	                line, and a listing does not bring it back.
 //	listed(names)   a listing, made with the seq lock held, has found these: a ticket
-//	                missing in it has left, a new one has joined.
+//	                missing in it has left, a new one has joined. One that has left
+//	                while it was made (see listing) does not come back by it.
 //
 // By the terms of a ticket with n slots, the i'th owns when i < n. The tickets in front
 // of another only ever leave. So the place of a local ticket in the line is never less
@@ -33,8 +34,11 @@ type line struct {
 	// always all say the same.
 	slots map[int]int
 
-	// unremovable has the tickets of the transition unremoved.
+	// unremovable has the tickets of the transition unremoved, and those that have left
+	// during a listing: none that a listing brings back.
 	unremovable map[string]struct{}
+
+	listing bool // one is being made
 
 	// highest is the highest number that is known of a ticket, also of one that
 	// has left: a seq that was damaged does not tell it any more.
@@ -100,6 +104,9 @@ func (l *line) left(i int) news {
 			delete(l.slots, e.slots)
 		}
 	}
+	if l.listing {
+		l.stays(e.name) // for all that the listing knows
+	}
 	n := news{gone: []*entry{e}}
 	for slots := range l.slots {
 		// The one that has come among the first, and the first that waits, if it
@@ -134,7 +141,7 @@ func (l *line) unremoved(i int) news {
 	return l.left(i)
 }
 
-// stays says that the file of one that has left could not be removed.
+// stays says that a listing may find the file of one that has left.
 func (l *line) stays(name string) { l.unremovable[name] = struct{}{} }
 
 // listed makes the line that of a listing.

@@ -17,6 +17,7 @@ type lineUnderTest struct {
 	real    queue.TicketQueue
 	members map[string]queue.Ticket // of the one in memory, by the names in the other
 	names   []string                // really in line
+	pending []string                // what the listing that is being made will say
 	owned   map[string]bool         // local, and were told or taken as owners
 }
 
@@ -29,7 +30,8 @@ func FuzzLine(f *testing.F) {
 	f.Add([]byte{0x21, 0x11, 0x21, 0x11, 0x32, 0x22, 0x12, 3, 0x02}, uint8(2))
 	f.Add([]byte{1, 1, 1, 0, 0, 0, 4, 4, 4, 3, 2, 2, 2}, uint8(3))
 	f.Add([]byte{0, 1, 0, 1, 0x15, 3, 0x05, 2}, uint8(1))
-	f.Add([]byte{0, 0, 0, 0x0a}, uint8(0)) // the middle one leaves
+	f.Add([]byte{0, 0, 0, 0x0a}, uint8(0))    // the middle one leaves
+	f.Add([]byte{0, 0, 0, 7, 2, 7}, uint8(0)) // the first one leaves during a listing
 	f.Fuzz(func(t *testing.T, steps []byte, slots uint8) {
 		n := 1 + int(slots%4)
 		if len(steps) > 200 {
@@ -49,6 +51,11 @@ func FuzzLine(f *testing.F) {
 // step does what the number says, to the ticket that which chooses.
 func (l *lineUnderTest) step(number int64, what byte, which, n int) {
 	switch {
+	case l.line.listing && (what == 0 || what == 1 || what == 3 || what == 7): // it ends: these are done with the seq lock, too
+		l.line.listing = false
+		l.told(l.line.listed(l.pending))
+	case what == 7:
+		l.pending, l.line.listing = l.listing(), true
 	case what == 0: // a local one joins, having listed the directory
 		l.told(l.line.listed(l.listing()))
 		slots := n + which%2

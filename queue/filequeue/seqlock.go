@@ -286,11 +286,7 @@ func (l *seqLock) unlock() {
 
 // list makes the line that of the directory.
 func (l *seqLock) list() error {
-	names, err := ticketNames(l.dir)
-	if err == nil {
-		l.take(names)
-	}
-	return err
+	return l.relist(func() ([]string, error) { return ticketNames(l.dir) })
 }
 
 // errUsedUp: a number was planted that is near the highest possible.

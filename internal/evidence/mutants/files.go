@@ -454,6 +454,12 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 
 	// More than one owner.
 	{
+		name: "file: a listing brings back what has left meanwhile",
+		in:   ofFile + "line.left",
+		old:  "if l.listing {",
+		new:  "if false {",
+	},
+	{
 		name: "file: one more owns",
 		in:   ofFile + "ahead",
 		old:  "i-slots+1",
