@@ -284,3 +284,73 @@ func TestK31TwoRestore(t *testing.T) {
 		}
 	}
 }
+
+// A call that does not join has seen that there are tickets. The last of them leaves, with
+// seq, before that call locks seq, which it creates anew: it cleans up.
+func TestK31SeqIsMadeByACallThatDoesNotJoin(t *testing.T) {
+	dir, a, b := twoProcesses(t)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ticket := mustTake(t, a)
+	d := useDirectory(b.settings.path)
+	if err := d.open(&b.settings, false, false); err != nil {
+		t.Fatal(err)
+	}
+	mustEnter(t, &d.seq.door)
+	cleaned := make(chan error, 1)
+	go func() { cleaned <- b.CleanupStale(t.Context()) }()
+	for d.seq.door.waits() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := a.Release(t.Context(), ticket); err != nil {
+		t.Fatal(err)
+	}
+	d.seq.door.leave(d.dir, noSeq)
+	if err := <-cleaned; err != nil {
+		t.Error(err)
+	}
+	d.done()
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("the directory has %v, %v; want it empty", left, err)
+	}
+}
+
+// A call that does not join has seq locked while the last one leaves, which cannot clean up,
+// for longer than that one waits: it cleans up.
+func TestK31SeqIsHeldByACallThatDoesNotJoin(t *testing.T) {
+	dir, a, b := twoProcesses(t)
+	ticket := mustTake(t, a)
+	err := b.with(t.Context(), "look", false, func(c *call) error {
+		l, err := c.lockSeq(noLimit)
+		if err != nil {
+			return err
+		}
+		defer l.unlock()
+		return a.Release(t.Context(), ticket)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory is left: %v", err)
+	}
+}
+
+// Members removes no ticket, also where only dead ones are left.
+func TestFileMembersLeavesTheDead(t *testing.T) {
+	q := New(t.TempDir())
+	name, err := newTicketName(clockNumber())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(q.settings.path, name), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		members, err := q.Members(t.Context())
+		if err != nil || len(members) != 1 || !members[0].Dead {
+			t.Errorf("the members are %+v, %v; want a dead one", members, err)
+		}
+	}
+}
