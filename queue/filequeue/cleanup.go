@@ -86,12 +86,25 @@ func (l *seqLock) removeAll(c lockedfile.Contents) (removeLater bool) {
 		return false
 	}
 	if l.removeDirectory() != nil && l.seq.file == nil && l.dir.IsCurrent() {
-		// It stays, with a seq that says what the one that was removed has said, for the same users.
-		s := *l.s
-		s.mode = l.rights
-		_ = l.seq.create(l.dir, &s, l.content)
+		l.keep()
 	}
 	return false
+}
+
+// keep makes sure that a directory that stays has a seq that says what the one that was
+// removed has said, for the same users. Another process may have come meanwhile, and have
+// made one, as in a directory that was there before.
+func (l *seqLock) keep() {
+	ctx, cancel := context.WithTimeout(context.Background(), longestLook)
+	defer cancel()
+	s, last := *l.s, l.content.number
+	s.mode = l.rights
+	info, err := l.seq.await(ctx, l.dir, &s, longestLook, false)
+	if err != nil || l.read(info) != nil {
+		return // its holder is stopped
+	}
+	l.content.number = max(l.content.number, last)
+	_ = l.write(l.content)
 }
 
 // removeDirectory removes the directory with seq. For a moment it waits for a process that

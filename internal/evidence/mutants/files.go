@@ -304,9 +304,16 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: a seq that is made anew is shared as the call is that cleans up",
-		in:   ofFile + "seqLock.removeAll",
+		in:   ofFile + "seqLock.keep",
 		old:  "s.mode = l.rights",
 		new:  "",
+	},
+	{
+		name:  "file: a process that has come as the directory was removed takes it for one that was there",
+		in:    ofFile + "seqLock.keep",
+		old:   "info, err := l.seq.await(ctx, l.dir, &s, longestLook, false)",
+		new:   "err := l.seq.create(l.dir, &s, l.content); if err != nil || ctx == nil { return }; info, err := l.seq.file.Stat()",
+		tests: tests{"-run K58ComesAsTheOtherCleansUpInPlace ./internal/faulttest/file"},
 	},
 	{
 		name: "file: seq is removed while the directory is at its path",

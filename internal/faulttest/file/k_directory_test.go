@@ -379,14 +379,19 @@ func TestK46NoFlock(t *testing.T) {
 	}
 }
 
+// hiddenPath is where the directory is made and removed.
+func hiddenPath(dir string) string {
+	id := uuid.NewSHA1(uuid.Nil, []byte(filepath.Base(dir)))
+	return filepath.Join(filepath.Dir(dir), fmt.Sprintf(".new.%x", id[:]))
+}
+
 // K46. The file system knows flock on files alone, and a process was killed while it made
 // the directory, so that nothing tells that it is gone: the next one goes without the
 // hidden path.
 func TestK46NoFlockOnDirectories(t *testing.T) {
 	h := harness.New(t, faulttest.File(t))
 	a := h.Start()
-	id := uuid.NewSHA1(uuid.Nil, []byte(filepath.Base(h.Spec.Dir)))
-	hidden := filepath.Join(filepath.Dir(h.Spec.Dir), fmt.Sprintf(".new.%x", id[:]))
+	hidden := hiddenPath(h.Spec.Dir)
 	mustMkdir(t, hidden)
 	mustWrite(t, filepath.Join(hidden, "seq"), "")
 	end := inject(t, a, []string{hidden}, "flock:error=ENOLCK")

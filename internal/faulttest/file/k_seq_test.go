@@ -224,12 +224,16 @@ func owns(w *harness.Process) bool { return w.Count(harness.Granted) > w.Count(h
 // process that gives its ticket up and cleans up.
 const wayOut = "openat,flock,newfstatat,pread64,pwrite64,getdents64,unlinkat,unlink,rmdir,renameat,renameat2,linkat"
 
-// standAsItUnlocks has a worker lock and unlock, and stand after its n-th system call on
+// lockStepping has a worker lock.
+func lockStepping(a *stepper) {
+	a.Lock()
+	a.steps(func() bool { return owns(a.Process) })
+}
+
+// standAsItUnlocks has a worker that owns unlock, and stand after its n-th system call on
 // the way out. It reports false if it has not made that many.
 func standAsItUnlocks(a *stepper, n int, over func() bool) bool {
 	a.t.Helper()
-	a.Lock()
-	a.steps(func() bool { return owns(a.Process) })
 	a.Tell("unlock")
 	for range n - 1 {
 		if a.awaitStop(over) {
@@ -256,6 +260,7 @@ func TestK31SeqVanishesBeforeTheCleaningUp(t *testing.T) {
 			n, more := 1, true
 			for ; more; n++ {
 				overA, overB := untilOver(a.Process), untilOver(b)
+				lockStepping(a)
 				more = standAsItUnlocks(a, n, overA)
 				if !more {
 					break
@@ -298,6 +303,15 @@ func TestK31SeqVanishesBeforeTheCleaningUp(t *testing.T) {
 	}
 }
 
+// lockInTheMeantime has a worker lock, unless it is kept from that.
+func lockInTheMeantime(b *harness.Process) {
+	b.Lock()
+	const opportunity = 200 * time.Millisecond // if it is kept from nothing: less is too little beside others
+	for called := time.Now(); !owns(b) && time.Since(called) < opportunity; {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // K58. One comes as the last one removes what the queue has made, wherever that stands:
 // nothing is left, when both have gone.
 func TestK58ComesAsTheOtherCleansUp(t *testing.T) {
@@ -307,14 +321,11 @@ func TestK58ComesAsTheOtherCleansUp(t *testing.T) {
 	n := 1
 	for ; ; n++ {
 		overA, overB := untilOver(a.Process), untilOver(b)
+		lockStepping(a)
 		if !standAsItUnlocks(a, n, overA) {
 			break
 		}
-		b.Lock()
-		const opportunity = 200 * time.Millisecond // for B, if A keeps it from nothing: less is too little beside others
-		for called := time.Now(); !owns(b) && time.Since(called) < opportunity; {
-			time.Sleep(time.Millisecond)
-		}
+		lockInTheMeantime(b)
 		a.resume()
 		a.steps(func() bool { return overA() && owns(b) })
 		drain(a, b, overA, overB)
@@ -327,6 +338,59 @@ func TestK58ComesAsTheOtherCleansUp(t *testing.T) {
 		t.Error("A has made no more than 5 system calls that matter")
 	}
 	h.Check()
+}
+
+// K58. The same while a third process is at the hidden path, so that the directory is
+// removed where it is.
+func TestK58ComesAsTheOtherCleansUpInPlace(t *testing.T) {
+	h := harness.New(t, faulttest.File(t))
+	b := h.Start()
+	a := step(t, h.Start(), wayOut)
+	hidden := hiddenPath(h.Spec.Dir)
+	n := 1
+	for ; ; n++ {
+		overA, overB := untilOver(a.Process), untilOver(b)
+		lockStepping(a)
+		leave := occupy(t, hidden)
+		if !standAsItUnlocks(a, n, overA) {
+			leave()
+			break
+		}
+		lockInTheMeantime(b)
+		a.resume()
+		a.steps(overA)
+		leave()
+		a.steps(func() bool { return owns(b) })
+		drain(a, b, overA, overB)
+		if _, err := os.Lstat(h.Spec.Dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("B came when A stood after its call %d: the directory is left (%v)", n, err)
+			_ = os.RemoveAll(h.Spec.Dir)
+		}
+	}
+	t.Logf("met at %d system calls", n-1)
+	if n < 6 {
+		t.Error("A has made no more than 5 system calls that matter")
+	}
+	h.Check()
+}
+
+// occupy has something at the path that a process which makes it has, until leave is called.
+func occupy(t *testing.T, path string) (leave func()) {
+	t.Helper()
+	mustMkdir(t, path)
+	f, err := os.Open(path)
+	if err == nil {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		if err := errors.Join(os.Remove(path), f.Close()); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // K32. seq is removed and replaced under four processes. Nothing of that is an
