@@ -178,6 +178,21 @@ func TestFileSeqRemoved(t *testing.T) {
 	f.wantNoDirectory()
 }
 
+// The process has seq open, and another program moves it away: the path leads to nothing.
+func TestFileOpenSeqMovedAway(t *testing.T) {
+	f := newFileFixture(t)
+	a := f.register()
+	f.must("Rename seq", os.Rename(f.path("seq"), f.dir+".away"))
+	b := f.register()
+	if b.Number <= a.Number || b.Ahead != 1 {
+		t.Errorf("got %+v, want a higher number than %d and 1 ahead", b, a.Number)
+	}
+	f.release(a)
+	f.wantPosition(b, 0)
+	f.release(b)
+	f.wantNoDirectory()
+}
+
 // A file that is longer than any seq is a user's, and is kept.
 func TestFileHugeSparseSeq(t *testing.T) {
 	f := newFileFixture(t)

@@ -94,7 +94,8 @@ func (q *seq) tryLock(dir *lockedfile.Dir, s *settings, joins bool) (fs.FileInfo
 	q.locked = false
 	if !locked {
 		var err error
-		if locked, err = q.file.TryLock(); err != nil {
+		// Where the lock is taken by path, there may be nothing at the path any more.
+		if locked, err = q.file.TryLock(); err != nil && !lockedfile.IsGone(err) {
 			return nil, err
 		}
 	}
