@@ -764,7 +764,7 @@ func TestFileDirectoryOfOthers(t *testing.T) {
 	f.mkdir()
 	for _, mode := range []fs.FileMode{0o777, 0o777 | fs.ModeSticky, 0o703} {
 		f.must("Chmod", os.Chmod(f.dir, mode))
-		if _, err := f.q.Register(t.Context()); err == nil || !strings.Contains(err.Error(), "everybody may write") {
+		if _, err := f.q.Register(t.Context()); err == nil || !strings.Contains(err.Error(), "all users may write") {
 			t.Errorf("Register in a directory of mode %v: %v, want it refused", mode, err)
 		}
 	}

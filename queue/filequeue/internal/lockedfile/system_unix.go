@@ -107,10 +107,11 @@ func chmodDirectory(info fs.FileInfo, mode fs.FileMode, chmod func(fs.FileMode) 
 func (d *Dir) CheckAccess(shared fs.FileMode) error {
 	mode := d.info.Mode()
 	if mode.Perm()&0o002&^shared != 0 {
+		remedy := "take that right away"
 		if mode&fs.ModeSticky != 0 {
-			return fmt.Errorf("everybody may write to the directory (%v): take a directory below it, or share it with WithFileMode", mode)
+			remedy = "take a directory below it"
 		}
-		return fmt.Errorf("everybody may write to the directory (%v): take that right away, or share it with WithFileMode", mode)
+		return fmt.Errorf("all users may write to the directory (%v): %s, or share it with WithFileMode", mode, remedy)
 	}
 	st, ok := d.info.Sys().(*syscall.Stat_t)
 	if !ok || shared != 0 || st.Uid == 0 || int(st.Uid) == os.Geteuid() {
