@@ -124,7 +124,11 @@ func busy(q queue.TicketQueue) error {
 	var holders []string
 	for _, m := range members {
 		if m.Owns() {
-			holders = append(holders, strings.TrimSpace(fmt.Sprintf("%s (pid %d on %s)", cli.Printable(m.Label), m.PID, cli.Printable(m.Host))))
+			at := fmt.Sprintf("pid %d", m.PID)
+			if m.Host != "" {
+				at += " on " + cli.Printable(m.Host)
+			}
+			holders = append(holders, strings.TrimSpace(fmt.Sprintf("%s (%s)", cli.Printable(m.Label), at)))
 		}
 	}
 	if len(holders) == 0 {

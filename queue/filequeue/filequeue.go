@@ -292,7 +292,8 @@ func (q *view) MaybeCleanup(ctx context.Context) {
 	})
 }
 
-// Members implements [queue.Lister]. Host is the name of this machine.
+// Members implements [queue.Lister]. Host is empty: all are on this machine, and which
+// container of it a PID is of a file does not tell.
 func (q *view) Members(ctx context.Context) (members []queue.Member, err error) {
 	err = q.with(ctx, "list the members", false, func(c *call) (err error) {
 		members, err = c.members()

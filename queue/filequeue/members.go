@@ -2,7 +2,6 @@ package filequeue
 
 import (
 	"errors"
-	"os"
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
@@ -35,12 +34,10 @@ func (c *call) members() ([]queue.Member, error) {
 	case c.ctx.Err() != nil:
 		return nil, c.ctx.Err()
 	}
-	host, _ := os.Hostname()
 	var members []queue.Member
 	for _, name := range names {
 		if m, ok := member(c.dir, l, name); ok {
 			m.Ticket.Ahead = len(members)
-			m.Host = host
 			members = append(members, m)
 		}
 	}

@@ -255,7 +255,7 @@ func TestFileLabel(t *testing.T) {
 	f.must("Register", err)
 	members, err := plain.Members(t.Context())
 	f.must("Members", err)
-	if members[0].Label != "deploy 42: ä" || members[1].Label != "" || members[0].Host == "" || members[0].Ticket.Lease != 0 {
+	if members[0].Label != "deploy 42: ä" || members[1].Label != "" || members[0].Host != "" || members[0].Ticket.Lease != 0 {
 		t.Errorf("got %+v", members)
 	}
 	f.release(held)
