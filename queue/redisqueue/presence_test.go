@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -258,6 +259,154 @@ func TestLooksWithinTheGraceTime(t *testing.T) {
 	}
 	for _, ticket := range []queue.Ticket{owning, waiting} {
 		if err := q.Release(t.Context(), ticket); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// plantLine puts tickets in a line, one of each process; it returns the last one's entry.
+// The presence of each is that of another run of the server, so that it is not examined;
+// "foreign" is no ticket, and the lease of "wrong" is no string.
+func plantLine(t *testing.T, client *redis.Client, name, presence string, processes []string) (last string) {
+	t.Helper()
+	_, err := client.Pipelined(t.Context(), func(pipe redis.Pipeliner) error {
+		for i, process := range processes {
+			if process == "foreign" {
+				pipe.ZAdd(t.Context(), "{"+name+"}:queue", redis.Z{Score: float64(i + 1), Member: fmt.Sprint("foreign", i)})
+				continue
+			}
+			token := fmt.Sprintf("%s.%d", process, i)
+			last = fmt.Sprintf("%d:%s:1", i+1, token)
+			pipe.ZAdd(t.Context(), "{"+name+"}:queue", redis.Z{Score: float64(i + 1), Member: last})
+			if process == "wrong" {
+				pipe.RPush(t.Context(), "{"+name+"}:lease:"+token, "type")
+				continue
+			}
+			pipe.Set(t.Context(), "{"+name+"}:lease:"+token, last+leaseValue{time.Hour, 0, presence, 1, "host", ""}.text(), time.Hour)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return last
+}
+
+// Of those that wait, one more looks as often as the first in line does: the first behind
+// those of one other process, which may leave together, so that none of them looks. All
+// others look by their place.
+func TestOneMoreLooksWithinTheGraceTime(t *testing.T) {
+	redistest.NeedReal(t)
+	client := redistest.Client(t)
+	detecting, plain := New(client, "x", WithCrashDetection(time.Second)), New(client, "x")
+	for what, c := range map[string]struct {
+		q        *Queue
+		owners   int
+		presence string
+		line     string // with one word for each ticket; the last is the one that looks
+		want     int64
+	}{
+		"first in line":                      {detecting, 0, "abc/1000", "p n", 0},
+		"behind the owner's":                 {detecting, 0, "abc/1000", "p p p n", 250},
+		"behind those of one that waits":     {detecting, 0, "abc/1000", "o p p n", 250},
+		"behind many":                        {detecting, 0, "abc/1000", strings.Repeat("p ", 950) + "n", 250},
+		"behind more than are examined":      {detecting, 0, "abc/1000", strings.Repeat("p ", 1050) + "n", 0},
+		"behind those of two":                {detecting, 0, "abc/1000", "p p o n", 0},
+		"behind those of two, one between":   {detecting, 0, "abc/1000", "p p o p n", 0},
+		"behind one of its own":              {detecting, 0, "abc/1000", "p p n n", 0},
+		"its own owns":                       {detecting, 0, "abc/1000", "n p p n", 250},
+		"all its own":                        {detecting, 0, "abc/1000", "n n n n", 0},
+		"with others between":                {detecting, 0, "abc/1000", "p foreign p foreign foreign n", 250},
+		"of two owners":                      {detecting, 2, "abc/1000", "o r p p n", 250},
+		"of two owners, the first in line":   {detecting, 2, "abc/1000", "o p n", 0},
+		"behind a lease of the wrong type":   {detecting, 0, "abc/1000", "p p wrong n", 0},
+		"not noticed":                        {detecting, 0, "-", "p p p n", 0},
+		"not seen":                           {detecting, 0, "?", "p p p n", 0},
+		"without crash detection":            {plain, 0, "abc/1000", "p p p n", 250},
+		"without crash detection, all of it": {plain, 0, "-", "p p p n", 0},
+	} {
+		t.Run(what, func(t *testing.T) {
+			name := redistest.Name(t)
+			last := plantLine(t, client, name, c.presence, strings.Fields(c.line))
+			keys := []string{"{" + name + "}:queue", "{" + name + "}:seq", "{" + name + "}:lease:" + tokenOf(last)}
+			v := &view{storage: c.q.storage, owners: c.owners}
+			answer, err := c.q.attempt(t.Context(), v.request(positionScript, "n", keys, last))
+			if err != nil || answer.status != statusOK || answer.integer(0) < 1 {
+				t.Fatalf("%+v, %v", answer, err)
+			}
+			if got := answer.integer(2); got != c.want {
+				t.Errorf("looks again after %d ms, want %d; 0 is by its place", got, c.want)
+			}
+		})
+	}
+}
+
+// While the process in front seems to have ended, it looks when that is decided.
+func TestOneMoreLooksWhenTheGraceTimeIsOver(t *testing.T) {
+	redistest.NeedReal(t)
+	client := redistest.Client(t)
+	q := New(client, redistest.Name(t), WithCrashDetection(time.Second))
+	run := client.InfoMap(t.Context(), "server").Val()["Server"]["run_id"]
+	last := plantLine(t, client, q.name, run+"/3600000", []string{"p", "p", "p", "n"})
+	client.HSet(t.Context(), q.prefix+"absent", "p", time.Now().Add(time.Minute-time.Hour).UnixMilli())
+	answer, err := q.attempt(t.Context(), q.request(positionScript, "n", q.ticketKeys(tokenOf(last)), last))
+	if err != nil || answer.integer(2) <= 0 || answer.integer(2) > 60000 {
+		t.Errorf("%+v, %v; want that it looks again within a minute", answer, err)
+	}
+}
+
+// The one behind those of another process looks soon after it was registered, and soon
+// after each look.
+func TestHintedWithinTheGraceTime(t *testing.T) {
+	redistest.NeedReal(t)
+	name := redistest.Name(t)
+	other := New(redistest.Client(t), name, WithCrashDetection(time.Second))
+	var tickets []queue.Ticket
+	for range 4 {
+		ticket, err := other.Register(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		tickets = append(tickets, ticket)
+	}
+	q := New(redistest.Client(t), name, WithCrashDetection(time.Second))
+	for noticed := 0; noticed != 4; {
+		members, err := q.Members(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		noticed = 0
+		for _, m := range members {
+			if m.CrashDetection > 0 {
+				noticed++
+			}
+		}
+	}
+	// The second is registered when the connection is up, so that nothing else hints.
+	for range 2 {
+		waiting, err := q.Register(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		wake, stop, err := q.Watch(t.Context(), waiting)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if got := <-wake; got != queue.WakeHint {
+				t.Errorf("woken by %v, want a hint", got)
+			}
+			if _, err := q.Position(t.Context(), waiting); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stop()
+		if err := q.Release(t.Context(), waiting); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, ticket := range tickets {
+		if err := other.Release(t.Context(), ticket); err != nil {
 			t.Error(err)
 		}
 	}

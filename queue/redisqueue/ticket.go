@@ -16,6 +16,10 @@ import (
 // no ticket is left.
 const abandonTimeout = 5 * time.Second
 
+// longestHint is how long the first waiter behind those of another process waits at most
+// before it looks again: as long as the first in line does.
+const longestHint = time.Second
+
 // Register takes the next number and stands in line, in one round trip.
 //
 // When the server was asked and did not answer, Register makes sure, for up to
@@ -115,6 +119,10 @@ func (o *operation) taken(answer reply, sent time.Time, terms leaseValue) (queue
 		w.Front = answer.text(2)
 	}
 	o.notifier.Bind(w)
+	if o.presence != nil && ahead > 1 && !o.notifier.Owns(tokenOf(answer.text(2))) {
+		_, grace := o.presence.Seen()
+		o.notifier.HintAfter(o.token, min(grace/4, longestHint)) // it may be the one to look, see together in position.lua
+	}
 	return t, nil
 }
 
@@ -180,7 +188,7 @@ func (o *operation) look(ctx context.Context) (queue.Place, error) {
 	if err != nil {
 		return queue.Place{}, err
 	}
-	ahead, err := answer.ahead(0, 2)
+	ahead, err := answer.ahead(0, 3)
 	if err != nil {
 		return queue.Place{}, err
 	}
@@ -193,13 +201,16 @@ func (o *operation) look(ctx context.Context) (queue.Place, error) {
 	case milliseconds > 0 && o.notifier.Reliable(o.token):
 		place.Recheck = time.Duration(milliseconds) * time.Millisecond
 	}
+	o.notifier.HintAfter(o.token, min(time.Duration(answer.integer(2))*time.Millisecond, longestHint))
 	return place, nil
 }
 
 // Watch listens for t, through the one connection that the client has for
 // this. It does no I/O itself: the connection is made in the background. A waiter
 // near the head gets a [queue.WakeHint] when it is there, and whenever it was lost;
-// every waiter gets one when the client was closed.
+// every waiter gets one when the client was closed. With crash detection, one that has
+// looked gets the next in time to notice the end of a process whose tickets are all that
+// wait in front of it, however many.
 //
 // Only tickets that were taken through the same client can be watched; for any
 // other it returns an error for which errors.Is(err, errors.ErrUnsupported)

@@ -189,6 +189,38 @@ func TestKilledProcessThatWasSeenLate(t *testing.T) {
 	h.CheckNothingIsLeft()
 }
 
+// A process with many tickets is killed: all leave the line together, and the one behind
+// them, which nothing tells, is not long in looking: TestHintedWithinTheGraceTime.
+//
+//  1. A holds, 29 goroutines of A wait. B is behind them.
+//  2. A is killed, and B owns.
+func TestKilledProcessWithManyTickets(t *testing.T) {
+	t.Parallel()
+	server := redistest.StartServer(t)
+	s := spec(server.Addr, "many")
+	h := harness.New(t, s)
+	a, b := h.Start(), h.Start()
+	a.Lock().Granted()
+	for range 29 {
+		a.StandInLine()
+	}
+	call := b.StandInLine()
+	q, closeQueue := s.Open()
+	defer closeQueue()
+	armed(t, q, 31)
+	began := time.Now()
+	a.Kill()
+	call.Granted()
+	took := time.Since(began)
+	if took > longLease/2 {
+		t.Errorf("it took %v, which is the lease's doing", took)
+	}
+	t.Logf("after %v; crash detection is after %v", took, grace)
+	b.MustUnlock()
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
 // shown waits until so many processes are connected again, and have shown themselves by
 // as many scripts; or until one of them has not kept its ticket.
 func shown(t *testing.T, admin *redis.Client, n int, kept func() bool) {

@@ -106,6 +106,7 @@ type waiter struct {
 	watches int
 	granted bool          // a WakeOwner was put into wake, and not taken back
 	blind   bool          // the subscription was not up all the time since it was opened
+	later   *time.Timer   // hints, see HintAfter; nil if it never was to
 	chain   *chain        // it was granted in this process, and that is not decided
 	decided chan struct{} // closed when it is
 }
@@ -335,6 +336,39 @@ func (n *Notifier) changedLocked() {
 	}
 }
 
+// HintAfter makes a ticket's waiter look after a while, once, unless it owns by then. It
+// takes back what an earlier call has asked for; so does 0, which asks for nothing.
+func (n *Notifier) HintAfter(token string, d time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	w := n.waiters.byToken[token]
+	switch {
+	case w == nil:
+	case d <= 0:
+		w.quiet()
+	case w.later != nil:
+		w.later.Reset(d)
+	default:
+		w.later = time.AfterFunc(d, func() { n.hintWaiting(w) })
+	}
+}
+
+// quiet takes back what HintAfter has asked for.
+func (w *waiter) quiet() {
+	if w.later != nil {
+		w.later.Stop()
+	}
+}
+
+// hintWaiting is hint for one that does not own.
+func (n *Notifier) hintWaiting(w *waiter) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.waiters.byToken[w.Token] == w && !w.Owns {
+		wakeup.Put(w.wake, queue.WakeHint)
+	}
+}
+
 // hint makes a waiter look, if it is still there.
 func (n *Notifier) hint(w *waiter) {
 	n.mu.Lock()
@@ -360,6 +394,7 @@ func (ws *waiters) open(t Ticket, blind bool) *waiter {
 
 // drop forgets a waiter.
 func (ws *waiters) drop(w *waiter) {
+	w.quiet()
 	if ws.byToken[w.Token] == w {
 		delete(ws.byToken, w.Token)
 	}

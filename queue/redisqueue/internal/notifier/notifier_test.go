@@ -309,3 +309,46 @@ func TestReliable(t *testing.T) {
 		}
 	})
 }
+
+// A waiter is hinted once, by the latest call, and not if it owns by then, or is gone.
+func TestHintAfter(t *testing.T) {
+	for what, test := range map[string]struct {
+		then func(n *Notifier, token, entry string)
+		want time.Duration // until it is woken by a hint; 0: not at all
+	}{
+		"nothing":    {func(*Notifier, string, string) {}, time.Second},
+		"put off":    {func(n *Notifier, token, _ string) { n.HintAfter(token, time.Second) }, 3 * time.Second / 2},
+		"sooner":     {func(n *Notifier, token, _ string) { n.HintAfter(token, time.Second/4) }, 3 * time.Second / 4},
+		"taken back": {func(n *Notifier, token, _ string) { n.HintAfter(token, 0) }, 0},
+		"owns":       {func(n *Notifier, token, _ string) { n.Found(token) }, 0},
+		"dropped":    {func(n *Notifier, token, _ string) { n.Drop(token) }, 0},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := New(nil, tokenOf)
+				token := n.NewToken()
+				n.Open(token, "line")
+				entry := "1:" + token + ":1"
+				n.Bind(Ticket{Token: token, Entry: entry, Line: "line", Number: 1, Owners: 1})
+				wake := n.waiters.byToken[token].wake
+				began := time.Now()
+				n.HintAfter(token, time.Second)
+				time.Sleep(time.Second / 2)
+				test.then(n, token, entry)
+				for range 2 {
+					select {
+					case got := <-wake:
+						if took := time.Since(began); got != queue.WakeHint || took != test.want {
+							t.Errorf("woken by %v after %v, want a hint after %v", got, took, test.want)
+						}
+						test.want = 0
+					case <-time.After(time.Minute):
+					}
+				}
+				if test.want != 0 {
+					t.Errorf("not woken, want a hint after %v", test.want)
+				}
+			})
+		})
+	}
+}
