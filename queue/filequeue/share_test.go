@@ -284,6 +284,7 @@ func TestFileZeroValue(t *testing.T) {
 // One that has come to own touches its ticket, to tell the next that it is the first to
 // wait. That is no sign of life: its stale timeout goes on.
 func TestFileShareAnnouncementIsNoSignOfLife(t *testing.T) {
+	filequeue.SkipOnWindows(t, "there is no stale timeout")
 	f := newFileFixture(t, filequeue.WithStaleTimeout(time.Hour)).shared(2)
 	first, second := f.holdShared(2), f.holdShared(2)
 	own := f.register()
