@@ -40,8 +40,8 @@ func cleanUp(q *seq, k *knownLine, s *settings) (remove bool, evicted []queue.Ti
 	return remove, v.evicted
 }
 
-// empty removes the dead owners, if any may own, and reports whether no ticket is left: then
-// it returns a listing that was made after that.
+// empty removes the dead owners, and reports whether no ticket is left: then it returns a
+// listing that was made after that.
 func (l *seqLock) empty() (lockedfile.Contents, bool) {
 	for {
 		var c lockedfile.Contents
@@ -55,7 +55,7 @@ func (l *seqLock) empty() (lockedfile.Contents, bool) {
 		if len(c.Names) == 0 {
 			return c, true
 		}
-		if err := l.evictOwners(l.s.slots); err != nil || len(l.line.entries)+len(l.line.unremovable) > 0 {
+		if err := l.evictOwners(1); err != nil || len(l.line.entries)+len(l.line.unremovable) > 0 {
 			return c, false
 		}
 	}

@@ -43,8 +43,7 @@ type directory struct {
 	joined  atomic.Bool // it has the shared flock on the directory, or does without
 	mode    fs.FileMode // of WithFileMode, of the first call that has joined
 
-	// cleanUp says that the last one cleans up, and evicts the dead: a call has joined, or
-	// asked for it. One that has only gone for seq leaves the dead, see seq.used.
+	// cleanUp says that the last one cleans up: a call has joined, or asked for it.
 	cleanUp atomic.Bool
 
 	seq seq
@@ -118,12 +117,8 @@ func (d *directory) close() (evicted []queue.Ticket) {
 	}
 	d.mu.Unlock()
 	remove := false
-	if (d.cleanUp.Load() || d.seq.used) && !d.gone {
-		s := &settings{path: d.path, mode: d.mode}
-		if d.cleanUp.Load() {
-			s.slots = 1 // otherwise it removes no ticket
-		}
-		remove, evicted = cleanUp(&d.seq, &d.knownLine, s)
+	if d.cleanUp.Load() && !d.gone {
+		remove, evicted = cleanUp(&d.seq, &d.knownLine, &settings{path: d.path, slots: 1, mode: d.mode})
 	}
 	d.seq.close()
 	for _, e := range d.line.entries { // remote ones; they may be in line for long

@@ -20,10 +20,6 @@ type seq struct {
 	locked bool             // since it was created, until its first use
 	made   bool             // the queue has made the directory
 
-	// used says that a call has gone for it, and may have created it, or kept it from
-	// another process that wanted to clean up.
-	used bool
-
 	// seen is the number that seq had when the line was known in full, and seenAt
 	// its change time then. As long as it has both, and is at its path, no other
 	// process has joined. 0 if that cannot be told.
@@ -197,7 +193,6 @@ func lockSeq(ctx context.Context, q *seq, v *evictor, s *settings, wait time.Dur
 	if err := q.door.enter(ctx, wait, r); err != nil {
 		return nil, err
 	}
-	q.used = true
 	info, err := q.await(ctx, v.dir, s, wait, r != nil)
 	if err == nil {
 		l := &seqLock{evictor: v, seq: q, s: s}

@@ -419,21 +419,8 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: nothing is removed when the last has left",
 		in:   ofFile + "directory.close",
-		old:  "if (d.cleanUp.Load() || d.seq.used) && !d.gone {",
+		old:  "if d.cleanUp.Load() && !d.gone {",
 		new:  "if false {",
-	},
-	{
-		name:  "file: a call that does not join leaves the seq that it has made",
-		in:    ofFile + "directory.close",
-		old:   "if (d.cleanUp.Load() || d.seq.used) && !d.gone {",
-		new:   "if d.cleanUp.Load() && !d.gone {",
-		tests: ofAway,
-	},
-	{
-		name: "file: a listing of the members removes the dead",
-		in:   ofFile + "directory.close",
-		old:  "if d.cleanUp.Load() {",
-		new:  "if true {",
 	},
 	{
 		name: "file: cleaning up though a ticket could not be removed",
