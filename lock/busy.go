@@ -118,9 +118,11 @@ func (r *report) explain(err error) error {
 }
 
 // silent reports whether the queue has left the latest question open, and for longer
-// than an answer may take: from another region each takes 100 ms.
+// than an answer may take: from another region each takes 100 ms. One that took seconds
+// has waited for something.
 func (r *report) silent() bool {
-	return r.holders == nil && !r.asked.IsZero() && r.ended.Sub(r.asked) >= max(leaveGrace, 2*r.took)
+	allowed := max(leaveGrace, min(2*r.took, time.Second))
+	return r.holders == nil && !r.asked.IsZero() && r.ended.Sub(r.asked) >= allowed
 }
 
 // inFront says what was in front, as far as it is known.

@@ -123,6 +123,70 @@ func TestLateRegister(t *testing.T) {
 	}
 }
 
+// The server cannot take the mark of the abandoned at once, or has no memory for it: the
+// request that comes late is refused all the same.
+func TestLateRegisterAtAServerThatRefuses(t *testing.T) {
+	t.Parallel()
+	for what, refuses := range map[string]struct {
+		code       string
+		begin, end func(*redis.Client) error
+		goesOn     bool // it is asked again until the end
+	}{
+		"without memory": {
+			"OOM",
+			func(c *redis.Client) error { return c.ConfigSet(t.Context(), "maxmemory", "1").Err() },
+			func(c *redis.Client) error { return c.ConfigSet(t.Context(), "maxmemory", "0").Err() },
+			false,
+		},
+		"as a replica": {
+			"READONLY",
+			func(c *redis.Client) error { return c.SlaveOf(t.Context(), "127.0.0.1", "1").Err() },
+			func(c *redis.Client) error { return c.SlaveOf(t.Context(), "NO", "ONE").Err() },
+			true,
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			server := redistest.StartServer(t)
+			direct := server.Client()
+			warm(t, direct)
+			proxy := redistest.NewProxy(t, server.Addr)
+			client := redistest.ClientOf(t, proxy.Addr, retries(-1), func(o *redis.Options) {
+				o.ReadTimeout = 50 * time.Millisecond
+			})
+			for client.Ping(t.Context()).Err() != nil { // or there is no connection to send it on
+			}
+			if err := refuses.begin(direct); err != nil {
+				t.Fatal(err)
+			}
+			held, deliver := proxy.HoldRequest(redisqueue.RegisterHash)
+			registered := make(chan error, 1)
+			go func() {
+				_, err := redisqueue.New(client, "late").Register(t.Context())
+				registered <- err
+			}()
+			<-held
+			for refuses.goesOn && !strings.Contains(direct.Info(t.Context(), "errorstats").Val(), refuses.code) {
+				time.Sleep(pause)
+			}
+			if refuses.goesOn {
+				if err := refuses.end(direct); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := <-registered; err == nil {
+				t.Fatal("no error without a reply")
+			}
+			if !refuses.goesOn {
+				if err := refuses.end(direct); err != nil {
+					t.Fatal(err)
+				}
+			}
+			deliver()
+			wantEmpty(t, redisqueue.New(direct, "late"))
+		})
+	}
+}
+
 // A ctx that ends the call is what the error says, and leaves no ticket.
 func TestRegisterCanceled(t *testing.T) {
 	redistest.NeedReal(t)

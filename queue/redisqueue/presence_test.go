@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -352,6 +353,21 @@ func TestOneMoreLooksWhenTheGraceTimeIsOver(t *testing.T) {
 	answer, err := q.attempt(t.Context(), q.request(positionScript, "n", q.ticketKeys(tokenOf(last)), last))
 	if err != nil || answer.integer(2) <= 0 || answer.integer(2) > 60000 {
 		t.Errorf("%+v, %v; want that it looks again within a minute", answer, err)
+	}
+}
+
+// A look at a ticket of a process that has ended evicts it, and tells the next.
+func TestLookAtATicketThatIsEvicted(t *testing.T) {
+	redistest.NeedReal(t)
+	client := redistest.Client(t)
+	q := New(client, redistest.Name(t), WithCrashDetection(time.Second))
+	run := client.InfoMap(t.Context(), "server").Val()["Server"]["run_id"]
+	next := plantLine(t, client, q.name, run+"/1000", []string{"p", "n"})
+	client.HSet(t.Context(), q.prefix+"absent", "p", time.Now().Add(-time.Hour).UnixMilli())
+	const dead = "1:p.0:1"
+	answer, err := q.attempt(t.Context(), q.request(positionScript, "n", q.ticketKeys(tokenOf(dead)), dead))
+	if err != nil || answer.status != statusGone || !slices.Equal(answer.messages, []string{next}) {
+		t.Errorf("%+v, %v; want that it is gone, and a message for %s", answer, err, next)
 	}
 }
 

@@ -286,7 +286,10 @@ func (s *storage) watchPresence(n *notifier.Notifier, grace time.Duration) {
 				return err
 			}
 			deliver(n, answer)
-			return answer.status.err() // more dead do not matter to a sign
+			if answer.status == statusAgain {
+				return nil // more dead do not matter to a sign
+			}
+			return answer.status.err()
 		},
 	})
 }

@@ -412,7 +412,7 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: a queue that answers slowly is taken for one that does not",
 		in:   "lock report.silent",
-		old:  "max(leaveGrace, 2*r.took)",
+		old:  "max(leaveGrace, min(2*r.took, time.Second))",
 		new:  "leaveGrace",
 	},
 }}

@@ -49,13 +49,13 @@ if not line then
 end
 local place = line.place[ARGV[3]]
 local owns = place and place < OWNERS
-local alive = place or lease(KEYS[3], ARGV[3]) and queued(ARGV[3])
+local alive = place or lease(KEYS[3], ARGV[3])
 local milliseconds = believed(line)
 evict(line)
 if owns then
   return { 'ok', 0, milliseconds, 0, news(line) }
 end
-if not alive then
+if not alive or not queued(ARGV[3]) then -- it may have been evicted just now
   return { 'gone', news(line) }
 end
 if line.more then

@@ -25,7 +25,13 @@ local last = ARGV[5] == '1' and line and line.living == 0 and not line.more
 if last then
   number, clock = given(), micros()
 end
-present()
+if mark then
+  -- A replica must not say that a ticket is gone. And without memory the first write alone
+  -- would be refused, which would be that of the mark.
+  primary()
+else
+  present()
+end
 local gone = entry == '' or call('ZREM', KEYS[1], entry) == 0
 if other then
   call('ZREM', KEYS[1], other)

@@ -370,6 +370,7 @@ func (p *Presence) armNextLocked() {
 		token := p.unarmed[0]
 		if t := p.tickets[token]; t != nil && t.run != p.n.run {
 			if s := p.aboutLocked(token, t, time.Now()); s.renew {
+				p.unarmed = append(p.unarmed[1:], token) // one that goes on failing must not hold up the others
 				p.sendLocked(s)
 				return
 			}

@@ -277,6 +277,37 @@ func TestSeenWhileSignsFail(t *testing.T) {
 	})
 }
 
+// A ticket about which no sign can be sent, because its lease is of the wrong type, say,
+// does not hold up the others.
+func TestSeenWhileSignsOfOneFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := always(nil)
+		n, p, let, _ := unseen(t, s)
+		take(t, n, p, 5)
+		bad := p.firstLocked().entry
+		s.sign = func(entry string) error {
+			if entry == bad {
+				return errors.New("the wrong type")
+			}
+			return nil
+		}
+		p.Answered(time.Now())
+		let()
+		for range 3 {
+			time.Sleep(testGrace / 8)
+			n.ponged(n.subscription, time.Now())
+		}
+		synctest.Wait()
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		for _, ticket := range p.tickets {
+			if ticket.entry != bad && ticket.run != n.run {
+				t.Errorf("%s is not armed", ticket.entry)
+			}
+		}
+	})
+}
+
 // When the last ticket has left, no sign follows the one that is under way.
 func TestSeenAndAllHaveLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
