@@ -58,9 +58,10 @@ func WithLease(d time.Duration) Option {
 // decides as it does without this option. A machine that loses its power closes no
 // connection either: the lease decides.
 //
-// The waiters in front notice it, and the first behind the tickets of one process. Where
-// two processes with more than some twenty tickets each end at once, the next one notices
-// at its next look, which may be 5 s later (WithBackOff of package lock).
+// The waiters in front notice it, and the one that was the first behind the tickets of one
+// process when it last looked. Where more than some twenty tickets stood in front of it and
+// not all are of one process, the next one notices at its next look, which may be 5 s later
+// (WithBackOff of package lock).
 //
 // One case remains: the server, or a proxy in between, closes the connection of an owner
 // that neither hears of it nor reaches the server, or whose PINGs a proxy goes on to

@@ -125,6 +125,28 @@ func TestMarkedTogether(t *testing.T) {
 	}
 }
 
+// The same where one that lives stands between them.
+func TestMarkedTogetherBehindTheLiving(t *testing.T) {
+	redistest.NeedReal(t)
+	client := redistest.Client(t)
+	q := New(client, redistest.Name(t))
+	run := client.InfoMap(t.Context(), "server").Val()["Server"]["run_id"]
+	plantLine(t, client, q.name, run+"/1000", []string{"p", "lives", "wrong", "q"})
+	subscription := client.Subscribe(t.Context(), "fifolock:lives")
+	defer subscription.Close()
+	if _, err := subscription.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.CleanupStale(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for process, want := range map[string]bool{"p": true, "lives": false, "q": true} {
+		if marked := client.HExists(t.Context(), q.prefix+"absent", process).Val(); marked != want {
+			t.Errorf("%s is marked: %v, want %v", process, marked, want)
+		}
+	}
+}
+
 // A process that is marked for longer than its grace time is evicted by the run of the
 // server that has seen it, and by no other: that one has not heard of it yet.
 func TestMarkOfAnotherRun(t *testing.T) {

@@ -941,6 +941,13 @@ end`,
 		tests: tests{"-run LookAt ./queue/redisqueue"},
 	},
 	{
+		name:  "redis: those that ended together are suspected up to the first that lives",
+		in:    redisScripts + "lib.lua suspect",
+		old:   "return count == LIMIT",
+		new:   "return count == LIMIT or type(value) == 'string' and not absent(token, value)",
+		tests: presenceTests,
+	},
+	{
 		name:  "redis: what is left of a message is taken for the answer to a ping",
 		in:    "queue/redisqueue/internal/notifier subscription.receive",
 		old:   "pong.Payload != ping || asked.IsZero()",

@@ -115,16 +115,18 @@ local function walk(visit)
   end
 end
 
--- suspect examines the processes of the tickets behind the owners, up to the first that
--- is there: they may have ended together with an owner's, and shall not be found one
--- after the other.
-local function suspect(line)
+-- suspect examines the processes of the tickets behind the owners: they may have ended
+-- together with an owner's, and shall not be found one after the other, also where living
+-- ones stand between them.
+local function suspect()
   local count = 0
-  walk(function(member, token)
-    local value = lease(leaseKey(token), member)
+  walk(function(_, token)
+    local value = redis.pcall('GET', leaseKey(token)) -- of the wrong type it must not fail the look
+    if type(value) == 'string' then
+      absent(token, value)
+    end
     count = count + 1
-    local there = value and not absent(token, value)
-    return count == LIMIT or there and not line.place[member]
+    return count == LIMIT
   end)
 end
 
@@ -193,7 +195,7 @@ local function survey(leaving, other)
     end
   end
   if line.doubt then
-    suspect(line)
+    suspect()
   end
   return line.foreign and line
 end
