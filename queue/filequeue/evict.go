@@ -158,9 +158,8 @@ func (v *evictor) isTooOld(e *entry) (bool, error) {
 	return now.Sub(info.ModTime()) > stale, nil
 }
 
-// evictAll removes the suspects whose owners are gone, with all dead owners if there are
-// any, and reports whether there were.
-func (v *evictor) evictAll(suspects []*entry, slots int) (gone bool, err error) {
+// evictAll removes the suspects whose owners are gone, and reports whether there were any.
+func (v *evictor) evictAll(suspects []*entry) (gone bool, err error) {
 	for _, e := range suspects {
 		v.mu.Lock()
 		out, err := v.evict(e)
@@ -170,10 +169,7 @@ func (v *evictor) evictAll(suspects []*entry, slots int) (gone bool, err error) 
 		}
 		gone = gone || out
 	}
-	if gone {
-		err = v.evictOwners(slots) // a process that dies often has others with it
-	}
-	return gone, err
+	return gone, nil
 }
 
 // haveStale reports whether one of the tickets can be evicted by its age.

@@ -19,8 +19,8 @@ const (
 	recheckLocal  = time.Minute
 )
 
-// position says where the ticket stands. If evict is set, it removes those in front
-// whose owners are gone.
+// position says where the ticket stands. If evict is set, it removes those in front whose
+// owners are gone, until none is: a process that dies often has others with it.
 func (c *call) position(t queue.Ticket, evict bool) (queue.Place, error) {
 	for {
 		place, suspects, err := c.look(t)
@@ -197,12 +197,11 @@ func (k *knownLine) unwatch(t *ticket, listener chan queue.Wake) {
 	}
 }
 
-// evictSuspects removes the suspects whose owners are gone, with all dead owners if
-// there are any, and reports whether there were. It takes the seq lock only if it cannot
-// do without.
+// evictSuspects removes the suspects whose owners are gone, and reports whether there were
+// any. It takes the seq lock only if it cannot do without.
 func (c *call) evictSuspects(suspects []*entry) (gone bool, err error) {
 	if !lockedfile.CloseBeforeRemove {
-		gone, err = c.evictAll(suspects, c.s.slots)
+		gone, err = c.evictAll(suspects)
 		if gone || err != nil || !c.haveStale(suspects) {
 			return gone, err
 		}
@@ -215,5 +214,5 @@ func (c *call) evictSuspects(suspects []*entry) (gone bool, err error) {
 		return false, err
 	}
 	defer l.unlock()
-	return l.evictAll(suspects, c.s.slots)
+	return l.evictAll(suspects)
 }

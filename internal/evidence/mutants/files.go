@@ -235,12 +235,6 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		new:  "if err != nil || locked || !locked {",
 	},
 	{
-		name: "file: only the suspects are evicted",
-		in:   ofFile + "evictor.evictAll",
-		old:  "err = v.evictOwners(slots)",
-		new:  "err = nil",
-	},
-	{
 		name: "file: a dead ticket that cannot be opened for writing is alive",
 		in:   lockedFile + "probeFlag",
 		old:  "os.O_RDONLY",
