@@ -943,8 +943,8 @@ end`,
 	{
 		name:  "redis: those that ended together are suspected up to the first that lives",
 		in:    redisScripts + "lib.lua suspect",
-		old:   "return count == LIMIT",
-		new:   "return count == LIMIT or type(value) == 'string' and not absent(token, value)",
+		old:   "there and count >= 100",
+		new:   "there",
 		tests: presenceTests,
 	},
 	{

@@ -25,7 +25,7 @@ local last = ARGV[5] == '1' and line and line.living == 0 and not line.more
 if last then
   number, clock = given(), micros()
 end
-if mark then
+if mark or entry == '' then
   -- A replica must not say that a ticket is gone. And without memory the first write alone
   -- would be refused, which would be that of the mark.
   primary()
