@@ -1,9 +1,12 @@
 package filequeue
 
 import (
+	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/fifolock/fifolock/queue"
 )
@@ -35,4 +38,28 @@ func TestFileDirectoryBackAsATicketIsLookedFor(t *testing.T) {
 		t.Errorf("IsHead: %v, want ErrNotQueued", err)
 	}
 	<-invalidated
+}
+
+// A call that meets a directory which is not at its path any more goes on with a fresh one,
+// also while another call is still in the old one.
+func TestFileDirectoryGoneIsNotMetAgain(t *testing.T) {
+	SkipOnWindows(t, "a directory that is open cannot be removed")
+	q := New(filepath.Join(t.TempDir(), "queue"))
+	if _, err := q.Register(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d := useDirectory(q.settings.path)
+	defer d.done()
+	if err := os.RemoveAll(q.settings.path); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	ticket, err := q.Register(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Release(t.Context(), ticket); err != nil {
+		t.Error(err)
+	}
 }

@@ -709,6 +709,9 @@ func TestFileDeadButUndeletable(t *testing.T) {
 	if _, err := os.Lstat(f.path(planted)); err != nil {
 		t.Fatalf("the ticket could be removed: %v", err)
 	}
+	if _, err := os.Lstat(f.path("seq")); err != nil {
+		t.Errorf("seq was removed beside a ticket: %v", err)
+	}
 	f.release(f.register()) // root can
 	f.wantNoTickets()
 }
