@@ -140,8 +140,8 @@ func TestLateRegisterAtAServerThatRefuses(t *testing.T) {
 		},
 		"as a replica": {
 			"READONLY",
-			func(c *redis.Client) error { return c.SlaveOf(t.Context(), "127.0.0.1", "1").Err() },
-			func(c *redis.Client) error { return c.SlaveOf(t.Context(), "NO", "ONE").Err() },
+			func(c *redis.Client) error { return c.ReplicaOf(t.Context(), "127.0.0.1", "1").Err() },
+			func(c *redis.Client) error { return c.ReplicaOf(t.Context(), "NO", "ONE").Err() },
 			true,
 		},
 	} {
