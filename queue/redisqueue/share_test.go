@@ -121,7 +121,7 @@ func TestShareDeadInTheMiddle(t *testing.T) {
 // So it is however many dead there are between the owners.
 func TestShareManyDead(t *testing.T) {
 	t.Parallel()
-	for _, dead := range []int{1000, 1003, 1004, 2500} {
+	for _, dead := range []int{1000, 1001, 1002, 1003, 1004, 2500} {
 		client, name := redistest.Client(t), redistest.Name(t)
 		q := redisqueue.New(client, name).Share(3)
 		far := redisqueue.New(redistest.Client(t), name).Share(3)
