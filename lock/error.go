@@ -4,9 +4,9 @@ import "errors"
 
 var (
 	// ErrLost is returned by Unlock and Release, and is the cause of the ctx of Do,
-	// when the hold had ended before: the lease could not be renewed in time, or the ticket
-	// is gone from the queue. Another one may have held the lock since. What was
-	// done under it must be checked or repeated.
+	// when the hold had ended before: the lease could not be renewed in time, the queue has
+	// given the ticket up (crash detection), or it is gone from the queue. Another one may
+	// have held the lock since. What was done under it must be checked or repeated.
 	ErrLost = errors.New("the lock was lost before it was unlocked")
 
 	// ErrNotLocked is returned by Unlock of a Mutex that is not locked, and by
@@ -16,7 +16,8 @@ var (
 	// ErrBusy is satisfied by the error of a Lock or Acquire that its ctx or WithMaxWait
 	// has ended while others were ahead in line; errors.Is(err, ctx.Err()) holds as well.
 	// It is not if the queue did not answer: so a program can tell a lock that is taken
-	// from a server that is away.
+	// from a server that is away. errors.Is finds the cause of the ctx as well, but not an
+	// error of this package, of queue or of context in it: that may be of another lock.
 	ErrBusy = errors.New("the lock is busy: others were ahead in line")
 
 	errCopied         = errors.New("the Mutex was copied after New: share the pointer that New returned")

@@ -121,7 +121,8 @@ func (o *operation) taken(answer reply, sent time.Time, terms leaseValue) (queue
 	o.notifier.Bind(w)
 	if o.presence != nil && ahead > 1 && !o.notifier.Owns(tokenOf(answer.text(2))) {
 		_, grace := o.presence.Seen()
-		o.notifier.HintAfter(o.token, min(grace/4, longestHint)) // it may be the one to look, see together in position.lua
+		// It may be the one to look, see together in position.lua.
+		o.notifier.HintAfter(o.token, min(grace/4, longestHint))
 	}
 	return t, nil
 }

@@ -33,7 +33,8 @@ import (
 // grants no other any more,
 //
 //   - at once, even if others are under way or hang, when a release of the chain is
-//     answered "gone", or names one that is not of the chain, or fails, or has no answer for a lease;
+//     answered "gone", or names one that is not of the chain, or fails, or has no answer
+//     for a lease;
 //   - when all are answered and none has named it.
 //
 // An answer that names none while others are under way, or one further on in the chain,
