@@ -86,9 +86,16 @@ func (a *attempt) await(c *claim, owns bool) error {
 			return err
 		}
 	}
-	err := c.own()
-	owned = err == nil
-	return err
+	if err := c.own(); err != nil {
+		return err
+	}
+	// The turn may have come after the end of ctx, while a hook ran.
+	if err := a.ctx.Err(); err != nil {
+		a.ahead, a.asked = 0, time.Time{}
+		return err
+	}
+	owned = true
+	return nil
 }
 
 // quit gives up the claim of a wait that has failed, and looks meanwhile which ticket

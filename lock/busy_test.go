@@ -62,6 +62,7 @@ func TestK61BusyIsNotAway(t *testing.T) {
 		"it refuses to register":             {on("Register", refuse), false, "the backend is down"},
 		"a registration hangs":               {on("Register", hang), false, "before the queue answered"},
 		"a watch hangs":                      {on("Watch", hang), true, " with 1 ahead in line"},
+		"a watch and a listing hang":         {on("Watch Members", hang), false, "while the queue did not answer"},
 		"looks are refused":                  {on("Position", refuse), false, "while the queue did not answer: the backend is down"},
 		"a look hangs":                       {on("Position Members", hang), false, "while the queue did not answer"},
 		"a look hangs, but the line is read": {on("Position", hang), true, " with 1 ahead in line; held by "},

@@ -14,10 +14,12 @@ var (
 	ErrNotLocked = errors.New("the lock is not held: every Unlock or Release needs one Lock or Acquire that succeeded")
 
 	// ErrBusy is satisfied by the error of a Lock or Acquire that its ctx or WithMaxWait
-	// has ended while others were ahead in line; errors.Is(err, ctx.Err()) holds as well.
+	// has ended while others were ahead in line, or while a lost hold of the same Mutex was
+	// not unlocked yet. So is ctx.Err(), or context.DeadlineExceeded after WithMaxWait.
 	// It is not if the queue did not answer: so a program can tell a lock that is taken
-	// from a server that is away. errors.Is finds the cause of the ctx as well, but not an
-	// error of this package, of queue or of context in it: that may be of another lock.
+	// from a server that is away. The cause of the ctx is found by errors.Is as well, but
+	// not where it is an error of this package, of queue or of context: it may be that of
+	// another lock.
 	ErrBusy = errors.New("the lock is busy: others were ahead in line")
 
 	errCopied         = errors.New("the Mutex was copied after New: share the pointer that New returned")

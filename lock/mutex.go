@@ -24,8 +24,6 @@ import (
 // one that lost it has called Unlock. It does not stand in line meanwhile, and other
 // Mutex values do not wait for that.
 type Mutex struct {
-	_ noCopy
-
 	base *base  // nil in a Mutex that was not made by New
 	self *Mutex // differs from the receiver in a copy
 
@@ -34,13 +32,6 @@ type Mutex struct {
 	mu   sync.Mutex
 	hold *claim // nil while this Mutex is not locked; a lost one stays until Unlock; guarded by mu
 }
-
-// noCopy makes go vet complain of a copied Mutex. vet knows a lock by a Lock
-// method without arguments, which Mutex does not have.
-type noCopy struct{}
-
-func (noCopy) Lock()   {}
-func (noCopy) Unlock() {}
 
 // New makes a Mutex of q. It does no I/O. A wrong argument is reported by the first call.
 func New(q queue.TicketQueue, opts ...Option) *Mutex {

@@ -201,6 +201,9 @@ func checkTryAcquire(t *testing.T, newQueue func() queue.TicketQueue) {
 	try := func(want bool) (h *lock.Hold) {
 		t.Helper()
 		h, ok, err := other.TryAcquire(t.Context())
+		if h.Token() > 0 != want || h.Lost() != nil != want {
+			t.Errorf("Token and Lost are %d, %v of a try that got %v", h.Token(), h.Lost(), h)
+		}
 		if ok != want || err != nil || ok != (h != nil) {
 			t.Errorf("TryAcquire returned %v, %v, %v, want %v", h, ok, err, want)
 		}

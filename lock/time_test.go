@@ -1094,3 +1094,44 @@ func TestK60ThousandsLookSeldom(t *testing.T) {
 		mustUnlock(t, m)
 	})
 }
+
+// A call whose ctx has ended, or whose WithMaxWait is over, gets no lock: also where its
+// turn has come while a hook of the user's ran.
+func TestTurnAfterTheEndOfTheContext(t *testing.T) {
+	const allowed, late = time.Second, 2 * time.Second
+	slow := lock.WithTrace(&lock.Trace{Registered: func(queue.Ticket) { time.Sleep(late) }})
+	for name, call := range map[string]func(ctx context.Context, q queue.TicketQueue) error{
+		"Lock": func(ctx context.Context, q queue.TicketQueue) error { return lock.New(q, slow).Lock(ctx) },
+		"TryLock": func(ctx context.Context, q queue.TicketQueue) error {
+			ok, err := lock.New(q, slow).TryLock(ctx)
+			if ok {
+				t.Error("TryLock has the lock")
+			}
+			return err
+		},
+		"Acquire": func(ctx context.Context, q queue.TicketQueue) error {
+			_, err := lock.NewSemaphore(q, 2, slow).Acquire(ctx)
+			return err
+		},
+		"Do with WithMaxWait": func(ctx context.Context, q queue.TicketQueue) error {
+			return lock.New(q, slow, lock.WithMaxWait(allowed)).Do(context.WithoutCancel(ctx), func(context.Context) error {
+				t.Error("Do has called its function")
+				return nil
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := leased(lease)
+				ctx, cancel := context.WithTimeout(t.Context(), allowed)
+				defer cancel()
+				if err := call(ctx, q); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, lock.ErrBusy) {
+					t.Errorf("it returned %v, want that its ctx has ended, and that it was not busy", err)
+				}
+				if n := inLine(t, q); n != 0 {
+					t.Errorf("%d tickets are left", n)
+				}
+			})
+		})
+	}
+}

@@ -10,7 +10,8 @@ import (
 // Trace is a set of hooks that are called as a Mutex or a Semaphore goes through
 // its states, in the manner of net/http/httptrace.ClientTrace. Any of them may be
 // nil, and costs nothing then. They may be called concurrently, for different
-// tickets, and hold no lock while they run: they may call back into the Mutex. One
+// tickets, and HeartbeatFailed beside the others of the same one. They hold no lock while
+// they run: they may call back into the Mutex. One
 // that takes long holds up the call it reports on. When Registered, Waiting or
 // Acquired panics, the panic goes through the call, which then owns nothing.
 //
@@ -62,8 +63,8 @@ type Trace struct {
 	ReleaseFailed func(t queue.Ticket, err error)
 
 	// Evicted: a call of this value has removed t, a ticket of another owner, because
-	// that owner was gone: it died, or was cut off for longer than its
-	// lease. All in line look after the head, so of many values one is told. It is
+	// that owner was gone: its process died, was cut off or stopped for too long (the lease,
+	// redisqueue.WithCrashDetection, filequeue.WithStaleTimeout). All in line look after the head, so of many values one is told. It is
 	// called in a goroutine of its own. A queue that does not tell which tickets it
 	// evicts (see [queue.Evicted]) never has it called.
 	Evicted func(t queue.Ticket)

@@ -28,9 +28,11 @@ type waiter struct {
 // wait waits until c's ticket owns, as far as the queue has said, and notes what it sees
 // of the line. Whether the ticket is still alive is looked at by own.
 func wait(c *claim, seen *report) error {
+	seen.asked = time.Now()
 	if err := c.listen(seen.ctx); err != nil {
 		return err
 	}
+	seen.asked = time.Time{}
 	ctx, cancel := context.WithCancel(seen.ctx)
 	defer cancel()
 	w := &waiter{seen: seen, claim: c, interval: newPollInterval(c.base.options.newBackOff, c.ticket.Lease), ctx: ctx}

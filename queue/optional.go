@@ -56,9 +56,9 @@ func TryRegister(ctx context.Context, q TicketQueue) (t Ticket, ok bool, err err
 type Releaser interface {
 	TicketQueue
 
-	// Release takes t out of the line, as Remove does, tells the next in line,
-	// and then cleans up as MaybeCleanup does. It returns ErrNotQueued when t
-	// was not in line.
+	// Release takes t out of the line, as Remove does, removes the dead in front as
+	// CleanupStale does, tells the next in line, and then cleans up as MaybeCleanup does.
+	// It returns ErrNotQueued when t was not in line.
 	Release(ctx context.Context, t Ticket) error
 }
 
@@ -124,7 +124,8 @@ const (
 type Watcher interface {
 	TicketQueue
 
-	// Watch begins to listen for t. The order is: listen, then look, then
+	// Watch begins to listen for t. It does not wait for the storage to answer: package
+	// lock looks at nothing else meanwhile. The order is: listen, then look, then
 	// wait. A Watch that may have missed something since t was taken says so
 	// by a WakeHint that is in wake when Watch returns; without one, the caller
 	// need not look first.

@@ -8,7 +8,7 @@
 // Package filequeue keeps its line in a directory, for the processes of one
 // machine; package redisqueue keeps it in a Redis server, for many machines;
 // package memqueue keeps it in memory, for tests. All promise the same, and
-// package queuetest checks it:
+// package queuetest checks what of it can be checked without a crash:
 //
 //   - Numbers strictly increase for the life of a name, also when everything
 //     that the queue had stored was lost. So a number is a fencing token: a
@@ -82,7 +82,8 @@ type TicketQueue interface {
 	IsHead(ctx context.Context, t Ticket) (bool, error)
 
 	// Remove takes t out of the line. It returns ErrNotQueued when t was not
-	// in line; it never touches another ticket.
+	// in line. It removes no ticket of a living owner but t; those of the dead it may
+	// remove as CleanupStale does, so that the next is told at once.
 	Remove(ctx context.Context, t Ticket) error
 
 	// CleanupStale removes the heads whose owners are gone, up to the first

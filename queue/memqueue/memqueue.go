@@ -177,8 +177,7 @@ func (q *Queue) Members(ctx context.Context) (members []queue.Member, err error)
 }
 
 // do runs f on the line, of which the dead among the first n have been removed,
-// and tells which tickets this call has evicted. It makes the error of every
-// method.
+// and tells which tickets this call has evicted.
 func (q *Queue) do(ctx context.Context, op operation, f func(*line) error) error {
 	var evicted []queue.Ticket
 	err := q.only(ctx, op, func(l *line) error {
@@ -202,7 +201,7 @@ func (q *Queue) leave(ctx context.Context, op operation, t queue.Ticket) error {
 	return err
 }
 
-// only is do without the eviction.
+// only is do without the eviction. It makes the error of every method.
 func (q *Queue) only(ctx context.Context, op operation, f func(*line) error) error {
 	err := ctx.Err()
 	if err == nil {

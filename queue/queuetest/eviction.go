@@ -8,7 +8,9 @@ import (
 	"github.com/fifolock/fifolock/queue"
 )
 
-// Mortal is an empty queue, and two ways to have a dead owner in it.
+// Mortal is an empty queue that can list its members ([queue.Lister]), and two ways to
+// have a dead owner in it. Its Remove, or its Release if it is a [queue.Releaser], removes
+// the dead that are in front then.
 type Mortal struct {
 	queue.TicketQueue
 

@@ -66,12 +66,13 @@ func (l *tester) wantHead(t queue.Ticket, want bool) {
 	}
 }
 
-func (l *tester) wantPosition(t queue.Ticket, head bool) {
+// wantAhead checks how many must leave before t owns, as far as the queue can say
+// more than whether there are any.
+func (l *tester) wantAhead(t queue.Ticket, want int) {
 	l.Helper()
 	place, err := queue.Position(l.Context(), l.q, t)
-	ahead := place.Ahead
-	if l.ok("Position", err); (ahead == 0) != head {
-		l.Errorf("Position of ticket %d is %d, and whether it is the head is %v", t.Number, ahead, head)
+	if l.ok("Position", err); (place.Ahead == 0) != (want == 0) || place.Ahead > want {
+		l.Errorf("Position of ticket %d is %d, want %d", t.Number, place.Ahead, want)
 	}
 }
 

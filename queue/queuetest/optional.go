@@ -53,14 +53,14 @@ var optional = []property{
 	}},
 	{"Position is 0 for the head and above 0 for all others", func(l *tester) {
 		a, b, c := l.register(), l.register(), l.register()
-		l.wantPosition(a, true)
-		l.wantPosition(b, false)
-		l.wantPosition(c, false)
+		l.wantAhead(a, 0)
+		l.wantAhead(b, 1)
+		l.wantAhead(c, 2)
 		l.remove(a)
 		_, err := queue.Position(l.Context(), l.q, a)
 		l.wantNotQueued("Position after Remove", err)
-		l.wantPosition(b, true)
-		l.wantPosition(c, false)
+		l.wantAhead(b, 0)
+		l.wantAhead(c, 1)
 	}},
 	{"a watcher is woken when its ticket becomes the head", (*tester).checkWatch},
 	{"WakeOwner comes only to an owner", (*tester).checkWakeOwner},
@@ -163,7 +163,7 @@ func (l *tester) checkWakeOwner() {
 			if w == queue.WakeOwner {
 				l.Error("WakeOwner to a ticket behind the head")
 			}
-			l.wantPosition(c, false)
+			l.wantAhead(c, 1)
 		case <-time.After(20 * pollInterval):
 			settled = true
 		}

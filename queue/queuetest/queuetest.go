@@ -7,8 +7,9 @@
 //	}
 //
 // [Run] needs no time to go by. [RunLeases] checks a queue whose tickets have a
-// lease, [RunEviction] one whose owners can be made to die. One promise is not
-// checked, because only a crash shows it: that the living are never evicted.
+// lease, [RunEviction] one whose owners can be made to die. What only a crash or a loss
+// of the storage shows is not checked: that the living are never evicted, and that
+// numbers ascend all the same.
 //
 // # Wrappers
 //

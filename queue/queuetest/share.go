@@ -110,16 +110,6 @@ var ofThree = []property{
 	}},
 }
 
-// wantAhead checks how many must leave before t owns, as far as the queue can say
-// more than whether there are any.
-func (l *tester) wantAhead(t queue.Ticket, want int) {
-	l.Helper()
-	place, err := queue.Position(l.Context(), l.q, t)
-	if l.ok("Position", err); (place.Ahead == 0) != (want == 0) || place.Ahead > want {
-		l.Errorf("Position of ticket %d is %d, want %d", t.Number, place.Ahead, want)
-	}
-}
-
 // views has the promises of the views of one queue together. l.q is the queue itself.
 var views = []property{
 	{"a view is no Sharer, and has the other interfaces of its queue", func(l *tester) {

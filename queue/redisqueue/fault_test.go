@@ -471,7 +471,15 @@ func TestNoPublish(t *testing.T) {
 			wantHead(t, other, waiter)
 			mustRelease(t, other, waiter)
 			wantHead(t, q, last)
-			mustRelease(t, q, last)
+			next := mustRegister(t, other)
+			if err := server.Client().Del(t.Context(), leaseKey(what, last)).Err(); err != nil {
+				t.Fatal(err)
+			}
+			if err := q.CleanupStale(t.Context()); err != nil { // evicts last, and may not tell
+				t.Error(err)
+			}
+			wantHead(t, other, next)
+			mustRelease(t, other, next)
 			wantEmpty(t, q)
 		})
 	}

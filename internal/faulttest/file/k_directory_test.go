@@ -356,6 +356,29 @@ func TestK46LongPath(t *testing.T) {
 	}
 }
 
+// F38. A file may not be given its mode, which the umask has taken away: Lock says so, and
+// the file does not stay in a directory that does.
+func TestF38ChmodFails(t *testing.T) {
+	spec := faulttest.File(t)
+	spec.Mode = 0o666
+	mustMkdir(t, spec.Dir)
+	mustChmod(t, spec.Dir, 0o777)
+	mustWrite(t, filepath.Join(spec.Dir, "foreign"), "")
+	h := harness.New(t, spec)
+	h.Tolerant = true
+	a := h.Start()
+	mustDo(t, a, "umask", "077")
+	end := inject(t, a, nil, "fchmod,fchmodat:error=EPERM")
+	if e := a.LockFor(patience).Cancelled(); e.Cause != harness.OtherCause {
+		t.Errorf("Lock returned %q, want that the mode was refused", e.Error)
+	}
+	end()
+	if left := names(t, spec.Dir); !slices.Equal(left, []string{"foreign"}) {
+		t.Errorf("there is left %q", left)
+	}
+	h.Check()
+}
+
 // K46. The file system knows no flock: Lock says so, and nothing is left.
 func TestK46NoFlock(t *testing.T) {
 	for _, errno := range []string{"ENOLCK", "EOPNOTSUPP", "ENOSYS"} {
