@@ -100,7 +100,7 @@ func TestK61BusyIsNotAway(t *testing.T) {
 	}
 }
 
-// The error of a wait says who held the lock, as far as it is known.
+// The error of a wait names the holder, as far as it is known.
 func TestTheErrorNamesTheHolder(t *testing.T) {
 	where := hostAndPID()
 	for name, test := range map[string]struct {
@@ -144,7 +144,7 @@ func TestTheErrorNamesTheHolder(t *testing.T) {
 	}
 }
 
-// reticent is a queue whose listing has tickets only.
+// reticent is a queue with a listing that has tickets only.
 type reticent struct{ *memqueue.Queue }
 
 func (q reticent) Members(ctx context.Context) ([]queue.Member, error) {
@@ -155,7 +155,7 @@ func (q reticent) Members(ctx context.Context) ([]queue.Member, error) {
 	return list, err
 }
 
-// unchecked is a queue in whose storage another program has written.
+// unchecked is a queue with storage that another program has written to.
 type unchecked struct{ *memqueue.Queue }
 
 func (q unchecked) Members(ctx context.Context) ([]queue.Member, error) {

@@ -11,7 +11,7 @@ import (
 	"github.com/fifolock/fifolock/queue"
 )
 
-// evictions returns an option whose hook tells which tickets it was called for.
+// evictions returns an option with a hook that tells which tickets it was called for.
 func evictions() (lock.Option, <-chan queue.Ticket) {
 	evicted := make(chan queue.Ticket, 10)
 	return lock.WithTrace(&lock.Trace{Evicted: func(t queue.Ticket) { evicted <- t }}), evicted
@@ -143,7 +143,7 @@ func evicting(method string, t queue.Ticket) func(context.Context, string) error
 	}
 }
 
-// A waiter whose place was lost in an outage keeps on for a place until the outage has
+// A waiter that has lost its place in an outage keeps on for a place until the outage has
 // lasted for a lease, as it would have kept the place.
 func TestEvictedWaiterRegistersThroughAnOutage(t *testing.T) {
 	for name, outage := range map[string]time.Duration{"shorter than a lease": lease / 2, "longer than a lease": 3 * lease} {

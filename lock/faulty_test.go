@@ -9,10 +9,10 @@ import (
 	"github.com/fifolock/fifolock/queue/memqueue"
 )
 
-// faulty is a queue in memory whose calls a test can make fail, in both ways:
-// before is called first and its error fails the call, not applied; after is
-// called last and its error fails the call although it was applied. Both get
-// the name of the method and may block.
+// faulty is a queue in memory. A test can make its calls fail, in both ways: before is
+// called first and its error fails the call, not applied; after is called last and its
+// error fails the call although it was applied. Both get the name of the method and may
+// block.
 type faulty struct {
 	*memqueue.Queue
 
@@ -21,7 +21,7 @@ type faulty struct {
 	calls         map[string]int
 }
 
-// leased is a queue in memory whose tickets have a lease, unless that is 0.
+// leased is a queue in memory with tickets that have a lease, unless that is 0.
 func leased(lease time.Duration) *memqueue.Queue {
 	if lease == 0 {
 		return memqueue.New()

@@ -172,7 +172,7 @@ func (o *optionsTest) check() {
 	// A waiter that has the time gets its turn.
 	if o.hasty && o.leased {
 		_ = o.unlock(m)
-		return // a ticket for whose removal there was no time lasts as long as its lease
+		return // there was no time to remove the ticket: it lasts as long as its lease
 	}
 	turn := make(chan error)
 	go func() { turn <- other.Lock(o.Context()) }()

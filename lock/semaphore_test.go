@@ -16,8 +16,8 @@ import (
 	"github.com/fifolock/fifolock/queue/memqueue"
 )
 
-// semaphoreProperties are what every Semaphore promises, whatever queue it is on.
-// Each gets a constructor whose values all stand on the same, empty queue.
+// semaphoreProperties are what every Semaphore promises, whatever queue it is on. Each
+// gets a constructor. The values that it makes all stand on the same, empty queue.
 var semaphoreProperties = []struct {
 	name  string
 	check func(*testing.T, func() queue.TicketQueue)
@@ -64,7 +64,7 @@ func mustRelease(t *testing.T, holds ...*lock.Hold) {
 	}
 }
 
-// acquiring is an Acquire under way whose ticket is in line.
+// acquiring is an Acquire under way, with a ticket in line.
 type acquiring struct {
 	t    *testing.T
 	hold chan *lock.Hold

@@ -17,8 +17,8 @@ import (
 // not happen. What must happen is waited for without a limit.
 const stillBlocked = 20 * time.Millisecond
 
-// properties are what every Mutex promises, whatever queue it is on. Each gets
-// a constructor whose values all stand on the same, empty queue.
+// properties are what every Mutex promises, whatever queue it is on. Each gets a
+// constructor. The values that it makes all stand on the same, empty queue.
 var properties = []struct {
 	name  string
 	check func(*testing.T, newLocker)

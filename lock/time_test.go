@@ -126,8 +126,8 @@ func TestLostClosesBeforeTheLeaseEnds(t *testing.T) {
 	}
 }
 
-// A registration whose answer took most of the lease leaves less of it than from
-// one heartbeat to the next: the first must come in time all the same.
+// The answer to a registration took most of the lease. Less of it is left than from one
+// heartbeat to the next: the first must come in time all the same.
 func TestFirstHeartbeatCountsFromTheRegistration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newFaulty(leased(lease))
@@ -333,7 +333,7 @@ func (d deaf) Watch(ctx context.Context, t queue.Ticket) (<-chan queue.Wake, fun
 	return nil, stop, err
 }
 
-// A queue whose tickets cannot be held is refused in time also when it hangs.
+// A queue with tickets that cannot be held is refused in time, also when it hangs.
 func TestRefusalReturnsWhenReleaseHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newFaulty(leased(lease))
@@ -703,7 +703,7 @@ func TestHintWhileALookIsUnderWay(t *testing.T) {
 	})
 }
 
-// A waiter whose look hangs notices that its ticket is lost, and takes a new one.
+// A waiter notices a lost ticket also while its look hangs, and takes a new one.
 func TestEvictedWhileALookHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		free := make(chan struct{})
@@ -981,7 +981,7 @@ func TestBackOffOfNoTime(t *testing.T) {
 	}
 }
 
-// forger is a queue whose watcher says what the test tells it to.
+// forger is a queue with a watcher that says what the test tells it to.
 type forger struct {
 	*faulty
 	wakes chan queue.Wake
@@ -1068,7 +1068,7 @@ func TestDoEndsTheContextWhenTheLockIsLost(t *testing.T) {
 	})
 }
 
-// K60. Of thousands that wait, whose queue says that they need not look, each looks about
+// K60. Thousands wait, and their queue says that they need not look. Each looks about
 // once a minute.
 func TestK60ThousandsLookSeldom(t *testing.T) {
 	testenv.Long(t)

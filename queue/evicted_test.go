@@ -7,7 +7,7 @@ import (
 	"github.com/fifolock/fifolock/queue"
 )
 
-// A ctx may have several who want to know; and one with none costs nothing.
+// A ctx may have several functions that are told; a ctx with none costs nothing.
 func TestOnEvictedTwice(t *testing.T) {
 	var told []string
 	ctx := queue.OnEvicted(t.Context(), func([]queue.Ticket) { told = append(told, "first") })

@@ -78,7 +78,7 @@ func ExampleTicket() {
 	// in line before the first and the second: 0 1
 }
 
-// A ticket that is gone is not in line, not even in an empty one: whoever still
+// A ticket that is gone is not in line, not even in an empty one. A caller that still
 // wants to wait takes a new one.
 func ExampleTicketQueue() {
 	dir, remove := exampleDirectory()
@@ -133,8 +133,8 @@ func ExampleRelease() {
 	// true
 }
 
-// Whoever keeps a ticket with a lease shows, every third of it, to be alive.
-// Package lock does so by itself.
+// The owner of a ticket with a lease shows, every third of it, to be alive. Package lock
+// does so by itself.
 func ExampleRefresh() {
 	dir, remove := exampleDirectory()
 	defer remove()
@@ -217,7 +217,7 @@ func ExampleWatch() {
 	// <nil>
 }
 
-// Members shows who is in line, and disturbs nobody.
+// Members shows the tickets in line, and disturbs none of them.
 func ExampleMembers() {
 	dir, remove := exampleDirectory()
 	defer remove()
@@ -239,8 +239,8 @@ func ExampleMembers() {
 	// the first holds it: true
 }
 
-// Who wants to know whom a call has found dead, and evicted, says so in its
-// ctx. Package lock has the hook Evicted for it.
+// A caller that wants to know which tickets a call has found dead, and evicted, says so
+// in its ctx. Package lock has the hook Evicted for it.
 func ExampleOnEvicted() {
 	dir, remove := exampleDirectory()
 	defer remove()

@@ -110,8 +110,8 @@ func TestRefused(t *testing.T) {
 	)
 }
 
-// TestRecord: a host that is late finds that the job was done; one whose lock
-// was lost is refused.
+// TestRecord: a host that is late finds that the job was done; a host that has lost its
+// lock is refused.
 func TestRecord(t *testing.T) {
 	r := &record{out: io.Discard}
 	if r.isDone(1, "") {

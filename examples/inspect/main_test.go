@@ -116,7 +116,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestOwners: of a semaphore, those hold who do so by their own n.
+// TestOwners: a ticket of a semaphore holds if it does so by its own n.
 func TestOwners(t *testing.T) {
 	for name, p := range places(t, time.Minute) {
 		t.Run(name, func(t *testing.T) {

@@ -492,7 +492,7 @@ func TestOrdinal(t *testing.T) {
 	}
 }
 
-// rude is a queue in whose storage another program has written.
+// rude is a queue with storage that another program has written to.
 type rude struct{ queue.TicketQueue }
 
 func (rude) String() string { return "queue" }

@@ -103,7 +103,7 @@ func TestTurnWithBlockedStderr(t *testing.T) {
 	third.WantExit(0, "")
 }
 
-// TestTurnWithClosedStderr: nor does one that nobody reads any more.
+// TestTurnWithClosedStderr: nor does one when the reader of stderr is gone.
 func TestTurnWithClosedStderr(t *testing.T) {
 	directory := newDirectory(t)
 	flags := []string{"-file", directory}

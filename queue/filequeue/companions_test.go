@@ -29,7 +29,7 @@ func (o *door) waits() int {
 
 func noSeq() {}
 
-// gathering is a directory whose door is kept shut, so that calls gather at it.
+// gathering is a directory with a door that is kept shut, so that calls gather at it.
 type gathering struct {
 	*testing.T
 	q *Queue
@@ -122,7 +122,7 @@ func TestFileRegisterTogether(t *testing.T) {
 	g.release(tickets...)
 }
 
-// A call whose ctx ends while it waits gets no ticket, and the others get theirs.
+// A call gets no ticket if its ctx ends while it waits, and the others get theirs.
 func TestFileRegisterTogetherCancelled(t *testing.T) {
 	g := newGathering(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -137,8 +137,8 @@ func TestFileRegisterTogetherCancelled(t *testing.T) {
 	g.release(g.want(first), g.want(last))
 }
 
-// The ctx of a call ends at the moment in which it is served: it has a ticket or an error,
-// and never a ticket that nobody knows of.
+// The ctx of a call ends at the moment in which it is served: it has a ticket or an
+// error, and leaves no ticket without an owner.
 func TestFileRegisterTogetherCancelledAsItIsServed(t *testing.T) {
 	testenv.Long(t)
 	for range 200 {

@@ -29,7 +29,7 @@ func register(q queue.TicketQueue) queue.Ticket {
 	return t
 }
 
-// A queue in a directory is there while somebody is in line.
+// A queue in a directory is there while a ticket is in line.
 func ExampleNew() {
 	dir, remove := exampleDirectory()
 	defer remove()

@@ -271,7 +271,7 @@ func TestFileSeqHeldByAnother(t *testing.T) {
 	}
 	f.q.MaybeCleanup(t.Context()) // gives up at once
 
-	// Nobody who is in line is held up by it.
+	// No ticket in line is held up by it.
 	f.wantHead(held, true)
 	f.wantPosition(next, 2)
 	f.remove(held)
@@ -283,8 +283,8 @@ func TestFileSeqHeldByAnother(t *testing.T) {
 	f.release(next)
 }
 
-// The ticket of a release is gone before the lock on seq is asked for; who has
-// that one is stopped, and cannot hold up the caller for as long.
+// The ticket of a release is gone before the lock on seq is asked for. The holder of that
+// lock is stopped, and cannot hold up the caller for as long.
 func TestFileReleaseWhileSeqIsHeld(t *testing.T) {
 	f := newFileFixture(t)
 	held := f.register()
@@ -372,9 +372,8 @@ func TestFileDirectoryReplacedByAFile(t *testing.T) {
 	}
 }
 
-// A directory that comes back does not bring back the tickets that were given up
-// when it was found gone: nobody holds their locks any more, so that the next one
-// takes the line.
+// A directory that comes back does not bring back the tickets that were given up when it
+// was found gone. Their locks are not held any more, so that the next one takes the line.
 func TestFileDirectoryMovedAndBack(t *testing.T) {
 	for by, find := range map[string]func(*fileFixture, queue.Ticket){
 		"IsEmpty": func(f *fileFixture, _ queue.Ticket) { f.wantEmpty(true) },
@@ -669,8 +668,8 @@ func TestFileReadOnlyDirectory(t *testing.T) {
 	}
 }
 
-// The directory becomes read-only while the lock is held. The one who releases
-// is told, and the others get on.
+// The directory becomes read-only while the lock is held. The owner that releases is
+// told, and the others get on.
 func TestFileReadOnlyWhileHeld(t *testing.T) {
 	testenv.NeedRoot(t)
 	f := newFileFixture(t, filequeue.WithFileMode(0o600))
@@ -828,8 +827,8 @@ func TestFileModeOfSeqThatIsReplaced(t *testing.T) {
 	f.release(held)
 }
 
-// A process that forgets to share its ticket would, once it is dead, hold up users who
-// cannot see that it is. So it is refused where the others share theirs.
+// A process that forgets to share its ticket is refused where the others share theirs.
+// Once it is dead, it would hold up users that cannot see that it is.
 func TestFileModeForgotten(t *testing.T) {
 	f := newFileFixture(t, filequeue.WithFileMode(0o660))
 	f.mkdir()

@@ -65,7 +65,7 @@ func TestFileRefreshKeepsFromGoingStale(t *testing.T) {
 	f.release(held)
 }
 
-// A timeout is of the tickets that were taken with it, whoever looks at them.
+// A timeout is of the tickets that were taken with it, whichever queue looks at them.
 func TestFileStaleTimeoutIsTheTickets(t *testing.T) {
 	filequeue.SkipOnWindows(t, "there is no eviction by age")
 	f := newFileFixture(t)
@@ -159,7 +159,7 @@ func TestFileCorruptSeq(t *testing.T) {
 	}
 }
 
-// Somebody removes seq while tickets are in line.
+// Another program removes seq while tickets are in line.
 func TestFileSeqRemoved(t *testing.T) {
 	f := newFileFixture(t)
 	a := f.register()
@@ -302,8 +302,8 @@ func TestFileLeavingsGo(t *testing.T) {
 	}
 }
 
-// A perfectly named ticket that nobody holds the lock of is a dead one, however
-// recent it looks.
+// A perfectly named ticket is a dead one if no process holds its lock, however recent it
+// looks.
 func TestFilePlantedTicketIsDead(t *testing.T) {
 	for _, name := range []string{planted, plantedHigh} {
 		f := newFileFixture(t)
@@ -493,9 +493,9 @@ func TestFileDoneContext(t *testing.T) {
 	f.wantNoDirectory()
 }
 
-// The process was stopped for longer than its release timeout when it was about
-// to leave the line. The ticket must go all the same: nobody tries again, and
-// everybody would wait for it until the process ends.
+// The process was stopped for longer than its release timeout when it was about to leave
+// the line. The ticket must go all the same: no call tries again, and every waiter would
+// wait for it until the process ends.
 func TestFileLeavesWithDoneContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

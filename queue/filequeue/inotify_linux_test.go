@@ -17,8 +17,8 @@ import (
 	"github.com/fifolock/fifolock/queue/filequeue"
 )
 
-// With inotify no wake-up is lost, wherever two meet on their ways. If one
-// were, somebody would wait for ever.
+// With inotify no wake-up is lost, wherever two meet on their ways. If one were, a waiter
+// would wait for ever.
 func TestFileWatchMissesNothing(t *testing.T) {
 	testenv.Long(t)
 	t.Parallel()

@@ -26,7 +26,7 @@ func (c *endingContext) Err() error {
 func TestFileContextEndsWhileLooking(t *testing.T) {
 	SkipOnWindows(t, "there is no eviction by age")
 	dir := filepath.Join(t.TempDir(), "queue")
-	holder, waiter := New(dir, WithStaleTimeout(time.Hour)), New(dir) // of whom a judgement is needed
+	holder, waiter := New(dir, WithStaleTimeout(time.Hour)), New(dir) // the holder must be judged
 	held, err := holder.Register(t.Context())
 	if err != nil {
 		t.Fatal(err)

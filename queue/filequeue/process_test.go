@@ -69,8 +69,7 @@ func TestFileKilledInTheMiddle(t *testing.T) {
 	f.wantNoDirectory()
 }
 
-// Who releases makes sure that the next in line is alive, and cleans up if
-// nobody is.
+// A release makes sure that the next in line is alive, and cleans up if none is.
 func TestFileReleaseEvictsTheNext(t *testing.T) {
 	f := newFileFixture(t)
 	held := f.register()
@@ -273,7 +272,7 @@ func TestFileProcessesKilled(t *testing.T) {
 	aside := t.TempDir()
 	env := []string{"FIFOLOCK_ASIDE=" + aside, fmt.Sprint("FIFOLOCK_ROUNDS=", rounds)}
 	done := 0
-	// Those who are killed, each at another point of its way.
+	// These are killed, each at another point of its way.
 	for range kills {
 		var workers []*worker
 		for range 2 {
@@ -299,7 +298,7 @@ func TestFileProcessesKilled(t *testing.T) {
 		}
 		w.end()
 	}
-	// Who was killed may have counted and not said so.
+	// A killed worker may have counted and not said so.
 	if n, err := readCounter(aside); err != nil || n < done || n > done+2*kills {
 		t.Errorf("the counter is %d, %v, want %d, or at most %d more", n, err, done, 2*kills)
 	}
@@ -321,7 +320,7 @@ func churnWorker(q *filequeue.Queue) error {
 			err = awaitHead(ctx, q, t)
 		}
 		if err == nil {
-			err = os.Mkdir(inside, 0o700) // fails if somebody else is inside
+			err = os.Mkdir(inside, 0o700) // fails if another worker is inside
 		}
 		if err == nil {
 			err = os.Remove(inside)
@@ -421,8 +420,8 @@ func wokenWorker(q *filequeue.Queue) error {
 	return nil
 }
 
-// Somebody puts an older copy of seq in its place: the one of when this process
-// last joined. It must not conclude that nobody has joined since.
+// Another program puts an older copy of seq in its place: the one of when this process
+// last joined. The process must not conclude that no other has joined since.
 func TestFileSeqRestored(t *testing.T) {
 	f := newFileFixture(t)
 	held := f.register()
@@ -488,8 +487,8 @@ func TestFileSeqTouchedAllTheTime(t *testing.T) {
 	f.wantNoDirectory()
 }
 
-// A process dies with all its tickets, the holder's and those behind it: who comes
-// next hears of it without having looked by itself.
+// A process dies with all its tickets, the holder's and those behind it. The next in line
+// hears of it without having looked by itself.
 func TestFileWatchBehindDeadProcess(t *testing.T) {
 	f := newFileFixture(t)
 	const tickets = 200
@@ -510,7 +509,7 @@ func TestFileWatchBehindDeadProcess(t *testing.T) {
 	f.wantNoDirectory()
 }
 
-// The one whose turn comes before it is of another process that dies later, when
+// The one that has its turn before it is of another process. That one dies later, when
 // the first of this process has left.
 func TestFileWatchBehindProcessThatDiesLater(t *testing.T) {
 	f := newFileFixture(t)

@@ -98,7 +98,7 @@ func TestFileWatchPredecessorGivesUpInProcess(t *testing.T) {
 
 // 1. One process holds, another waits, then we do.
 // 2. The holder releases, and the other becomes the head: we are told, because
-// 3. only who knows to be the next looks often enough to notice that the new
+// 3. only a waiter that knows to be the next looks often enough to notice that the new
 // holder was killed.
 func TestFileWatchPredecessorBecomesHead(t *testing.T) {
 	if underWine() {
@@ -161,8 +161,8 @@ func TestFileWatchEvicted(t *testing.T) {
 	f.release(held)
 }
 
-// What is granted is a place in line. One whose file was removed, by a judge of
-// another process or by hand, has none.
+// A grant is for a place in line. A ticket has none if its file was removed, by a judge
+// of another process or by hand.
 func TestFileWatchNextIsGone(t *testing.T) {
 	filequeue.SkipOnWindows(t, "what is open cannot be removed")
 	f := newFileFixture(t)
@@ -177,8 +177,7 @@ func TestFileWatchNextIsGone(t *testing.T) {
 	f.wantNotQueued("Position", err)
 }
 
-// In a directory that was moved away nobody has a place, the next in line
-// included.
+// In a directory that was moved away no ticket has a place, the next in line included.
 func TestFileWatchDirectoryMoved(t *testing.T) {
 	filequeue.SkipOnWindows(t, "a directory that is open cannot be moved")
 	f := newFileFixture(t)
@@ -226,7 +225,7 @@ func TestFileOneWaiterOfAProcessLooks(t *testing.T) {
 	f.release(second)
 }
 
-// Who releases the lock to a process that is dead finds that out: the next one owns when
+// A release that gives the lock to a dead process finds that out: the next one owns when
 // it returns.
 func TestFileReleaseFindsTheNextDead(t *testing.T) {
 	if runtime.GOOS == "windows" {

@@ -11,7 +11,7 @@ import (
 
 // BenchmarkUncontended measures one cycle of the same client on the same
 // server: a bare SET NX PX and DEL, which is what the simplest lock needs, and
-// Register and Release of a queue that nobody else uses. The two take turns, so
+// Register and Release of a queue without other users. The two take turns, so
 // that a busy machine troubles both alike. ratio/p50 is the one over the other.
 func BenchmarkUncontended(b *testing.B) {
 	redistest.NeedReal(b)

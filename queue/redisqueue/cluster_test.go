@@ -166,7 +166,7 @@ func token(t *testing.T, ticket queue.Ticket) string {
 	return parts[1]
 }
 
-// openSlot is a queue whose slot is on its way from one node to another.
+// openSlot is a queue with a slot on its way from one node to another.
 type openSlot struct {
 	*redistest.Cluster
 	t        *testing.T
@@ -202,8 +202,8 @@ func (s *openSlot) close() {
 	}
 }
 
-// While a slot moves, some keys of a queue are here and the others there. Whatever
-// is done then, and whichever keys it are, nobody who is alive loses a place.
+// While a slot moves, some keys of a queue are here and the others there. A living ticket
+// keeps its place then, whatever call is made, and whichever keys are where.
 func TestSlotHalfMoved(t *testing.T) {
 	testenv.Long(t)
 	t.Parallel()
@@ -300,8 +300,8 @@ func TestReleaseWhileTheSlotIsOpen(t *testing.T) {
 	}
 }
 
-// Nobody can join or leave while the slot moves. Who wants to waits, and nothing
-// is done by halves.
+// No call can join or leave while the slot moves. It waits, and nothing is done by
+// halves.
 func TestSlotMovesForAWhile(t *testing.T) {
 	testenv.Long(t)
 	t.Parallel()

@@ -287,7 +287,7 @@ func TestReleaseWhileAllShardsAreDown(t *testing.T) {
 	}
 }
 
-// A lost reply of a release is no error, and nobody else's ticket is touched.
+// A lost reply of a release is no error, and no ticket of another owner is touched.
 func TestLostReplyOfRelease(t *testing.T) {
 	t.Parallel()
 	redistest.NeedReal(t)
@@ -328,7 +328,7 @@ func TestLostRequestOfRelease(t *testing.T) {
 	wantEmpty(t, q)
 }
 
-// A release that reaches nobody ends with its ctx.
+// A release that reaches no server ends with its ctx.
 func TestReleaseUnreachable(t *testing.T) {
 	t.Parallel()
 	server := redistest.StartServer(t)
@@ -342,7 +342,7 @@ func TestReleaseUnreachable(t *testing.T) {
 	}
 }
 
-// Nobody listens: nothing was sent, so that there is nothing to abandon.
+// There is no server: nothing was sent, so that there is nothing to abandon.
 func TestRegisterUnreachable(t *testing.T) {
 	t.Parallel()
 	server := redistest.StartServer(t)
@@ -353,8 +353,8 @@ func TestRegisterUnreachable(t *testing.T) {
 	}
 }
 
-// Without memory nobody can join, and nothing is left of the try; who is in
-// line can stay there and leave.
+// Without memory no ticket can join, and nothing is left of the try. A ticket in line can
+// stay there and leave.
 func TestOutOfMemory(t *testing.T) {
 	t.Parallel()
 	server := redistest.StartServer(t, "--maxmemory-policy", "noeviction")
@@ -604,8 +604,8 @@ func TestConnectionsBreak(t *testing.T) {
 	wantEmpty(t, redisqueue.New(direct, name))
 }
 
-// A timeout of the client's own is not the end of the ctx, though package net
-// and crypto/tls let it look so: who waits without limit must not read that the
+// A timeout of the client's own is not the end of the ctx, though package net and
+// crypto/tls let it look so. A caller that waits without limit must not read that the
 // time is up.
 func TestTimeoutOfTheClient(t *testing.T) {
 	late := func(context.Context) error { return context.DeadlineExceeded }

@@ -105,8 +105,8 @@ func TestHandOffNotAtTheEndOfALease(t *testing.T) {
 	<-released
 }
 
-// The server has lost the line: who was granted its turn here is told to look, and
-// finds that it has no ticket. The releases say so, too.
+// The server has lost the line. A waiter that was granted its turn here is told to look,
+// and finds that it has no ticket. The releases say so, too.
 func TestHandOffAfterLossOfData(t *testing.T) {
 	q, direct, lose, tickets, wakes, heal := handOff(t, nil)
 	lose()

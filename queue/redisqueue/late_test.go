@@ -18,8 +18,8 @@ func leaseKey(name string, ticket queue.Ticket) string {
 	return "{" + name + "}:lease:" + redisqueue.TokenOf(ticket.Member)
 }
 
-// A request that is executed again when the lease of the first time has run
-// out, but the first ticket is still behind somebody who is alive:
+// A request is executed again when the lease of the first time has run out, but the first
+// ticket is still behind a living one:
 //
 //  1. A holds. B's request is sent twice; the second is executed first.
 //  2. B's lease runs out.
@@ -130,8 +130,7 @@ func TestReleaseAtBusyServer(t *testing.T) {
 	}
 }
 
-// Who stands in line waits for somebody else's script, too; who only tries is
-// told.
+// A Register waits for another client's script, too. A TryRegister is told.
 func TestRegisterAtBusyServer(t *testing.T) {
 	t.Parallel()
 	server := redistest.StartServer(t, "--lua-time-limit", "20")
@@ -169,9 +168,8 @@ func TestRegisterAtBusyServer(t *testing.T) {
 	wantEmpty(t, q)
 }
 
-// A request that is overtaken by its own repetition arrives when the call has
-// long had its answer, and the line is empty. It takes no ticket that nobody
-// knows of.
+// A request that is overtaken by its own repetition arrives when the call has long had
+// its answer, and the line is empty. It takes no ticket: no caller would know of it.
 func TestOvertakenRegister(t *testing.T) {
 	t.Parallel()
 	redistest.NeedReal(t)

@@ -113,7 +113,7 @@ func TestClientPanics(t *testing.T) {
 	}
 }
 
-// panicking is a wrapper whose methods that tell what the client is panic.
+// panicking is a wrapper that panics when it is to tell what the client is.
 type panicking struct{ redis.UniversalClient }
 
 func (panicking) ReloadState(context.Context) { panic("a hook of the caller's") }

@@ -16,8 +16,8 @@ import (
 	"github.com/fifolock/fifolock/queue"
 )
 
-// plantAbsent puts tickets in line whose lease says that this server has seen their
-// processes, one each, which are not there; it returns the processes.
+// plantAbsent puts tickets in line, each of a process of its own. Their leases say that
+// this server has seen these processes, which are not there. It returns the processes.
 func plantAbsent(t *testing.T, client *redis.Client, name string, count int) (processes []string) {
 	t.Helper()
 	info, err := client.InfoMap(t.Context(), "server").Result()
@@ -243,8 +243,8 @@ func TestMembersSayWhetherTheEndIsNoticed(t *testing.T) {
 	}
 }
 
-// The first in line looks four times in the grace time, while it waits behind one whose
-// end can be noticed.
+// The first in line looks four times in the grace time, while the end of the one in front
+// can be noticed.
 func TestLooksWithinTheGraceTime(t *testing.T) {
 	redistest.NeedReal(t)
 	name := redistest.Name(t)

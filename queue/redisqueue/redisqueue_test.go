@@ -295,7 +295,7 @@ func TestManyDead(t *testing.T) {
 	}
 }
 
-// A waiter who is alive keeps its place for many leases.
+// A living waiter keeps its place for many leases.
 func TestPatientWaiter(t *testing.T) {
 	testenv.Long(t)
 	t.Parallel()
@@ -343,7 +343,7 @@ func patientWaiter(t *testing.T, lease time.Duration) bool {
 	return inTime(q.Release(t.Context(), waiter))
 }
 
-// A ticket whose lease has run out never comes back.
+// A ticket with a lease that has run out never comes back.
 func TestLeaseRunsOut(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
 	q := redisqueue.New(client, name, redisqueue.WithLease(30*time.Millisecond))
@@ -366,9 +366,9 @@ func TestLeaseRunsOut(t *testing.T) {
 	client.Del(t.Context(), redistest.Keys(t, client, name)...)
 }
 
-// When the server's clock was set back, every lease has as much longer to go.
-// Whoever looks makes them as long again as they were made, and touches none
-// that has not longer to go than that.
+// When the server's clock was set back, every lease has as much longer to go. A look
+// makes them as long again as they were made, and touches none that has not longer to go
+// than that.
 func TestOverlongLeases(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
 	q := redisqueue.New(client, name, redisqueue.WithLease(2*time.Hour))
@@ -463,8 +463,8 @@ func TestHalfGone(t *testing.T) {
 	}
 }
 
-// What a crash leaves behind expires, but not because of someone with a shorter
-// lease; an expiry that somebody else has set or removed is set right.
+// The keys that a crash leaves behind expire, but not because of a ticket with a shorter
+// lease. An expiry that another program has set or removed is set right.
 func TestExpiry(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
 	long := redisqueue.New(client, name, redisqueue.WithLease(time.Hour))
@@ -727,7 +727,7 @@ func TestForeignEntries(t *testing.T) {
 	client.Del(t.Context(), key)
 }
 
-// Too many of them are an error that says so; who is in line can leave.
+// Too many of them are an error that says so; a ticket in line can leave.
 func TestCrowded(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
 	key := "{" + name + "}:queue"

@@ -273,7 +273,7 @@ func watchView(t *testing.T, q queue.TicketQueue, ticket queue.Ticket) (wake <-c
 	return wake, stop
 }
 
-// listeningView is listening for a view whose line is full.
+// listeningView is listening for a view with a line that is full.
 func listeningView(t *testing.T, q queue.TicketQueue) {
 	t.Helper()
 	for {

@@ -67,8 +67,8 @@ var waysOf = map[string][2]*redis.Script{
 
 var scriptOf = map[string]func() *script{"register": registerScript, "try_register": tryRegisterScript, "release": releaseScript}
 
-// way makes a script of files, with a clock that stands still, a server on which those
-// are subscribed whose name says so, and an answer that tells what was published, and
+// way makes a script of files, with a clock that stands still, and a server on which a
+// process is subscribed if its name says so. The answer tells what was published, and
 // whether it came to where the general way begins: /.
 func way(names ...string) *redis.Script {
 	var source strings.Builder

@@ -217,7 +217,7 @@ func TestTogether(t *testing.T) {
 	}
 }
 
-// Whoever is next is told, also if it is of another process.
+// The next in line is told, also if it is of another process.
 func TestTogetherTellsTheNext(t *testing.T) {
 	t.Parallel()
 	l := newTogether(t)
@@ -242,7 +242,7 @@ func TestTogetherTellsTheNext(t *testing.T) {
 	mustRelease(t, other, next)
 }
 
-// What cannot go together goes alone, and nobody notices.
+// A call that cannot go together with others goes alone, and its caller does not notice.
 func TestTogetherGoesAlone(t *testing.T) {
 	t.Parallel()
 	for what, test := range map[string]struct {
@@ -325,7 +325,7 @@ func TestTogetherGoesAlone(t *testing.T) {
 }
 
 // A lost reply of a call for several is a lost reply for each: none has a second ticket,
-// and none has one whose Register failed.
+// and none has one if its Register failed.
 func TestLostReplyOfTogether(t *testing.T) {
 	t.Parallel()
 	for _, maxRetries := range []int{-1, 1, 3} {
@@ -428,7 +428,7 @@ func TestLateTogether(t *testing.T) {
 	})
 }
 
-// A call whose ctx ends returns, whatever the others do, and leaves no ticket.
+// A call returns when its ctx ends, whatever the others do, and leaves no ticket.
 func TestTogetherCanceled(t *testing.T) {
 	t.Parallel()
 	t.Run("before", func(t *testing.T) {

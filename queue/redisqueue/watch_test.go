@@ -37,7 +37,7 @@ func watch(t *testing.T, q *redisqueue.Queue, ticket queue.Ticket) (wake <-chan 
 }
 
 // listening waits until the subscription of q's client is there, which it is
-// when a fresh ticket need not look. It needs someone in line.
+// when a fresh ticket need not look. It needs a ticket in line.
 func listening(t *testing.T, q *redisqueue.Queue) {
 	t.Helper()
 	for {
@@ -100,7 +100,7 @@ func TestGrantByMessage(t *testing.T) {
 	wantWake(t, wakeNext, queue.WakeOwner)
 	wantHead(t, far, next)
 	wantNoWake(t, wakeLast)
-	mustRelease(t, far, last) // not the head: nobody is told
+	mustRelease(t, far, last) // not the head: no waiter is told
 	wantNoWake(t, wakeNext)
 	mustRelease(t, far, next)
 }
@@ -118,7 +118,7 @@ func TestGrantBeforeWatch(t *testing.T) {
 	mustRelease(t, far, next)
 }
 
-// Whoever removes the dead tells the one behind them.
+// A call that removes the dead tells the one behind them.
 func TestGrantByEviction(t *testing.T) {
 	name := redistest.Name(t)
 	near, far := redisqueue.New(redistest.Client(t), name), redisqueue.New(redistest.Client(t), name)
@@ -183,7 +183,7 @@ func TestGrantBehindManyDead(t *testing.T) {
 	}
 }
 
-// A waiter of the releasing client is told without the server: here nobody may
+// A waiter of the releasing client is told without the server: here the user may not
 // publish or subscribe.
 func TestGrantDirectly(t *testing.T) {
 	t.Parallel()
@@ -239,7 +239,7 @@ func TestWatchStrangers(t *testing.T) {
 	wantWake(t, wake, queue.WakeHint)
 }
 
-// After a connection that broke everybody looks, and then is told again.
+// After a connection that broke every waiter looks, and then is told again.
 func TestWatchReconnects(t *testing.T) {
 	t.Parallel()
 	server := redistest.StartServer(t)
@@ -345,7 +345,7 @@ func TestForgedMessages(t *testing.T) {
 	mustRelease(t, far, unproven)
 }
 
-// A flood of forged messages wakes nobody.
+// A flood of forged messages wakes no waiter.
 func TestForgedFlood(t *testing.T) {
 	name, forger := redistest.Name(t), redistest.Client(t)
 	near, far := redisqueue.New(redistest.Client(t), name), redisqueue.New(redistest.Client(t), name)
@@ -392,7 +392,7 @@ func TestOneConnection(t *testing.T) {
 	}
 }
 
-// The goroutine ends with its client, also when somebody is still watching.
+// The goroutine ends with its client, also when a ticket is still watched.
 func TestWatchEndsWithClient(t *testing.T) {
 	redistest.NeedReal(t) // a server in the process has goroutines of its own
 	addr, name := redistest.Addr(t), redistest.Name(t)
@@ -413,8 +413,8 @@ func TestWatchEndsWithClient(t *testing.T) {
 	stop()
 }
 
-// The subscription ends when nobody has watched for a while. (That its goroutine
-// does is what TestMain sees.)
+// The subscription ends when no ticket has been watched for a while. (TestMain sees that
+// its goroutine ends.)
 func TestWatchEndsWhenIdle(t *testing.T) {
 	testenv.Long(t)
 	t.Parallel() // it waits for most of the time
@@ -439,7 +439,7 @@ func TestWatchEndsWhenIdle(t *testing.T) {
 	mustRelease(t, q, holder)
 }
 
-// Nothing is remembered of clients and tickets that nobody uses any more.
+// Nothing is remembered of clients and tickets that are not used any more.
 func TestForgets(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
 	q := redisqueue.New(client, name)

@@ -171,8 +171,8 @@ func TestHandOffTakenBack(t *testing.T) {
 	}
 }
 
-// Releases that are executed in another order name none, and then the one behind: that
-// says nothing against the last one, whose look waits until it is decided.
+// Releases that are executed in another order name none, and then the one behind. That
+// says nothing against the last one: its look waits until it is decided.
 func TestHandOffInAnotherOrder(t *testing.T) {
 	n := up()
 	line := inLine(n, 3)

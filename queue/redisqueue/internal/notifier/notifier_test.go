@@ -20,7 +20,7 @@ func tokenOf(entry string) string {
 	return fields[1]
 }
 
-// up returns a notifier whose subscription is up, without a client.
+// up returns a notifier with a subscription that is up, without a client.
 func up() *Notifier {
 	n := New(nil, tokenOf)
 	n.subscription = newSubscription(n)
@@ -98,7 +98,7 @@ func TestMessageOfAnotherEntry(t *testing.T) {
 	}
 }
 
-// FuzzMessage: a message is a grant only for the ticket whose whole entry it is,
+// FuzzMessage: a message is a grant only for the ticket of which it is the whole entry,
 // and nothing else does anything.
 func FuzzMessage(f *testing.F) {
 	const ours = "0123456789abcdef0123456789abcdef.1"

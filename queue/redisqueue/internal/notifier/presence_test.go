@@ -43,8 +43,8 @@ func (s *script) sent() int {
 	return len(s.signs)
 }
 
-// always returns a server that has seen the subscription, and whose answers to signs are
-// the given error.
+// always returns a server that has seen the subscription, and that answers signs with the
+// given error.
 func always(err error) *script {
 	return &script{
 		seen: func() (string, error) { return "run", nil },
@@ -564,9 +564,9 @@ func TestJoinWaitsForTheConnection(t *testing.T) {
 	}
 }
 
-// A sign that renews the lease is not sent for a ticket whose lease may have run out by this
-// process's clock: its hold is lost, and must not hold up the line for another lease. But the
-// process is shown all the same.
+// A sign that renews the lease is not sent for a ticket if its lease may have run out by
+// this process's clock: its hold is lost, and must not hold up the line for another
+// lease. But the process is shown all the same.
 func TestNoSignRenewsALostHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := always(errors.New("no connection"))

@@ -14,7 +14,7 @@ import (
 	"github.com/fifolock/fifolock/queue"
 )
 
-// unreachable is a client whose subscriptions panic, as a wrapper's may.
+// unreachable is a client with subscriptions that panic, as a wrapper's may.
 type unreachable struct{}
 
 func (unreachable) Subscribe(context.Context, ...string) *redis.PubSub { panic("not reachable") }
@@ -81,7 +81,7 @@ func TestClosedClientWakesAll(t *testing.T) {
 	}
 }
 
-// stuck is a client whose pool has a connection that hangs.
+// stuck is a client with a connection in its pool that hangs.
 type stuck struct {
 	*redis.Client
 	free chan struct{}
