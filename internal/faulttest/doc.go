@@ -11,7 +11,7 @@
 //	network     the connections to it
 //	failover    Sentinel, and the shards of a Ring
 //	cluster     slots that move, and primaries that fail
-//	fuzz        anything that somebody else may have put there
+//	fuzz        anything that another program may have put there
 //
 // Each has a process of its own, so that they run side by side, and ten times in
 // a row within the ten minutes that go test gives a package.

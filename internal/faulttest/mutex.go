@@ -35,7 +35,7 @@ func MustUnlock(t *testing.T, m *lock.Mutex) {
 	}
 }
 
-// AwaitEmpty waits until nobody is in line any more.
+// AwaitEmpty waits until no ticket is in line any more.
 func AwaitEmpty(t *testing.T, q queue.TicketQueue) {
 	t.Helper()
 	for {

@@ -68,8 +68,8 @@ func (p *Paths) InUse(t *testing.T) bool {
 	return n > 0
 }
 
-// Listen makes the client listen for wake-ups, by waiting behind somebody in
-// another line. Nothing is sent for that ticket any more.
+// Listen makes the client listen for wake-ups, by waiting behind a ticket in another
+// line. Nothing is sent for that ticket any more.
 func (p *Paths) Listen(t *testing.T, client *redis.Client) {
 	t.Helper()
 	MustRegister(t, redisqueue.New(p.Near, "other"))

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// Moment is how long somebody is seen to be still waiting.
+	// Moment is how long a waiter is seen to be still waiting.
 	Moment = 100 * time.Millisecond
 
 	// Soon is what a recovery that is to be quick may take on a machine that is

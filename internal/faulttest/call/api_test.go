@@ -27,7 +27,7 @@ import (
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
-// Whoever tries never stands in the way of those who wait, and leaves nothing.
+// A TryLock never stands in the way of the waiters, and leaves nothing.
 func TestA09TryLockBesideWaiters(t *testing.T) {
 	t.Parallel()
 	faulttest.OnBoth(t, faulttest.LongLease, func(t *testing.T, spec harness.Spec) {
@@ -77,7 +77,7 @@ func TestA09TryLockBesideWaiters(t *testing.T) {
 				}
 			})
 		}
-		waiting.Wait() // nobody is starved
+		waiting.Wait() // no waiter is starved
 		cancel()
 		trying.Wait()
 		t.Logf("TryLock succeeded %d times", got)
@@ -151,7 +151,7 @@ func openFiles(t *testing.T) int {
 }
 
 // Many names in one process: neither connections nor goroutines grow with the
-// queues that nobody waits for.
+// queues without a waiter.
 func TestA16ManyNames(t *testing.T) {
 	redistest.NeedReal(t)
 	const names = 2000
@@ -204,8 +204,7 @@ func allocated() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-// A Mutex whose hold was lost works again, with another token and another
-// channel.
+// A Mutex that has lost its hold works again, with another token and another channel.
 func TestA07UseAfterLoss(t *testing.T) {
 	t.Parallel()
 	server := redistest.StartServer(t)

@@ -192,14 +192,14 @@ func TestR13LostReplyOfRegister(t *testing.T) {
 			if err == nil {
 				faulttest.MustUnlock(t, far)
 			}
-			faulttest.MustLock(t, near) // nobody waits behind a ghost
+			faulttest.MustLock(t, near) // no ghost is in front of it
 			faulttest.MustUnlock(t, near)
 		}
 	})
 }
 
-// Of one Unlock, the replies get lost: it says nil all the same, and touches
-// nobody else's ticket.
+// The replies to one Unlock get lost. It says nil all the same, and touches no ticket of
+// another owner.
 func TestR14LostReplyOfRelease(t *testing.T) {
 	t.Parallel()
 	lostReplies(t, func(t *testing.T, far, near *lock.Mutex, q queue.TicketQueue, lose func(times int), _ int) {

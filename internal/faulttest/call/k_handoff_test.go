@@ -13,7 +13,7 @@ import (
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
-// granted is a Mutex through the far client whose Lock is under way, in line.
+// granted is a Mutex through the far client. Its Lock is under way, in line.
 type granted struct {
 	*lock.Mutex
 	call *faulttest.Locking
@@ -44,7 +44,7 @@ func follow(t *testing.T, p *faulttest.Paths, n int) (all []granted) {
 //  4. The release arrives: there is no such ticket.
 //
 // B has lost what it was granted, as soon as the release is answered and not by its
-// lease; or it was not granted. Nobody who was beside D is told that all was well.
+// lease; or it was not granted. An owner beside D is never told that all was well.
 func TestHandOffOfALostLine(t *testing.T) {
 	t.Parallel()
 	p := faulttest.NewPaths(t)
@@ -143,13 +143,13 @@ func TestHandOffOfALostLineWhileOneHangs(t *testing.T) {
 	}
 }
 
-// Releases overtake each other, and nothing is lost: those who were granted keep it,
-// everybody owns in turn, and each Unlock returns nil.
+// Releases overtake each other, and nothing is lost: each grant is kept, each waiter owns
+// in turn, and each Unlock returns nil.
 //
 //  1. A holds; B, C and E wait, in the same process, and D in another, in this order:
 //     B, C, D, E.
-//  2. A unlocks; its release is slow. B may be granted by A, and C by B, whose
-//     release arrives before A's.
+//  2. A unlocks; its release is slow. B may be granted by A, and C by B. B's release
+//     arrives before A's.
 //  3. A's release arrives.
 func TestHandOffOutOfOrder(t *testing.T) {
 	t.Parallel()
@@ -190,8 +190,8 @@ func TestHandOffOutOfOrder(t *testing.T) {
 	faulttest.AwaitEmpty(t, line)
 }
 
-// The release of the owner fails for good. Those behind it, in the same process, are
-// not beside anyone: another process owns when all their leases are over.
+// The release of the owner fails for good. Those behind it, in the same process, do not
+// own beside another process: that one owns when all their leases are over.
 func TestHandOffOfAReleaseThatFails(t *testing.T) {
 	t.Parallel()
 	p := faulttest.NewPaths(t)

@@ -101,8 +101,8 @@ func TestK07LostHoldThatIsNotGivenUp(t *testing.T) {
 	faulttest.AwaitEmpty(t, redisqueue.New(p.Near, p.Name))
 }
 
-// The client is closed while calls wait: they are told that they wait in vain, soon
-// and not when a lease has run out; and so is who comes later.
+// The client is closed while calls wait. They are told that they wait in vain, soon and
+// not when a lease has run out. A later call is told so, too.
 func TestK13ClientClosed(t *testing.T) {
 	for _, waiters := range []int{1, 200} {
 		t.Run(fmt.Sprint(waiters), func(t *testing.T) {

@@ -82,7 +82,7 @@ func TestK01MessageForAnEarlierEntry(t *testing.T) {
 //     behind A. B hears of nothing more but messages.
 //  2. All keys vanish. C locks: with a greater token than B's.
 //  3. The request that went astray is executed, behind C.
-//  4. C unlocks: the entry that nobody knows of is granted.
+//  4. C unlocks: the entry that B does not know of is granted.
 //
 // B must not own with its old token, which is less than C's was. When it is heard
 // again, it comes in with a new one.
@@ -202,7 +202,7 @@ func (r refusals) note(err error) {
 // is busy for a while:
 //
 //  1. TryLock's request is executed: a ticket, which is the head. The reply is lost.
-//  2. A script of somebody else's keeps the server busy.
+//  2. Another client's script keeps the server busy.
 //  3. What is sent now is refused: the request, and the attempts to take it back.
 //  4. The script ends.
 //
@@ -293,11 +293,11 @@ func TestK06TicketThatLooksLikeAnother(t *testing.T) {
 	}
 }
 
-// An entry that nobody knows of goes when the one who has sent for it leaves:
+// An entry that its sender does not know of goes when the sender leaves:
 //
 //  1. B's request goes astray; it is sent again and executed: B owns.
 //  2. B's ticket vanishes: all keys, or its lease alone.
-//  3. The request that went astray is executed: an entry that nobody knows of.
+//  3. The request that went astray is executed: an entry that B does not know of.
 //  4. B leaves.
 //
 // The next one need not wait for a lease, and nothing is left for two.

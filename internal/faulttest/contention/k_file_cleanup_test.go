@@ -10,10 +10,10 @@ import (
 	"github.com/fifolock/fifolock/internal/harness"
 )
 
-// Many goroutines of many processes come and go without a pause, so that the
-// directory is removed and made again now and then, by any of them. One that comes too
-// late to make it joins those who did, of its own process and of others: no call
-// fails, and nobody loses the lock.
+// Many goroutines of many processes come and go without a pause. Now and then one of them
+// removes the directory, and one makes it again. A goroutine that comes too late to make
+// it joins those that did, of its own process and of others. No call fails, and no holder
+// loses the lock.
 func TestF30GoroutinesMakeTheDirectory(t *testing.T) {
 	const rounds, processes, goroutines, calls = 3, 4, 4, 300
 	h := harness.New(t, faulttest.File(t))

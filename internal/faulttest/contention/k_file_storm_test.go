@@ -18,7 +18,7 @@ import (
 // A cleaner, a backup and a restore use the directory like us: seq is removed,
 // replaced by a copy, by an older copy, emptied, cut, linked, moved away and back,
 // and changed in its mode, every few milliseconds, while eight processes contend.
-// Never two own, tokens ascend, nobody loses the lock, and no call fails.
+// Never two own, tokens ascend, no holder loses the lock, and no call fails.
 func TestK31StormOfSeq(t *testing.T) { stormOfSeq(t, 2_000) }
 
 func TestK31StormOfSeqHundredThousand(t *testing.T) {
@@ -30,7 +30,7 @@ func stormOfSeq(t *testing.T, sections int) {
 	const workers = 8
 	h := harness.New(t, faulttest.File(t))
 	h.Section = 100 * time.Microsecond
-	h.Tolerant = os.Geteuid() != 0 // whoever is not root is refused while the mode is wrong
+	h.Tolerant = os.Geteuid() != 0 // a process that is not root is refused while the mode is wrong
 	all := h.StartAll(workers)
 	for _, w := range all {
 		w.Run(1, sections/workers)
@@ -46,7 +46,7 @@ func stormOfSeq(t *testing.T, sections int) {
 	if verdict := h.Check(); verdict.Grants != sections || verdict.LostHolds != 0 {
 		t.Errorf("%v; want %d grants, and nobody who loses one", verdict, sections)
 	}
-	// The directory may stay: when seq has vanished it is not known who has made it.
+	// The directory may stay: when seq has vanished, its maker is not known.
 	entries, err := os.ReadDir(h.Spec.Dir)
 	if len(entries) > 1 || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("there is left %q, %v", entries, err)

@@ -23,10 +23,10 @@ func init() {
 	commands["give"] = givePermit
 }
 
-// A semaphore of three slots, whose holders and waiters are killed, stopped, and
-// cancelled; on Redis requests and replies are lost, too. Those that take the place of
-// the killed have another limit, two to four, as when it is changed while in use. Never
-// do more hold than may, none barges, and in the end all are served.
+// A semaphore of three slots. Its holders and waiters are killed, stopped and cancelled;
+// on Redis requests and replies are lost, too. Those that take the place of the killed
+// have another limit, two to four, as when it is changed while in use. Never do more hold
+// than may, none barges, and in the end all are served.
 func TestX24StormOfSlots(t *testing.T) { x24StormOfSlots(t, 2*time.Second) }
 
 func TestX24StormOfSlotsTorture(t *testing.T) { x24StormOfSlots(t, harness.Torture(t)) }

@@ -12,8 +12,8 @@ import (
 	"github.com/fifolock/fifolock/internal/redistest"
 )
 
-// Processes are killed, stopped and continued at random, whatever they are
-// doing; then it is quiet, and everybody is served.
+// Processes are killed, stopped and continued at random, whatever they are doing. Then it
+// is quiet, and every waiter is served.
 func TestX24Storm(t *testing.T) { x24Storm(t, time.Second) }
 
 func TestX24StormTorture(t *testing.T) { x24Storm(t, harness.Torture(t)) }

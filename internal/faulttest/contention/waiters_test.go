@@ -48,7 +48,7 @@ func manyGoroutines(t *testing.T, goroutines int) {
 	})
 }
 
-// Every wake-up gets lost: polling serves everybody.
+// Every wake-up gets lost: polling serves every waiter.
 func TestX19EveryWakeUpIsLost(t *testing.T) {
 	faulttest.OnBoth(t, faulttest.LongLease, func(t *testing.T, spec harness.Spec) {
 		const workers, goroutines = 4, 4
@@ -71,8 +71,8 @@ func TestX19EveryWakeUpIsLost(t *testing.T) {
 	})
 }
 
-// handOffs returns the times between an Unlock that was called and the next
-// grant, when somebody was in line.
+// handOffs returns the times between a call of Unlock and the next grant, where a waiter
+// was in line.
 func handOffs(events []harness.Event) (p50, longest time.Duration) {
 	slices.SortFunc(events, func(a, b harness.Event) int { return int(a.At - b.At) })
 	var gaps []time.Duration
@@ -114,7 +114,7 @@ func TestX21CommandsPerHandOff(t *testing.T) {
 		}
 		h.AwaitCount(harness.Registered, waiters+1)
 		all[workers].MustUnlock()
-		// Everybody looks once, when the connection for the wake-ups is there.
+		// Every waiter looks once, when the connection for the wake-ups is there.
 		h.AwaitCount(harness.Granted, waiters)
 		granted, before := h.Count(harness.Granted), faulttest.ScriptCalls(t, client)
 		h.AwaitCount(harness.Granted, granted+handOffs)

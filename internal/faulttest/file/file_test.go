@@ -72,10 +72,10 @@ func TestX06KilledAtEverySystemCall(t *testing.T) {
 	h.CheckNothingIsLeft()
 }
 
-// A process is stopped at every system call of its way, for a while: with the
-// lock on seq, between its number and its ticket, between its ticket and the
-// flock on it, in the middle of judging, or of cleaning up. The others wait, or
-// go on without it; nobody is in the section beside it, and nobody is evicted.
+// A process is stopped at every system call of its way, for a while: with the lock on
+// seq, between its number and its ticket, between its ticket and the flock on it, in the
+// middle of judging, or of cleaning up. The others wait, or go on without it. No process
+// is in the section beside it, and none is evicted.
 func TestX06StoppedAtEverySystemCall(t *testing.T) {
 	h := harness.New(t, faulttest.File(t))
 	h.Section, h.Gap = 200*time.Microsecond, 2*time.Millisecond
@@ -159,7 +159,7 @@ func TestF35PIDNamespaces(t *testing.T) {
 	a, b, c := h.Start(harness.OwnPIDNamespace), h.Start(harness.OwnPIDNamespace), h.Start()
 	a.Lock().Granted()
 	second, third := b.StandInLine(), c.StandInLine()
-	second.StaysBlocked(3 * faulttest.Moment) // a lives, though nobody sees its pid
+	second.StaysBlocked(3 * faulttest.Moment) // a lives, though no other sees its pid
 	third.StaysBlocked(faulttest.Moment)
 	b.Kill()
 	third.StaysBlocked(faulttest.Moment)
@@ -265,8 +265,8 @@ func TestF18SeqIsWhole(t *testing.T) {
 	h.CheckNothingIsLeft()
 }
 
-// Somebody who may write where the queue's directory is swaps its files for
-// links to one of theirs. Whatever happens to the lock, that file is not touched.
+// Another program that may write to the queue's directory swaps its files for links to a
+// file of its own. Whatever happens to the lock, that file is not touched.
 func TestF08SwappedForLinks(t *testing.T) {
 	dir := t.TempDir()
 	victim := filepath.Join(dir, "victim")
@@ -331,10 +331,10 @@ func TestF08SwappedForLinks(t *testing.T) {
 	}
 }
 
-// The queue's directory is removed under the holder and the waiters: they line
-// up in a new one, and the holder learns of it at Unlock at the latest. Everybody
-// is stopped meanwhile, because files are removed one by one: a waiter whose
-// ticket is the last one left would have its turn, and lose it again.
+// The queue's directory is removed under the holder and the waiters. They line up in a
+// new one, and the holder learns of it at Unlock at the latest. All are stopped
+// meanwhile, because files are removed one by one: a waiter with the last ticket left
+// would have its turn, and lose it again.
 func TestF14DirectoryRemoved(t *testing.T) {
 	h := harness.New(t, faulttest.File(t))
 	h.Losses = true
@@ -501,7 +501,7 @@ func TestF32SeqFromABackup(t *testing.T) {
 	if err := os.Chmod(spec.Dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	restore() // with nobody in line
+	restore() // with no ticket in line
 	faulttest.MustLock(t, other)
 	if token := other.Token(); token <= max(last, next.Number) {
 		t.Errorf("token %d after %d", token, max(last, next.Number))
@@ -574,8 +574,8 @@ func TestF33OneDirectoryManyPaths(t *testing.T) {
 	}
 }
 
-// Nothing can be removed from the directory. Unlock says so; who has unlocked is
-// out of the line all the same, and is passed over.
+// Nothing can be removed from the directory. Unlock says so. Its ticket is out of the
+// line all the same, and is passed over.
 func TestF37TicketsCannotBeRemoved(t *testing.T) {
 	testenv.NeedRoot(t)
 	spec := harness.File(filepath.Join(mount(t, "ext4", ""), "queue"))
@@ -600,8 +600,8 @@ func TestF37TicketsCannotBeRemoved(t *testing.T) {
 	h.CheckNothingIsLeft()
 }
 
-// A ticket that seems to be of a process that lives is dead if nobody holds it:
-// a pid proves nothing.
+// A ticket that seems to be of a living process is dead if no process holds it: a pid
+// proves nothing.
 func TestF36PIDReuse(t *testing.T) {
 	spec := faulttest.File(t)
 	m, _ := faulttest.Mutex(t, spec)

@@ -116,7 +116,7 @@ func askHead(w *harness.Worker, args []string) error {
 
 var leased *os.File
 
-// leaseFile takes a lease on a file, as a file server does, and says when somebody
+// leaseFile takes a lease on a file, as a file server does, and says when another process
 // wants to open it.
 func leaseFile(w *harness.Worker, args []string) error {
 	f, err := os.Open(args[0])

@@ -17,10 +17,10 @@ import (
 // K35. seq becomes unusable for good while B waits, and the holder dies:
 //
 //  1. A locks, B waits.
-//  2. seq is replaced by something that nobody can lock.
+//  2. seq is replaced by something that no process can lock.
 //  3. A is killed.
 //  4. B owns, or is told what is wrong with seq; it does not wait until its ctx ends.
-//  5. C, who comes then, is told so too, or owns.
+//  5. C, which comes then, is told so too, or owns.
 func TestK35SeqUnusable(t *testing.T) {
 	instead := func(t *testing.T, seq string, put func() error) {
 		t.Helper()
@@ -157,8 +157,8 @@ func TestK51StoppedWithSeq(t *testing.T) {
 	h.CheckNothingIsLeft()
 }
 
-// K51. The same, when the one who stands still is about to clean up, or to judge.
-// What holds seq then keeps no waiter from its turn.
+// K51. The same, when the process that stands still is about to clean up, or to judge.
+// Then the holder of seq keeps no waiter from its turn.
 //
 //  1. A locks, B waits, C waits behind B.
 //  2. B is stopped whenever it takes a flock; C too.
@@ -180,8 +180,8 @@ func TestK51StoppedWhileJudging(t *testing.T) {
 	h.CheckNothingIsLeft()
 }
 
-// K51. The same, when the one who stands still is behind the one whose turn it is, and
-// has just found that the holder is dead:
+// K51. The same, when the process that stands still is behind the waiter that has its
+// turn, and has just found that the holder is dead:
 //
 //  1. A locks, B waits, J waits behind B.
 //  2. B is stopped, and A is killed.

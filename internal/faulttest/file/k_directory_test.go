@@ -83,7 +83,7 @@ func TestK36HardLinkBackup(t *testing.T) {
 	}
 }
 
-// K36. The directory was copied back with hard links, and nobody is in line: seq has
+// K36. The directory was copied back with hard links, and no ticket is in line: seq has
 // a second name from the first call on.
 func TestK36HardLinkRestored(t *testing.T) {
 	spec := faulttest.File(t)
@@ -123,11 +123,11 @@ func mustRead(t *testing.T, path string) string {
 	return string(b)
 }
 
-// K37. Somebody tidies up, and removes the empty directory above:
+// K37. Another program tidies up, and removes the empty directory above:
 //
 //  1. A calls Lock on a queue in a directory that is not there, and stands after its
 //     n-th call that makes a directory or looks at one.
-//  2. What is empty above the queue is removed.
+//  2. The empty directories above the queue are removed.
 //  3. A goes on, and locks.
 func TestK37ParentsVanish(t *testing.T) {
 	spec := faulttest.File(t)
@@ -558,14 +558,14 @@ func k54(t *testing.T, n int) bool {
 	return true
 }
 
-// K57. Whoever may write above the queue swaps what A makes there for a link to a
+// K57. A user that may write above the queue swaps what A makes there for a link to a
 // directory of a victim:
 //
 //  1. A calls Lock, and stands after its n-th system call.
 //  2. Every directory beside the victim's is replaced by a link to the victim's.
 //  3. A goes on, and fails or not.
 //
-// The victim's directory keeps its mode, and so does what is in it.
+// The victim's directory keeps its mode, and so do the files in it.
 func TestK57SwappedForALink(t *testing.T) {
 	met := 0
 	for n, more := 1, true; more; n++ {

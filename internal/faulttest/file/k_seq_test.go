@@ -512,8 +512,8 @@ func copyOf(t *testing.T, path string) (restore func()) {
 	}
 }
 
-// needFineTimes skips the test before Linux 6.13, whose times of change are those of
-// the last tick: what is restored within one is not promised there.
+// needFineTimes skips the test before Linux 6.13. The times of change are those of the
+// last tick there, and nothing is promised for what is restored within one.
 func needFineTimes(t *testing.T) {
 	t.Helper()
 	var name unix.Utsname

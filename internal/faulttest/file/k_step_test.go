@@ -60,8 +60,8 @@ func trace(t *testing.T, w *harness.Process, args ...string) (log string, end fu
 }
 
 // inject has system calls of a worker that runs fail or wait, from now on, as the
-// expressions of strace say, whose form is CALL:WHAT. It returns a function that
-// ends it. Where paths are given, it is only for calls on one of those.
+// expressions of strace say. Their form is CALL:WHAT. It returns a function that ends it.
+// Where paths are given, it is only for calls on one of those.
 func inject(t *testing.T, w *harness.Process, paths []string, expressions ...string) (end func()) {
 	t.Helper()
 	var args, calls []string
@@ -90,8 +90,8 @@ type stepper struct {
 	resumed int      // stops that are over
 }
 
-// step has a worker stand after each of the system calls, whose names are
-// separated by commas. args are further ones for strace.
+// step has a worker stand after each of the system calls. Their names are separated by
+// commas. args are further ones for strace.
 func step(t *testing.T, w *harness.Process, calls string, args ...string) *stepper {
 	t.Helper()
 	path, _ := trace(t, w, append([]string{"-e", "trace=" + calls, "-e", "inject=" + calls + ":signal=STOP:when=1+1"}, args...)...)

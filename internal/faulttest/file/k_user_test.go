@@ -83,7 +83,7 @@ func TestK33AnotherUserLetsGo(t *testing.T) {
 // K34. The file of a dead ticket can be opened for reading alone:
 //
 //  1. A locks, B waits.
-//  2. Nobody may write to A's ticket any more, or nobody may even remove it.
+//  2. A's ticket cannot be written any more, or not even be removed.
 //  3. A is killed, or unlocks, which says that the file could not be removed.
 //  4. B owns, and can unlock.
 func TestK34DeadTicketThatCannotBeWritten(t *testing.T) {
@@ -121,14 +121,14 @@ func k34(t *testing.T, spec harness.Spec, protect func(*testing.T, string), end 
 	end(t, a)
 	call.Granted()
 	b.MustUnlock()
-	// And the next one, to whom the dead ticket is nothing new.
+	// The next call owns, too: the dead ticket is nothing new to its process.
 	b.LockFor(patience).Granted()
 	b.MustUnlock()
 	h.Check()
 }
 
-// K38. A queue that users share is in a directory whose parents are missing. They
-// get the rights of the queue's directory, whatever the umask:
+// K38. A queue that users share is in a directory with missing parents. The parents get
+// the rights of the queue's directory, whatever the umask:
 //
 //  1. One user locks and unlocks: the parents stay.
 //  2. Another user locks.

@@ -25,7 +25,7 @@ import (
 	"github.com/fifolock/fifolock/queue/filequeue"
 )
 
-// disk is an ext4 file system whose power can fail.
+// disk is an ext4 file system that can lose its power.
 type disk struct {
 	t      *testing.T
 	image  string
@@ -64,7 +64,7 @@ func (d *disk) mount() error {
 	return err
 }
 
-// unmount waits until nobody has anything open there.
+// unmount waits until no process has anything open there.
 func (d *disk) unmount() {
 	const patience = 10 * time.Second
 	for began := time.Now(); ; time.Sleep(time.Millisecond) {
@@ -152,7 +152,7 @@ func (d *disk) syncNames() {
 
 // The power fails, at any time, with more or less of the queue on the disk. When
 // it is back, the queue is as good as new: seq may be missing, empty or old,
-// tickets of before hold nobody up, and tokens ascend.
+// tickets of before hold no waiter up, and tokens ascend.
 func TestF19PowerFails(t *testing.T) {
 	for name, stale := range map[string]time.Duration{
 		"file":                      0,
@@ -198,7 +198,7 @@ func powerFails(t *testing.T, stale time.Duration) {
 			found[what]++
 		}
 	}
-	// Not each of them: somebody else may write everything to all disks meanwhile.
+	// Not each of them: another process may write everything to all disks meanwhile.
 	if found[noQueue]+found[emptySeq]+found[oldSeq] == 0 || found[deadTickets] == 0 {
 		t.Errorf("the power came back to %v; want a seq that has forgotten, and tickets", found)
 	}
@@ -271,7 +271,7 @@ func served(workers []*harness.Process, times int) {
 	}
 }
 
-// refused checks that a queue whose disk has failed says so.
+// refused checks that a queue on a disk that has failed says so.
 func refused(t *testing.T, dir string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -285,9 +285,9 @@ func refused(t *testing.T, dir string) {
 	}
 }
 
-// The disk fails, and the machine goes on: whoever needs the queue is told so,
-// the waiters included, and has nothing of it open any more. When the disk is
-// back, the same processes go on.
+// The disk fails, and the machine goes on. Every process that needs the queue is told so,
+// the waiters included, and has nothing of it open any more. When the disk is back, the
+// same processes go on.
 func TestF19DiskFails(t *testing.T) {
 	for errno, fail := range map[syscall.Errno]func(*disk){
 		syscall.EIO:   (*disk).fail,

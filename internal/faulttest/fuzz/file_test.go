@@ -20,10 +20,10 @@ import (
 	"github.com/fifolock/fifolock/queue/filequeue"
 )
 
-// FuzzDirectory edits the directory of a queue while tickets are taken and
-// given back. Whatever was done: nothing panics or hangs, those whose tickets
-// were left alone are served in order, nothing outside the directory is touched,
-// nothing stays open, and a queue that was put in order works.
+// FuzzDirectory edits the directory of a queue while tickets are taken and given back.
+// After any edits nothing panics or hangs, tickets that were left alone are served in
+// order, nothing outside the directory is touched, nothing stays open, and a queue that
+// was put in order works.
 func FuzzDirectory(f *testing.F) {
 	for _, code := range directoryPrograms {
 		f.Add([]byte(code))
@@ -176,7 +176,7 @@ func ours(path string) bool {
 	return ok && st.Nlink == 1
 }
 
-// locked reports whether somebody holds the flock on the file.
+// locked reports whether a process holds the flock on the file.
 func locked(path string) bool {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
 	if err != nil {
@@ -287,7 +287,7 @@ func (d *directoryTest) step(p *program) {
 	default: // a stranger's ticket, alive
 		path := d.edited(p)
 		if filepath.Base(path) == "seq" {
-			return // whoever holds the seq lock is waited for
+			return // the holder of the seq lock is waited for
 		}
 		_ = os.MkdirAll(d.dir, 0o700)
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)

@@ -68,14 +68,12 @@ type candidates struct {
 	all  []*candidate
 	last int64 // the highest number given out
 
-	// excused reports whether an error is one that a ticket may get that nobody
-	// has touched.
+	// excused reports whether an error is one that an untouched ticket may get.
 	excused func(error) bool
 }
 
-// register takes a ticket, which may be refused, but not with a number that is
-// not above those before it. A number ahead of the clock, because somebody has
-// planted one, is forgotten with what was planted.
+// register takes a ticket. It may be refused, but its number is above those before it. A
+// number that was planted ahead of the clock is forgotten with what was planted.
 func (c *candidates) register() {
 	ctx, cancel := context.WithTimeout(c.Context(), patience)
 	defer cancel()
@@ -133,8 +131,7 @@ func (c *candidates) tamperAll() {
 	}
 }
 
-// release releases a ticket. One that nobody has touched must be in line until
-// then.
+// release releases a ticket. An untouched one must be in line until then.
 func (c *candidates) release(t *candidate) {
 	ctx, cancel := context.WithTimeout(c.Context(), patience)
 	defer cancel()
@@ -187,7 +184,7 @@ func (c *candidates) wantNoHang(what string, err error) {
 	}
 }
 
-// untouched are the tickets in line that nobody has touched.
+// untouched are the tickets in line that were not tampered with.
 func (c *candidates) untouched() (in []*candidate) {
 	for _, t := range c.all {
 		if !t.left && !t.tampered {
@@ -197,8 +194,8 @@ func (c *candidates) untouched() (in []*candidate) {
 	return in
 }
 
-// wantOrder checks that of the tickets that nobody has touched all are in line,
-// and at most the first is the head.
+// wantOrder checks that all untouched tickets are in line, and that at most the first of
+// them is the head.
 func (c *candidates) wantOrder() {
 	c.Helper()
 	for i, t := range c.untouched() {
@@ -212,13 +209,13 @@ func (c *candidates) wantOrder() {
 	}
 }
 
-// wantFirst checks that of the tickets that nobody has touched the first is the
-// head. There must be no others that are alive.
+// wantFirst checks that the first of the untouched tickets is the head. There must be no
+// others that are alive.
 func (c *candidates) wantFirst() {
 	c.Helper()
 	in := c.untouched()
 	if len(in) == 0 || c.q.CleanupStale(c.Context()) != nil {
-		return // where nobody can be judged, all wait
+		return // where no ticket can be judged, all wait
 	}
 	place, err := queue.Position(c.Context(), c.q, in[0].Ticket)
 	if err != nil && !c.excused(err) || err == nil && place.Ahead != 0 {
@@ -226,7 +223,7 @@ func (c *candidates) wantFirst() {
 	}
 }
 
-// releaseTampered releases the tickets that somebody has touched.
+// releaseTampered releases the tickets that were tampered with.
 func (c *candidates) releaseTampered() {
 	for _, t := range c.all {
 		if t.tampered && !t.left {
@@ -254,11 +251,11 @@ func (c *candidates) wantWait(m *lock.Mutex) {
 		c.Errorf("Lock went in before %d tickets", waiting)
 	}
 	c.given(m.Token())
-	_ = m.Unlock() // between the two somebody may have tampered
+	_ = m.Unlock() // between the two the queue may have been tampered with
 }
 
-// wantLock checks that a Lock of a queue in which nobody is any more succeeds,
-// or says what is wrong. It reports whether it has succeeded.
+// wantLock checks that a Lock of a queue that all have left succeeds, or says what is
+// wrong. It reports whether it has succeeded.
 func (c *candidates) wantLock(m *lock.Mutex) bool {
 	c.Helper()
 	ctx, cancel := context.WithTimeout(c.Context(), patience)

@@ -19,13 +19,12 @@ import (
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
-// FuzzRedisKeys edits the keys of a queue while tickets are taken and given
-// back. Whatever was done: nothing panics or hangs, those whose tickets were
-// left alone are served in order, and a queue that was put in order works and
-// leaves no key.
+// FuzzRedisKeys edits the keys of a queue while tickets are taken and given back. After
+// any edits nothing panics or hangs, tickets that were left alone are served in order,
+// and a queue that was put in order works and leaves no key.
 //
-// It needs the real server: what a script does with scores and types that make
-// no sense is what it is about.
+// It needs the real server: it is about what a script does with scores and types that
+// make no sense.
 func FuzzRedisKeys(f *testing.F) {
 	for _, code := range keyPrograms {
 		f.Add([]byte(code))
@@ -49,7 +48,7 @@ var keyPrograms = []string{
 	"\x00\x00\x04\x01\x00",                     // seq is removed
 	"\x00\x00\x04\x00\x00",                     // the line is removed
 	"\x00\x03\x00\x01x\x00\x00",                // the line is a text
-	"\x00\x05\x00\x00\x00\x01\x00\x0f",         // a ticket of nobody at -inf
+	"\x00\x05\x00\x00\x00\x01\x00\x0f",         // a ticket without an owner at -inf
 	"\x00\x05\x01\x00\x00\x0f",                 // and at +inf
 	"\x00\x05\x04\x00\x00\x0f\x01\x00",         // a dead ticket in front
 	"\x03\x04\x00\x09\x05\x04\x00\x00\x11\x0f", // and a living one
@@ -178,7 +177,7 @@ func (k *keysTest) step(p *program) {
 		c.Rename(ctx, k.edited(p), k.edited(p))
 	case 11:
 		c.Persist(ctx, k.edited(p))
-	case 12: // more than anyone can look through
+	case 12: // more than a script looks through
 		if p.next()%4 == 0 {
 			k.crowd(k.score(p))
 		}
@@ -236,7 +235,7 @@ func (k *keysTest) finish() {
 	k.wantOrder()
 	k.wantWait(m)
 	k.releaseTampered()
-	// A lease that somebody has made keeps a ticket alive, as it has to.
+	// A lease that was planted keeps a ticket alive, as it has to.
 	k.dropLeases()
 	k.wantFirst()
 	for _, t := range k.untouched() {
@@ -253,7 +252,7 @@ func (k *keysTest) finish() {
 	}
 }
 
-// dropLeases removes all leases but those of tickets that nobody has touched.
+// dropLeases removes all leases but those of untouched tickets.
 func (k *keysTest) dropLeases() {
 	kept := make(map[string]bool)
 	for _, t := range k.untouched() {

@@ -96,7 +96,7 @@ func TestX17ChildWithTheTicket(t *testing.T) {
 	h.CheckNothingIsLeft()
 }
 
-// killChild kills the child whose pid a worker has told.
+// killChild kills the child with the pid that a worker has told.
 func killChild(t *testing.T, said harness.Event) {
 	t.Helper()
 	pid, err := strconv.Atoi(strings.TrimSpace(said.Text))
@@ -136,8 +136,8 @@ func TestX23BusyHolder(t *testing.T) {
 	h.CheckNothingIsLeft()
 }
 
-// The file of the ticket is closed by other code: the holder finds out when it
-// unlocks, and somebody else may have got the lock before.
+// The file of the ticket is closed by other code. The holder finds out when it unlocks,
+// and a waiter may have got the lock before.
 func TestF39StrayClose(t *testing.T) {
 	h := harness.New(t, faulttest.File(t))
 	h.Losses = true

@@ -76,7 +76,7 @@ func TestX03KillHolder(t *testing.T) {
 	})
 }
 
-// One who waits in the middle dies; and one who dies just before it is its turn.
+// A waiter in the middle of the line dies, and another one just before its turn.
 func TestX04KillWaiter(t *testing.T) {
 	faulttest.OnBoth(t, 4*time.Second, func(t *testing.T, spec harness.Spec) {
 		h := harness.New(t, spec)

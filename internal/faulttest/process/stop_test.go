@@ -33,8 +33,8 @@ func TestX07StoppedHolderOnFile(t *testing.T) {
 	h.CheckNothingIsLeft()
 }
 
-// On Redis a holder that is stopped past its lease loses the lock, and learns of
-// it; what it does then touches nobody.
+// On Redis a holder that is stopped past its lease loses the lock, and learns of it. What
+// it does then touches no other owner.
 func TestX07StoppedHolderOnRedis(t *testing.T) {
 	t.Parallel()
 	h := harness.New(t, faulttest.Redis(t, 2*time.Second))
@@ -93,7 +93,7 @@ func TestX07StoppedHolderIsKilled(t *testing.T) {
 	}
 }
 
-// The one whose turn it is, is stopped. On a file queue the line waits for it.
+// The waiter that has its turn is stopped. On a file queue the line waits for it.
 func TestX08StoppedWaiterOnFile(t *testing.T) {
 	h := harness.New(t, faulttest.File(t))
 	a, b, c := h.Start(), h.Start(), h.Start()

@@ -25,7 +25,7 @@ type clock struct {
 	file *os.File // see testdata/clock.c
 }
 
-// startWithClock starts a server whose wall clock can be set.
+// startWithClock starts a server with a wall clock that can be set.
 func startWithClock(t *testing.T) (*redistest.Server, clock) {
 	t.Helper()
 	redistest.NeedReal(t)
@@ -81,8 +81,8 @@ func checkSeqIsLeft(t *testing.T, server *redistest.Server) {
 	}
 }
 
-// It is set right after an hour in which it was ahead, while the lock is in use:
-// nobody loses anything, and tokens go on from where they were.
+// It is set right after an hour in which it was ahead, while the lock is in use: no
+// ticket loses anything, and tokens go on from where they were.
 func TestR37ClockSetBack(t *testing.T) {
 	t.Parallel()
 	server, clock := startWithClock(t)
@@ -122,8 +122,7 @@ func TestR37ClockSetBackForTheDead(t *testing.T) {
 	checkSeqIsLeft(t, server)
 }
 
-// The same where nobody waits, and somebody comes by from time to time to see
-// whether it can have the lock.
+// The same where no ticket waits, and a caller calls TryLock from time to time.
 func TestR37ClockSetBackForThoseWhoTry(t *testing.T) {
 	t.Parallel()
 	const lease = 2 * time.Second

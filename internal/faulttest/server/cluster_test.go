@@ -34,8 +34,8 @@ func clusterQueue(c *redistest.Cluster, lease time.Duration) home {
 	return h
 }
 
-// The slot of the queue moves to another node and on, all the time, while
-// workers contend. Nobody notices but by waiting.
+// The slot of the queue moves to another node and on, all the time, while workers
+// contend. They notice it only by waiting.
 func TestR25SlotMoves(t *testing.T) { r25SlotMoves(t, 100) }
 
 func TestR25SlotMovesTorture(t *testing.T) {
@@ -45,19 +45,19 @@ func TestR25SlotMovesTorture(t *testing.T) {
 func r25SlotMoves(t *testing.T, sections int) {
 	t.Parallel()
 	c := redistest.StartCluster(t, false, neverDown)
-	q := clusterQueue(c, 4*time.Second) // for so long, a mark is left of who was redirected
+	q := clusterQueue(c, 4*time.Second) // for so long, a mark is left of a call that was redirected
 	from := q.place
 	v := faulttest.Disturb(t, q.spec, sections, 20*time.Millisecond, func(context.Context) error {
 		to := (from + 1) % len(c.Primaries)
 		keys := 0
 		// What has begun is ended, or the slot would stay open.
 		err := c.MoveSlot(context.Background(), q.slot, from, to, func() {
-			if keys++; keys <= 4 { // there are marks of who was redirected, too
+			if keys++; keys <= 4 { // there are marks of redirected calls, too
 				time.Sleep(rand.N(20 * time.Millisecond))
 			}
 		})
 		from = to
-		time.Sleep(50*time.Millisecond + rand.N(100*time.Millisecond)) // who waits for the slot must meet it
+		time.Sleep(50*time.Millisecond + rand.N(100*time.Millisecond)) // a call that waits must meet it
 		return err
 	})
 	if v.Failures != 0 || v.LostHolds != 0 || v.Evicted != 0 {
@@ -95,7 +95,7 @@ func TestR26PrimaryFailsWithoutReplica(t *testing.T) {
 }
 
 // The primary of the slot fails, and its replica lags: the holder loses the lock,
-// those who wait line up again, and tokens ascend.
+// the waiters line up again, and tokens ascend.
 func TestR26PrimaryFails(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, true, nodeTimeout)
@@ -112,8 +112,7 @@ func TestR26PrimaryFails(t *testing.T) {
 	l.CheckNothingIsLeft()
 }
 
-// What the replica knows is not lost, not even a release while nobody has the
-// slot.
+// What the replica knows is not lost, not even a release while no node has the slot.
 func TestR26PrimaryFailsWithAllData(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, true, nodeTimeout)

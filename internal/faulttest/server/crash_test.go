@@ -63,8 +63,8 @@ func isArmed(t *testing.T, q queue.TicketQueue, n int) bool {
 	return count == n
 }
 
-// holderAndWaiter starts a process that holds and one that waits, whose ends the server
-// notices.
+// holderAndWaiter starts a process that holds and one that waits. The server notices the
+// ends of both.
 func holderAndWaiter(t *testing.T, s harness.Spec) (h *harness.Harness, a, b *harness.Process, call *harness.Call) {
 	t.Helper()
 	h = harness.New(t, s)
@@ -245,8 +245,8 @@ func shown(t *testing.T, admin *redis.Client, n int, kept func() bool) {
 	}
 }
 
-// A holder whose connections are all killed, again and again, as soon as it has shown
-// itself on new ones, lives and keeps the lock.
+// All connections of a holder are killed, again and again, as soon as it has shown itself
+// on new ones. It lives and keeps the lock.
 func TestKilledConnectionsAreNoDeath(t *testing.T) {
 	t.Parallel()
 	faulttest.WithLease(t, grace, func(grace time.Duration) bool {
@@ -295,8 +295,8 @@ func TestStoppedHolderIsNoDeath(t *testing.T) {
 	goesOn(t, h, a, b, call)
 }
 
-// A holder that is stopped, and whose connection is closed meanwhile, loses the lock, and
-// is told as soon as it goes on.
+// A holder that is stopped loses the lock if its connection is closed meanwhile. It is
+// told as soon as it goes on.
 func TestStoppedHolderWithoutItsConnection(t *testing.T) {
 	t.Parallel()
 	server := redistest.StartServer(t)
@@ -366,8 +366,8 @@ func TestOutOfMemoryIsNoDeath(t *testing.T) {
 	h.CheckNothingIsLeft()
 }
 
-// A holder whose connection breaks while all of its client's others are in use cannot show
-// itself: it is told before another one owns.
+// The connection of a holder breaks while all of its client's others are in use. It
+// cannot show itself, and is told before another one owns.
 func TestPoolUsedUp(t *testing.T) {
 	t.Parallel()
 	server := redistest.StartServer(t)
@@ -407,7 +407,7 @@ func TestPoolUsedUp(t *testing.T) {
 	}
 }
 
-// An owner whose connections break, and that cannot make new ones, is told before another
+// An owner's connections break, and it cannot make new ones. It is told before another
 // one owns.
 //
 //  1. A holds through a gate, B waits.

@@ -65,7 +65,7 @@ func (c *crowd) calm(t *testing.T) {
 	}
 }
 
-// disperse lets those go who still wait.
+// disperse lets those go that still wait.
 func (c *crowd) disperse(t *testing.T) {
 	t.Helper()
 	c.cancel()
@@ -148,8 +148,8 @@ func TestK17PoolIsExhausted(t *testing.T) {
 	}
 }
 
-// The pool is exhausted by a command of somebody else's: Lock and TryLock wait for
-// a connection, as long as their ctx lets them.
+// Other code's command exhausts the pool. Lock and TryLock wait for a connection, as long
+// as their ctx lets them.
 func TestK17PoolIsExhaustedForAMoment(t *testing.T) {
 	t.Parallel()
 	p := faulttest.NewPaths(t)

@@ -47,7 +47,7 @@ func TestK08ClockSetBackForManyDead(t *testing.T) {
 	faulttest.MustUnlock(t, m)
 }
 
-// What a server has refused was not done by it, whoever sends it again:
+// A server has not done what it has refused, also when it is sent again:
 //
 //  1. A holds. Its release is refused by a server that has become a replica.
 //  2. The server is a primary again, without A's ticket. C locks.
@@ -350,7 +350,7 @@ func TestK21SeqAheadOfTheClock(t *testing.T) {
 			}
 		}
 	}
-	// It does not stay for ever where nobody uses the queue.
+	// It does not stay for ever where the queue is not used.
 	if keys := redistest.Keys(t, client, name); len(keys) > 1 || len(keys) == 1 && !strings.HasSuffix(keys[0], ":seq") {
 		t.Errorf("left behind: %q", keys)
 	}

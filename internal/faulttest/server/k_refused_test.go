@@ -18,7 +18,7 @@ import (
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
-// A queue whose SUBSCRIBE is refused serves its waiters like one that tells them
+// SUBSCRIBE is refused to a queue. It serves its waiters like a queue that tells them
 // nothing: they look as often. Lines of both kinds are served in turn.
 func TestK16SubscribeIsRefused(t *testing.T) {
 	const waiters, rounds = 12, 4

@@ -41,9 +41,9 @@ func startRing(t *testing.T, lease time.Duration) (spec harness.Spec, shards []*
 	return spec, shards, home
 }
 
-// The shard of the queue fails, and all clients see it: they go on in the other
-// shard, and go back when the first is there again. Whoever held the lock in the
-// one they leave has lost it, and tokens ascend.
+// The shard of the queue fails, and all clients see it. They go on in the other shard,
+// and go back when the first is there again. A holder in the shard that they leave has
+// lost the lock, and tokens ascend.
 func TestR28RingShardFails(t *testing.T) {
 	t.Parallel()
 	spec, shards, home := startRing(t, faulttest.LongLease)

@@ -17,7 +17,7 @@ func sentinelQueue(s *redistest.Sentinel, lease time.Duration) harness.Spec {
 }
 
 // The primary fails, and what the replica does not know is lost: the holder
-// loses the lock, those who wait line up again, and tokens ascend.
+// loses the lock, the waiters line up again, and tokens ascend.
 func TestR23SentinelFailover(t *testing.T) {
 	t.Parallel()
 	s := redistest.StartSentinel(t)
@@ -88,10 +88,10 @@ func TestR23SentinelFailoverOfSlots(t *testing.T) {
 	}
 }
 
-// Two primaries for a while: the one that was replaced is still reachable by a
-// holder, which goes on owning the lock there, beside the one who got it from the
-// new one. The resource accepts only what comes from the later of the two. When
-// the old primary hears that it is none, its holder loses the lock.
+// Two primaries for a while. A holder still reaches the one that was replaced, and goes
+// on owning the lock there, beside the holder that got it from the new one. The resource
+// accepts only what comes from the later of the two. When the old primary hears that it
+// is none, its holder loses the lock.
 func TestR24TwoPrimaries(t *testing.T) {
 	t.Parallel()
 	s := redistest.StartDividedSentinel(t)

@@ -154,7 +154,7 @@ func TestR05ScriptFlush(t *testing.T) {
 	}
 }
 
-// A script of somebody else's keeps the server busy.
+// Another client's script keeps the server busy.
 func TestR06BusyScript(t *testing.T) {
 	t.Parallel()
 	server := redistest.StartServer(t, "--lua-time-limit", "100")
@@ -187,8 +187,8 @@ func TestR06BusyScript(t *testing.T) {
 	l.CheckNothingIsLeft()
 }
 
-// Without memory the holder keeps the lock, whoever waits gets it, and nobody
-// new comes in.
+// Without memory the holder keeps the lock, the waiters get it, and no new ticket comes
+// in.
 func TestR18OutOfMemory(t *testing.T) {
 	t.Parallel()
 	faulttest.WithLease(t, time.Second, func(lease time.Duration) bool {

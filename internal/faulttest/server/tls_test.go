@@ -242,7 +242,7 @@ func TestR32TLS(t *testing.T) {
 	})
 }
 
-// A handshake that nobody answers does not outlast the ctx.
+// A handshake without an answer does not outlast the ctx.
 func TestR32TLSCancelled(t *testing.T) {
 	t.Parallel()
 	ours := newAuthority(t)
@@ -259,10 +259,9 @@ func TestR32TLSCancelled(t *testing.T) {
 	}
 }
 
-// The connections break, and the server that is there has a certificate that
-// nobody trusts. The holder loses the lock by its own clock, the waiter does not
-// wait for ever, and both are told why. When the server is the right one again,
-// they go on.
+// The connections break, and the server that is there has a certificate that no client
+// trusts. The holder loses the lock by its own clock, the waiter does not wait for ever,
+// and both are told why. When the server is the right one again, they go on.
 func TestR32TLSCertificateRefused(t *testing.T) {
 	t.Parallel()
 	const name, lease = "tls", 3 * time.Second // longer than it takes to be refused
@@ -311,9 +310,9 @@ func TestR32TLSCertificateRefused(t *testing.T) {
 	}
 }
 
-// The server gets another certificate while the lock is held and waited for. Who
-// is connected goes on; who comes is shown the new one, and refused if it is of
-// an authority that the client does not trust.
+// The server gets another certificate while the lock is held and waited for. A client
+// that is connected goes on. A client that comes is shown the new one, and refuses it if
+// it is of an authority that it does not trust.
 func TestR32TLSCertificateRotated(t *testing.T) {
 	t.Parallel()
 	const name, lease = "tls", 2 * time.Second
