@@ -222,8 +222,8 @@ func TestResourceNoticesATokenGivenTwice(t *testing.T) {
 	wantProblem(t, h.judge().Problems, "same token")
 }
 
-// What is written under a token that has been read with is not lost, whoever
-// wrote before.
+// A write under a token that has been read with is not lost, whichever owner wrote
+// before.
 func TestResourceRefusesTheWriteOfSomebodyWhoWasOvertaken(t *testing.T) {
 	var s resourceState
 	s.handle(resourceRequest{Owner: "a", Token: 1})

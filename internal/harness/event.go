@@ -22,7 +22,7 @@ const (
 	Granted    Kind = "granted"    // the call returned, and owns the lock
 	Busy       Kind = "busy"       // TryLock returned false
 	Cancelled  Kind = "cancelled"  // the call returned an error
-	Met        Kind = "met"        // somebody else was in the section
+	Met        Kind = "met"        // another owner was in the section
 	Wrote      Kind = "wrote"      // a section has counted up, and the resource has answered
 	Lost       Kind = "lost"       // the channel of Lost was closed
 	Releasing  Kind = "releasing"  // Unlock is about to be called

@@ -135,7 +135,7 @@ func (h *Harness) Events() []Event {
 	return all
 }
 
-// Members returns who is in line.
+// Members returns the members of the line.
 func (h *Harness) Members() []queue.Member {
 	h.tb.Helper()
 	q, closeQueue := h.Spec.Open()
@@ -163,7 +163,7 @@ func (h *Harness) CheckNothingIsLeft() {
 			h.tb.Fatalf("left of %v: %q", h.Spec, left)
 		}
 		time.Sleep(5 * time.Millisecond)
-		// The dead who were behind the last living are removed by whoever looks.
+		// The dead that were behind the last living are removed by the next call that looks.
 		q, closeQueue := h.Spec.Open()
 		_ = q.CleanupStale(context.Background())
 		q.MaybeCleanup(context.Background())

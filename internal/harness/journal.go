@@ -117,7 +117,7 @@ func (j *journal) check() []string {
 	return problems
 }
 
-// holds returns those who owned the lock and did not lose it, in the order in
+// holds returns the attempts that owned the lock and did not lose it, in the order in
 // which they got it.
 func holds(attempts []*attempt) []*attempt {
 	var held []*attempt
@@ -130,7 +130,7 @@ func holds(attempts []*attempt) []*attempt {
 	return held
 }
 
-// overlaps finds two who relied on the lock at the same time.
+// overlaps finds two attempts that relied on the lock at the same time.
 func overlaps(attempts []*attempt) (problems []string) {
 	var before *attempt // the one that ended last so far
 	for _, a := range holds(attempts) {
@@ -186,7 +186,7 @@ func doorway(attempts []*attempt) (problems []string) {
 	return problems
 }
 
-// ends finds calls without an end, and holds whose end is not one.
+// ends finds calls without an end, and holds with an end that is none.
 func ends(attempts []*attempt, leased bool) (problems []string) {
 	for _, a := range attempts {
 		problem := ""

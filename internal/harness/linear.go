@@ -8,8 +8,8 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// fencedMutex is the state of the lock as it is promised: who holds it, by
-// token, and the highest token so far.
+// fencedMutex is the state of the lock as it is promised: the token of the holder, and
+// the highest token so far.
 type fencedMutex struct{ held, highest int64 }
 
 // change is what one operation does to it.
@@ -18,7 +18,7 @@ type change struct {
 	token int64
 }
 
-// fencedMutexModel is a mutex that is given to nobody while it is held, with
+// fencedMutexModel is a mutex that is given to no other while it is held, with
 // tokens that ascend.
 var fencedMutexModel = porcupine.Model{
 	Init: func() any { return fencedMutex{} },

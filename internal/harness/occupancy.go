@@ -18,8 +18,8 @@ const slots = 4096
 // with which it is in the critical section, 0 outside. A worker that goes in
 // looks at all the others.
 //
-// What it meets is judged later, by the parent, which knows who was killed: the
-// slot of a killed worker stays as it was until the worker has been reaped.
+// The parent judges later what a worker has met, because it knows which workers were
+// killed: the slot of a killed worker stays as it was until the worker has been reaped.
 type occupancy struct {
 	memory []byte
 	ticket []atomic.Int64
@@ -48,9 +48,8 @@ func openOccupancy(path string) (*occupancy, error) {
 
 func (o *occupancy) close() { _ = unix.Munmap(o.memory) }
 
-// enter marks the slot and returns the tickets of those who are inside too.
-// It marks first and looks then, so that of two who go in at the same time at
-// least one sees the other.
+// enter marks the slot and returns the tickets of the others that are inside. It marks
+// first and looks then: of two that go in at the same time at least one sees the other.
 func (o *occupancy) enter(slot int, ticket int64) (others []int64) {
 	// Two goroutines of one worker share a slot.
 	if other := o.ticket[slot].Swap(ticket); other != 0 {

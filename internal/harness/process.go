@@ -79,8 +79,8 @@ func copyProgram(from, to string) (string, error) {
 	return to, os.WriteFile(to, b, 0o755)
 }
 
-// Under has the worker started by another program, such as strace, whose
-// arguments end where the worker's command line goes.
+// Under has the worker started by another program, such as strace. The worker's command
+// line goes behind the arguments of that program.
 func Under(program string, args ...string) Change {
 	return func(_ *config, cmd *exec.Cmd) {
 		path, err := exec.LookPath(program)

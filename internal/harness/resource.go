@@ -12,7 +12,7 @@ import (
 
 // resource is a storage that is protected by the fencing token: it remembers
 // the highest token it has seen and refuses what comes with a lower one. It
-// lives in the test's process, which nobody stops or kills.
+// lives in the test's process, which is not stopped or killed.
 type resource struct {
 	listener net.Listener
 	ended    sync.WaitGroup
@@ -26,7 +26,7 @@ type resource struct {
 // resourceState is what a resource knows, and what it has counted.
 type resourceState struct {
 	Highest int64  // token
-	Owner   string // who came with it first
+	Owner   string // that came with it first
 
 	Value          int64 // what is stored: 1 is added by every accepted write
 	Accepted       int

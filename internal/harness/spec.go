@@ -25,7 +25,7 @@ type Spec struct {
 	Nodes   []string // of a Cluster
 	Shards  []string // of a Ring; the first is called "0", and so on
 
-	Sentinels  []string // who know the Primary
+	Sentinels  []string // that know the Primary
 	Name       string   // of the queue there
 	DB         int
 	Protocol   int           // 2 or 3; 0 is the client's choice

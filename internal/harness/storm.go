@@ -9,7 +9,7 @@ import (
 )
 
 // Storm is a random schedule: for a time, things go wrong; then nothing does,
-// and everybody who waits must be served.
+// and every waiter must be served.
 type Storm struct {
 	Workers  int
 	Duration time.Duration // of the first phase

@@ -104,9 +104,8 @@ func (v *Verdict) count(attempts []*attempt, tolerant bool) {
 	}
 }
 
-// occupancy judges what the workers have met in the section. Somebody whose
-// hold was lost may be met; and somebody who was killed, from then until the
-// slot was cleared.
+// occupancy judges what the workers have met in the section. A holder that has lost its
+// hold may be met. A killed one may be met from then until the slot was cleared.
 func (v *Verdict) occupancy(attempts []*attempt) {
 	byTicket := make(map[int64]*attempt)
 	for _, a := range attempts {
@@ -129,8 +128,8 @@ func (v *Verdict) occupancy(attempts []*attempt) {
 	}
 }
 
-// fencing judges what came to the resource. Only somebody whose hold was lost,
-// or who was killed, may be late.
+// fencing judges what came to the resource. Only a holder that has lost its hold, or was
+// killed, may be late.
 func (v *Verdict) fencing(attempts []*attempt, r resourceState) {
 	excused := make(map[int64]bool)
 	for _, a := range attempts {
@@ -149,8 +148,8 @@ func (v *Verdict) fencing(attempts []*attempt, r resourceState) {
 	}
 }
 
-// counter judges the counter that only the lock protects. Where a hold was
-// lost, it proves nothing; who was killed in the section may have counted.
+// counter judges the counter that only the lock protects. Where a hold was lost, it
+// proves nothing. A worker that was killed in the section may have counted.
 func (v *Verdict) counter(attempts []*attempt, n int64) {
 	certain, possible := int64(0), int64(0)
 	for _, a := range attempts {

@@ -20,15 +20,15 @@
  * joined, left and listed are the steps of line.go. Looking for the dead in front of
  * the own ticket needs no flock of seq: all of them had theirs before it was there.
  *
- * (That whoever got the flock of seq looks whether it is still seq is for speed: the
+ * (A process that got the flock of seq looks whether it is still seq. That is for speed: the
  * look after the ticket is there finds it, too.)
  *
  * Checked: at most OWNERS hold; tokens ascend in the order of grants (OWNERS 1); a
- * number is never given to two tickets; nobody is stuck (an invalid end state).
+ * number is never given to two tickets; no process is stuck (an invalid end state).
  *
  * The variants are protocols that do not work, and spin must find out:
  *   TWOSTEP    the ticket is made after seq is unlocked
- *   NOWITHDRAW nobody looks, after the ticket is there, whether seq is still at its path
+ *   NOWITHDRAW no process looks, after the ticket is there, whether seq is still at its path
  *   NOCHANGE   only the inode is compared then, not when it was changed
  *   LATE (ROUNDS=2)  the change time of the directory is read after the look at seq
  *   BLIND (TRIES)  a call that only tries owns because the line was free before it had a number
@@ -61,7 +61,7 @@
 /* The directory. */
 byte path = 0;         /* the inode that the name seq leads to; 0: there is no file */
 byte made = 0;         /* inodes made so far */
-byte flocked[INODES];  /* who holds the flock of an inode */
+byte flocked[INODES];  /* the process that holds the flock of an inode */
 byte content[INODES];  /* the number in it */
 byte changed[INODES];  /* its change time */
 byte ticket[N];        /* the number of the ticket file of each; 0: none */
@@ -83,7 +83,7 @@ byte granted = 0;      /* the highest token so far */
 #ifdef NARROW
 #define SEEN(j)  (BELOW(j) && known[j] == ticket[j])
 #else
-#define SEEN(j)  BELOW(j) /* who locks once lists once */
+#define SEEN(j)  BELOW(j) /* a process that locks once lists once */
 #endif
 #define AHEAD    (SEEN(0) + SEEN(1) + SEEN(2))
 #define THERE(j) (me != j && known[j] && known[j] == ticket[j])
@@ -206,7 +206,7 @@ inline left() {
 	}
 }
 
-/* evict removes the dead in front of the own ticket: all of them whose flock can be
+/* evict removes the dead in front of the own ticket: all with a flock that can be
  * taken. With everything true also those behind, which needs the flock of seq. */
 inline evict(everything) {
 	d_step {

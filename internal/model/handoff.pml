@@ -13,26 +13,26 @@
  *
  * A release is answered with the first in line after it, or "gone". The grants that
  * were built on it are taken back to a look if that is not what it should be: the
- * first in line should be one of the chain behind the ticket, or one in front whose
- * release is still under way. "Gone" may also mean that the lease of the ticket ran out
+ * first in line should be one of the chain behind the ticket, or one in front with a
+ * release that is still under way. "Gone" may also mean that the lease of the ticket ran out
  * after it had been given up. The look comes when every release that the grant is
  * built on has been answered: before that a ticket that is leaving may stand in front.
  *
  * Checked:
- *   - at most one holds whose ticket is in line, and who is not past its deadline; and
- *     as long as nothing has vanished at most one who is not past its deadline;
+ *   - at most one holds that has a ticket in line and is not past its deadline; and
+ *     as long as nothing has vanished at most one that is not past its deadline;
  *   - a client enters only before its own deadline;
- *   - an owner of whose chain every release was answered has been the first in line,
+ *   - an owner with a chain in which every release was answered has been the first in line,
  *     by the server, or looks: a wrong grant lasts no longer than that;
- *   - nobody is taken back for nothing: only after something has vanished is a hold
+ *   - no owner is taken back for nothing: only after something has vanished is a hold
  *     lost before its deadline;
- *   - nobody is stuck (an invalid end state).
+ *   - no client is stuck (an invalid end state).
  *
  * The variants are protocols that do not work, and spin must find out:
- *   NOLEASES   nobody looks whether the next one's lease may have run out
+ *   NOLEASES   the process does not look whether the next one's lease may have run out
  *   KEPT       the chain is not taken back
  *   LINK       only the next one is taken back, not what was built on its grant
- *   BETWEEN    the next of the process is granted, whoever is in between
+ *   BETWEEN    the next of the process is granted, also with others in between
  *   CANCELLED  a waiter that is cancelled hands on like a holder
  *   EARLY      an owner looks although a release in front of it is under way
  *
@@ -61,9 +61,9 @@ bool lease[N];
 bool past[N];           /* the own deadline has passed */
 bool holds[N];
 bool waiting[LOCAL];    /* it is in line, and knows it */
-byte front[N];          /* whose ticket was directly in front; NONE: not known */
+byte front[N];          /* the client with the ticket directly in front; NONE: not known */
 bool grant[LOCAL];      /* by the process */
-byte base[N];           /* whose release the grant is built on; NONE: the server said so */
+byte base[N];           /* the grant is built on the release of this client; NONE: the server said so */
 bool sent[N];           /* the release is under way */
 bool look[LOCAL];       /* the grant was taken back to a look */
 
@@ -159,7 +159,7 @@ inline handOn() {
 	i = 0
 }
 
-/* forget makes those behind forget who is in front of them: it was not the head that
+/* forget makes those behind forget the one in front of them: it was not the head that
  * left. */
 inline forget() {
 	i = 0;
@@ -397,8 +397,8 @@ done:	skip;
 	}
 }
 
-/* Time, as in redis.pml: the own deadline passes before the lease. A ticket whose
- * release was lost is renewed by none. */
+/* Time, as in redis.pml: the own deadline passes before the lease. A ticket with a
+ * lost release is renewed by none. */
 proctype time() {
 	byte c;
 end:	do

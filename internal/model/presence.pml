@@ -1,6 +1,6 @@
 /*
  * A model of crash detection on Redis (redisqueue.WithCrashDetection): one ticket, its
- * owner, whose process is subscribed, and the others that look at the line. Time goes in
+ * owner with a process that is subscribed, and the others that look at the line. Time goes in
  * ticks, eight to the grace time. In each the owner acts once, and the others look at any
  * moment, as often as they like, and at least every other tick.
  *
@@ -22,7 +22,7 @@
  *
  * The variants are protocols that do not work, and spin must find out:
  *   DEAF        the case that is left happens
- *   NOOWNER     an owner whose connection has broken goes by its lease
+ *   NOOWNER     an owner goes by its lease when its connection has broken
  *   ONELOOK     the first look that finds a process absent evicts its ticket
  *   NORUN       a server judges a process that it has not seen
  *   NOSIGN      no script clears the mark
@@ -40,7 +40,7 @@
 
 #define GRACE    8
 #define PING     2              /* ticks between two pings */
-#define ASK      2              /* between two signs of an owner whose connection has broken */
+#define ASK      2              /* between two signs of an owner with a broken connection */
 #define GIVEUP   7              /* after the last sign */
 #ifdef LATESIGN
 #define SILENT   6

@@ -19,14 +19,14 @@
  *
  * Checked:
  *   - a client enters only if the server has found its entry among the first OWNERS;
- *   - at most OWNERS hold whom the server knows and who are not past their deadline,
- *     and each of them is among the first: two who renew and are both in the section
+ *   - at most OWNERS hold that the server knows and that are not past their deadline,
+ *     and each of them is among the first: two that renew and are both in the section
  *     cannot be;
  *   - an entry that is not there any more is held only after data have vanished;
  *   - numbers ascend, tokens ascend in the order of grants, and a storage that
  *     remembers the highest token takes no write of an older owner (OWNERS 1);
  *   - a client that has left has no ticket in line, whatever arrives late;
- *   - nobody is stuck (an invalid end state).
+ *   - no client is stuck (an invalid end state).
  *
  * The variants are protocols that do not work, and spin must find out:
  *   TOKEN       a message is for the token, not for one entry of it

@@ -99,7 +99,7 @@ func useEverything(t *testing.T, server *redistest.Server, options ...redisqueue
 	check(m.Unlock())
 	check(<-done)
 
-	// A ticket that nobody keeps alive is evicted, and an empty queue removed.
+	// A ticket that is not kept alive is evicted, and an empty queue removed.
 	_, err = second.Register(ctx)
 	check(err)
 	check(m.Lock(ctx))

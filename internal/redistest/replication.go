@@ -9,7 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// What replicas log in as, so that they can be kept out and nobody else is.
+// Replicas log in as this user, so that they can be kept out and no other client is.
 const (
 	replicationUser     = "replication"
 	replicationPassword = "secret"
@@ -70,8 +70,8 @@ func HoldReplication(tb testing.TB, primary *Server) {
 	})
 }
 
-// AwaitPrimary waits until the server, which was a replica, is the primary. It
-// logs that, for those who count failovers (internal/evidence).
+// AwaitPrimary waits until the server, which was a replica, is the primary. It logs that:
+// internal/evidence counts failovers.
 func AwaitPrimary(tb testing.TB, server *Server) {
 	tb.Helper()
 	client := server.Client()

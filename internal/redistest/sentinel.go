@@ -27,9 +27,8 @@ type Sentinel struct {
 	// PrimaryAddr is where the sentinels say that the first primary is.
 	PrimaryAddr string
 
-	// Network is what is between the first primary and everybody who goes to
-	// PrimaryAddr: the sentinels, the replica, and clients. Nil, if there is
-	// nothing.
+	// Network is between the first primary and all that go to PrimaryAddr: the sentinels,
+	// the replica, and clients. It is nil if there is none.
 	Network *Proxy
 
 	tb testing.TB
@@ -42,9 +41,9 @@ func StartSentinel(tb testing.TB, args ...string) *Sentinel {
 	return startSentinel(tb, false, args)
 }
 
-// StartDividedSentinel is StartSentinel with a network in front of the primary,
-// whose failure divides the primary, and who is connected to it directly, from
-// all the others.
+// StartDividedSentinel is StartSentinel with a network in front of the primary. A failure
+// of the network divides the primary, and the clients that are connected to it directly,
+// from all the others.
 func StartDividedSentinel(tb testing.TB, args ...string) *Sentinel {
 	tb.Helper()
 	return startSentinel(tb, true, args)

@@ -5,8 +5,8 @@
 //	go run ./internal/wine -run Seq ./queue/filequeue      # or some of it
 //
 // It installs nothing. It needs 64-bit Wine (Debian: apt-get install
-// --no-install-recommends wine64), whose files it keeps in a temporary
-// directory, and whose server it ends.
+// --no-install-recommends wine64). It keeps the files of Wine in a temporary directory,
+// and ends the server of Wine.
 //
 // Wine is not Windows: what passes here has been seen to work with the system
 // calls of Windows as Wine understands them. Two things are done to let Go 1.26

@@ -8,12 +8,12 @@ import (
 	"github.com/fifolock/fifolock/queue"
 )
 
-// RunLeases checks, for three leases, the queues that newQueue makes, whose tickets
-// must have one: an owner that shows in time that it is alive keeps its place, one
-// that does not loses it after its lease and not before; also behind wrappers that
-// hide optional interfaces, where an owner that cannot show that it is alive must be
-// able to tell so by its ticket. It takes the time of some leases, in subtests that
-// run side by side. A lease of some hundred milliseconds will do.
+// RunLeases checks, for three leases, the queues that newQueue makes. Their tickets must
+// have a lease. An owner that shows in time that it is alive keeps its place; one that
+// does not loses it after its lease and not before. The same holds behind wrappers that
+// hide optional interfaces, where an owner that cannot show that it is alive must be able
+// to tell so by its ticket. It takes the time of some leases, in subtests that run side
+// by side. A lease of some hundred milliseconds will do.
 func RunLeases(t *testing.T, newQueue func(t *testing.T) queue.TicketQueue) {
 	q := newQueue(t)
 	wrappers := Hidden(q)

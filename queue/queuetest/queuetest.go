@@ -6,9 +6,9 @@
 //		queuetest.Run(t, func(t *testing.T) queue.TicketQueue { return newMyQueue(t) })
 //	}
 //
-// [Run] needs no time to go by. [RunLeases] checks a queue whose tickets have a
-// lease, [RunEviction] one whose owners can be made to die. What only a crash or a loss
-// of the storage shows is not checked: that the living are never evicted, and that
+// [Run] needs no time to go by. [RunLeases] checks a queue with tickets that have a
+// lease, [RunEviction] one with owners that can be made to die. What only a crash or a
+// loss of the storage shows is not checked: that the living are never evicted, and that
 // numbers ascend all the same.
 //
 // # Wrappers
@@ -17,8 +17,8 @@
 // faster, or add to them, and never make them safe. Run checks each queue behind
 // wrappers that hide one of them, and all. A wrapper must keep the [queue.Ticket]
 // with all its fields, the errors as errors.Is and errors.As see them, and the ctx,
-// through which a queue tells of evictions. A wrapper that hides Refresh around a
-// queue whose tickets have a lease cannot be used with package lock, which says so.
+// through which a queue tells of evictions. A wrapper that hides Refresh around a queue
+// of tickets with a lease cannot be used with package lock, which says so.
 package queuetest
 
 import (

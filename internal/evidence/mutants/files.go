@@ -203,7 +203,7 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		new:  "err := d.open(s, create, patient); err != nil { if errors.Is(err, errDirectoryGone) { time.Sleep(time.Millisecond); d.invalidate() }",
 	},
 
-	// Who is alive.
+	// Which tickets are alive.
 	{
 		name: "file: heads are evicted by age",
 		in:   ofFile + "evictor.isTooOld",

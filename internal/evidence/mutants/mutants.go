@@ -2,7 +2,7 @@
 // says which test caught which. A mutant that survives is a hole in the tests.
 //
 //	go run ./internal/evidence mutants             # all of them
-//	go run ./internal/evidence mutants -run seq    # those whose name matches
+//	go run ./internal/evidence mutants -run seq    # those with a name that matches
 //	go run ./internal/evidence mutants -list       # their names
 //
 // Caught.txt says which test has caught which in an earlier run: that one is run first,
@@ -15,8 +15,8 @@
 // Lua script; see Mutant. The tree is not touched: the edited file is laid over it
 // with go test's -overlay. The tests are first run on the tree as it is: they must
 // pass there, and a mutant with which they take three times as long hangs, and is
-// caught. A mutant that survives, or whose edit does not apply any more, is an
-// error.
+// caught. A mutant that survives is an error, and so is one with an edit that does not
+// apply any more.
 package mutants
 
 import (

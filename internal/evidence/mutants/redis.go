@@ -178,7 +178,7 @@ var ofRedis = list{tests{"./queue/redisqueue", "./queue/redisqueue/internal/..."
 		new:  "n.id + \".\" + strings.Repeat(\"x\", len(rand.Text()))",
 	},
 
-	// Who is alive.
+	// Which tickets are alive.
 	{
 		name: "redis: eviction by age",
 		in:   redisScripts + "lib.lua survey",
