@@ -64,8 +64,7 @@ func BenchmarkLine(b *testing.B) {
 // contends reports whether a peer takes part in what is contended.
 func contends(p peer.Peer) bool { return !p.AloneOnly && !p.Named && p.Earlier == "" }
 
-// forEachPeer runs a benchmark with each peer that fits and whose server can be
-// started here.
+// forEachPeer runs a benchmark with each peer that fits, where its server can be started.
 func forEachPeer(b *testing.B, fits func(peer.Peer) bool, run func(*testing.B, peer.Peer, peer.Site)) {
 	var needed []peer.Backend
 	for _, p := range peer.All() {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// base and offset turn Go's monotonic clock, whose zero differs from process
-// to process, into the kernel's CLOCK_MONOTONIC.
+// base and offset turn Go's monotonic clock into the kernel's CLOCK_MONOTONIC. The zero
+// of Go's clock differs from process to process.
 var base, offset = calibrate()
 
 // Now returns the nanoseconds on the kernel's monotonic clock: it never jumps,

@@ -32,7 +32,7 @@ type Options struct {
 	Progress    func(format string, args ...any)
 }
 
-// modules are those whose versions matter.
+// modules are those of which the version matters.
 var modules = []string{
 	"github.com/bsm/redislock", "github.com/go-redsync/redsync/v4", "github.com/redis/rueidis",
 	"go.etcd.io/etcd/client/v3", "github.com/jackc/pgx/v5", "github.com/gofrs/flock", "github.com/redis/go-redis/v9",

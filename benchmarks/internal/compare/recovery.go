@@ -31,8 +31,7 @@ func recovery() testCase {
 	}
 }
 
-// recoveryWithDefaults is the same with the lease that one gets who says
-// nothing about it.
+// recoveryWithDefaults is the same with the lease that a lock has by default.
 func recoveryWithDefaults() testCase {
 	return testCase{
 		Case: report.Case{Name: report.RecoveryDefault, About: "The same with each lock's default lease: 30 s for fifolock, 8 s for redsync, 5 s for rueidislock, 60 s for etcd. redislock has no default. Crash detection is `redisqueue.WithCrashDetection(1 s)`."},

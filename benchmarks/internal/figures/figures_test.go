@@ -52,8 +52,8 @@ func TestJain(t *testing.T) {
 	}
 }
 
-// line is n waiters who come and are served one after the other, each arriving
-// long before it is served.
+// line is n waiters that come and are served one after the other. Each arrives long
+// before it is served.
 func line(n int) []Sample {
 	samples := make([]Sample, n)
 	for i := range samples {

@@ -19,10 +19,10 @@ type Sample struct {
 	Unlocked  int64 // Unlock returned
 }
 
-// Unseen is how long after its call a waiter is taken to have arrived, where
-// that cannot be seen: longer than these locks need for it, also on a machine
-// with more to do than it can, so that none is said to let somebody be
-// overtaken who had not arrived. Overtakes within that time go uncounted.
+// Unseen is how long after its call a waiter is taken to have arrived, where that cannot
+// be seen. It is longer than these locks need for it, also on a machine with more to do
+// than it can: no lock is charged with an overtake of a waiter that had not arrived.
+// Overtakes within that time go uncounted.
 const Unseen = 10 * time.Millisecond
 
 // arrived is when the lock knew of the call at the latest.

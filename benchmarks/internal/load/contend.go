@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// contendDrain is how long those who wait when the time is up may take to
+	// contendDrain is how long the goroutines that wait when the time is up may take to
 	// get the lock once more.
 	contendDrain = 10 * time.Second
 
@@ -42,9 +42,9 @@ type Run struct {
 	Plan       Plan
 	From, To   int64            // the time that was measured, by package clock
 	Waiters    int              // of all processes
-	Samples    []figures.Sample // of the locks got after From; also those got after To by who waited then
+	Samples    []figures.Sample // of the locks got after From; after To, those of goroutines that waited at To
 	Grants     int              // how often the lock was got at all, with the warm-up and the end
-	Unserved   int              // waiters who did not get it any more, though nobody else wanted it in the end
+	Unserved   int              // waiters that did not get it any more, though no other wanted it in the end
 	Operations int64            // sent to the backend for all of Grants
 	ClientCPU  time.Duration    // used for all of Grants
 }

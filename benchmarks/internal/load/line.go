@@ -14,16 +14,16 @@ import (
 )
 
 const (
-	// together is how many come at once. The next come when they have arrived,
-	// so that an overtake can be told from two who came at the same time.
+	// together is how many come at once. The next come when these have arrived, so that
+	// an overtake can be told from two arrivals at the same time.
 	together = 20
 
-	// unseenArrival is how long those who come together are given to arrive
-	// where that cannot be seen.
+	// unseenArrival is how long waiters that come together are given to arrive where that
+	// cannot be seen.
 	unseenArrival = 2 * figures.Unseen
 )
 
-// waiting is a crowd that waits while somebody holds the lock.
+// waiting is a crowd that waits while one holder has the lock.
 type waiting struct {
 	lock   *peer.Lock
 	holder peer.Locker
@@ -44,9 +44,9 @@ type waiter struct {
 	sample  figures.Sample
 }
 
-// lineUp takes the lock and lets n others wait for it, who all have arrived
-// when it returns. Whoever gets the lock unlocks it at once. served or disperse
-// must follow.
+// lineUp takes the lock and lets n others wait for it. All of them have arrived when it
+// returns. A waiter that gets the lock unlocks it at once. served or disperse must
+// follow.
 func lineUp(ctx context.Context, lock *peer.Lock, n int) (*waiting, error) {
 	w := &waiting{lock: lock}
 	w.ctx, w.cancel = context.WithTimeout(ctx, drainTimeout)
@@ -77,7 +77,7 @@ func lineUp(ctx context.Context, lock *peer.Lock, n int) (*waiting, error) {
 	return w, nil
 }
 
-// take makes the holder, who is waiter 0.
+// take makes the holder, which is waiter 0.
 func (w *waiting) take() (err error) {
 	if w.holder, err = w.lock.Waiter(w.ctx); err != nil {
 		return err
@@ -148,8 +148,8 @@ func (w *waiting) awaitArrivals(batch []*waiter) error {
 	}
 }
 
-// served unlocks, and waits until everybody has been served. It returns the
-// samples, the holder's first.
+// served unlocks, and waits until every waiter has been served. It returns the samples,
+// the holder's first.
 func (w *waiting) served() ([]figures.Sample, error) {
 	defer w.cancel()
 	w.sample.Unlocking = clock.Now()
@@ -165,14 +165,14 @@ func (w *waiting) served() ([]figures.Sample, error) {
 	return samples, w.err()
 }
 
-// disperse sends everybody away. Those whom ctx cannot end get the lock first.
+// disperse sends all waiters away. A waiter that ctx cannot end gets the lock first.
 func (w *waiting) disperse() {
 	w.cancel()
-	_ = w.holder.Unlock() // nobody wants to know any more
+	_ = w.holder.Unlock() // the error is of no use any more
 	w.wg.Wait()
 }
 
-// Line is what came of a line of waiters who were served one after the other.
+// Line is the result of a line of waiters that were served one after the other.
 type Line struct {
 	Samples []figures.Sample // the holder's first
 	Waiting Usage            // while all waited

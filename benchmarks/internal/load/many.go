@@ -18,7 +18,7 @@ type Many struct {
 	AtOnce int   // locks of a batch
 }
 
-// oneWaiterIn is how many locks there are for one that somebody waits for.
+// oneWaiterIn is how many locks there are for one that has a waiter.
 const oneWaiterIn = 100
 
 // HoldMany takes so many different locks, some at once, with a goroutine waiting
@@ -64,7 +64,7 @@ func disperseAll(batch []*waiting) {
 	wg.Wait()
 }
 
-// hold takes n locks and lets somebody wait for some of them.
+// hold takes n locks and lets a goroutine wait for some of them.
 func (m *Many) hold(ctx context.Context, lock *peer.Lock, first, n int) (batch []*waiting, err error) {
 	for i := range n {
 		another, err := lock.Another(fmt.Sprintf("many-%d", first+i))

@@ -9,8 +9,8 @@ import (
 	"github.com/fifolock/fifolock/benchmarks/internal/peer"
 )
 
-// Recover kills the process that holds a lock, and returns how long it took
-// from then until the one who waited in another process had it.
+// Recover kills the process that holds a lock, and returns how long it took from then
+// until the waiter in another process had it.
 //
 //  1. a worker takes the lock;
 //  2. a goroutine of this process waits for it;

@@ -7,17 +7,17 @@ import (
 	"github.com/fifolock/fifolock/benchmarks/internal/clock"
 )
 
-// Arrival notes when one call of Lock had made itself known to the lock. Who
-// begins to call only after that has come later, without doubt.
+// Arrival notes when one call of Lock had made itself known to the lock. A call that
+// begins only after that has come later, without doubt.
 //
-// What that moment is: for fifolock, when Register has returned; for a lock
-// that asks a server again and again, when the first answer has come; for one
-// that waits inside the kernel or the server it cannot be seen, and At is 0.
+// For fifolock, that moment is the return of Register. For a lock that asks a server
+// again and again, it is the first answer. For a lock that waits inside the kernel or the
+// server it cannot be seen, and At is 0.
 type Arrival struct{ at atomic.Int64 }
 
 type arrivalKey struct{}
 
-// With returns a ctx for one call of Lock, whose arrival is noted in a.
+// With returns a ctx for one call of Lock. The arrival of that call is noted in a.
 func (a *Arrival) With(ctx context.Context) context.Context {
 	return context.WithValue(ctx, arrivalKey{}, a)
 }

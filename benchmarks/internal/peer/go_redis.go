@@ -8,8 +8,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// redisClient returns a go-redis client with the default settings, which are
-// the same for everyone who uses it. Its commands are counted.
+// redisClient returns a go-redis client with the default settings, the same for every
+// peer that uses it. Its commands are counted.
 func (l *Lock) redisClient(site Site) *redis.Client {
 	client := redis.NewClient(&redis.Options{Addr: site.Redis})
 	client.AddHook(commandHook{l})
@@ -17,10 +17,10 @@ func (l *Lock) redisClient(site Site) *redis.Client {
 	return client
 }
 
-// commandHook counts what is sent, and notes arrivals. What sets up a
-// connection is neither: it would let who needs a new connection arrive before
-// it has asked for the lock. What a subscription sends passes by it: SUBSCRIBE
-// once, and PING now and then.
+// commandHook counts the commands that are sent, and notes arrivals. Those that set up a
+// connection are neither counted nor an arrival: a call that needs a new connection would
+// arrive before it has asked for the lock. The commands of a subscription pass by the
+// hook: SUBSCRIBE once, and PING now and then.
 type commandHook struct{ lock *Lock }
 
 // DialHook implements [redis.Hook].

@@ -7,8 +7,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// setNX is the simplest lock on Redis, SET NX and DEL: what the round trips
-// alone cost. It does not wait, and DEL does not ask whose lock it is.
+// setNX is the simplest lock on Redis, SET NX and DEL: what the round trips alone cost.
+// It does not wait, and its DEL does not look for the owner.
 type setNX struct {
 	client *redis.Client
 	name   string

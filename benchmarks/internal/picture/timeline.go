@@ -60,7 +60,7 @@ type timeline struct {
 	overtaken []int       // by how many calls, for each sample
 	held      int         // how often
 	longest   int64       // wait
-	shown     int         // the sample whose wait, of those that are all in the picture, was overtaken most; or -1
+	shown     int         // of those that are all in the picture, the sample that was overtaken most; or -1
 }
 
 func newTimeline(t report.Timeline) timeline {

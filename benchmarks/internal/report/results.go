@@ -37,7 +37,7 @@ type Results struct {
 // Case is what one case does, in words.
 type Case struct{ Name, About string }
 
-// TimelineFair and TimelineUnfair are the peers whose timelines are kept.
+// TimelineFair and TimelineUnfair are the peers of which the timelines are kept.
 var (
 	TimelineFair   = []string{peer.FifolockRedis, peer.FifolockFile, peer.FifolockMemory}
 	TimelineUnfair = []string{peer.Redislock1ms, peer.Rueidislock, peer.GofrsPolling, peer.SyncMutex}

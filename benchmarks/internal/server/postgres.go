@@ -72,7 +72,7 @@ func postgresAnswers(url string) error {
 	return conn.Close(ctx)
 }
 
-// notRoot is who PostgreSQL, which refuses to run as root, runs as.
+// notRoot returns the user that PostgreSQL runs as: it refuses to run as root.
 func notRoot() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil

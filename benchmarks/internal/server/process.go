@@ -38,8 +38,8 @@ func start(name, log string, credential *syscall.Credential, command string, arg
 	cmd := exec.Command(command, args...)
 	cmd.Dir = filepath.Dir(log)
 	cmd.Stdout, cmd.Stderr = file, file
-	// A process group of its own: an interrupt from the keyboard is for us, who
-	// need the server until the end.
+	// A process group of its own: an interrupt from the keyboard is for this process,
+	// which needs the server until the end.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential, Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
