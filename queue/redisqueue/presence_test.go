@@ -511,6 +511,24 @@ func TestRefreshOfAnothersTicketLeavesItsPresence(t *testing.T) {
 	}
 }
 
+// A heartbeat that was sent again may be late: it has the presence of the server before,
+// and must not take back that of this one.
+func TestLateRefreshLeavesThePresence(t *testing.T) {
+	redistest.NeedReal(t)
+	client, name := redistest.Client(t), redistest.Name(t)
+	plantAbsent(t, client, name, 1)
+	q := New(client, name)
+	key := "{" + name + "}:lease:gone0.x"
+	before := client.Get(t.Context(), key).Val()
+	refresh := q.request(refreshScript, "n", q.ticketKeys("gone0.x"), "1:gone0.x:1", "abc/500")
+	if _, _, err := q.send(t.Context(), brief, refresh); err != nil {
+		t.Fatal(err)
+	}
+	if after := client.Get(t.Context(), key).Val(); after != before {
+		t.Errorf("the lease is %q, want %q as before", after, before)
+	}
+}
+
 // A ticket that is released when the ctx is over already stays in line until its lease is
 // over, but nothing of this process goes on to show that its owner lives.
 func TestReleaseAfterTheEndLeavesThePresence(t *testing.T) {

@@ -543,6 +543,25 @@ func TestKeysWithoutAnEnd(t *testing.T) {
 	}
 }
 
+// A lease without an end is repaired, though the key of one behind it is another program's.
+func TestRepairBesideAKeyOfAnotherProgram(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	q := redisqueue.New(client, name)
+	owner, waiter, last := mustRegister(t, q), mustRegister(t, q), mustRegister(t, q)
+	client.Persist(t.Context(), leaseKey(name, owner))
+	client.Del(t.Context(), leaseKey(name, last))
+	if err := client.HSet(t.Context(), leaseKey(name, last), "of", "another").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.Position(t.Context(), waiter); err != nil {
+		t.Fatal(err)
+	}
+	if left := client.PTTL(t.Context(), leaseKey(name, owner)).Val(); left < 0 {
+		t.Error("the lease of the owner has no end")
+	}
+	client.Del(t.Context(), redistest.Keys(t, client, name)...)
+}
+
 // The ZSET goes with the last of the dead, and its time to live with it.
 func TestKeysOfALineOfDead(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
@@ -639,6 +658,34 @@ func TestLargeNumbers(t *testing.T) {
 	mustRelease(t, q, last)
 	wantHead(t, q, very)
 	mustRelease(t, q, very)
+}
+
+// A number ahead of the clock is remembered by the last ticket when seq is damaged or lost.
+func TestNumberOfTheLastTicketIsKept(t *testing.T) {
+	const ahead = 4000000000000000
+	for what, damaged := range map[string]string{"damaged": "abc", "negative": "-5", "lost": "", "behind": "7"} {
+		t.Run(what, func(t *testing.T) {
+			client, name := redistest.Client(t), redistest.Name(t)
+			q := redisqueue.New(client, name)
+			seq := "{" + name + "}:seq"
+			if err := client.Set(t.Context(), seq, ahead, 0).Err(); err != nil {
+				t.Fatal(err)
+			}
+			last := mustRegister(t, q)
+			if err := client.Set(t.Context(), seq, damaged, 0).Err(); err != nil {
+				t.Fatal(err)
+			}
+			if damaged == "" {
+				client.Del(t.Context(), seq)
+			}
+			mustRelease(t, q, last)
+			next := mustRegister(t, q)
+			if next.Number <= last.Number {
+				t.Errorf("number %d was given out after %d", next.Number, last.Number)
+			}
+			mustRelease(t, q, next)
+		})
+	}
 }
 
 // The number of a ticket that joins others is above the clock, the last number given, and

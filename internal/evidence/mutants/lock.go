@@ -415,4 +415,16 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 		old:  "max(leaveGrace, min(2*r.took, time.Second))",
 		new:  "leaveGrace",
 	},
+	{
+		name: "lock: a turn is taken that has come after the end of ctx",
+		in:   "lock attempt.await",
+		old:  "if err := a.ctx.Err(); err != nil {",
+		new:  "if err := a.ctx.Err(); false {",
+	},
+	{
+		name: "lock: a queue whose Watch hangs is busy",
+		in:   "lock wait",
+		old:  "seen.asked = time.Now()",
+		new:  "",
+	},
 }}

@@ -11,6 +11,7 @@ var (
 	slotTests     = tests{"-run Slot ./queue/redisqueue"}
 	shapeTests    = tests{"-run Shape ./queue/redisqueue"}
 	togetherTests = tests{"-run Together ./queue/redisqueue"}
+	numberTests   = tests{"-run Number ./queue/redisqueue"}
 	presenceTests = tests{"./queue/redisqueue/internal/notifier", "-run Mark|Refresh|GraceTime|Noticed ./queue/redisqueue"}
 )
 
@@ -168,8 +169,8 @@ var ofRedis = list{tests{"./queue/redisqueue", "./queue/redisqueue/internal/..."
 	{
 		name: "redis: the last release forgets a seq that is ahead of the clock",
 		in:   redisScripts + "release_fast.lua",
-		old:  "if given and given < time[1] * 1000000 + time[2] then",
-		new:  "if given and time then",
+		old:  "if given and given < clock and",
+		new:  "if given and",
 	},
 	{
 		name: "redis: two from one snapshot draw the same token",
@@ -1079,5 +1080,40 @@ end`,
 		old:   `err != nil && answer.status != "" && !answer.status.refuses():`,
 		new:   "false:",
 		tests: tests{"-run ReplyOfAnother ./queue/redisqueue"},
+	},
+	{
+		name:  "redis: the number of the last ticket goes with a seq that is damaged",
+		in:    redisScripts + "release.lua",
+		old:   "parse(entry, call('ZSCORE', KEYS[1], entry) or '') or 0",
+		new:   "0",
+		tests: numberTests,
+	},
+	{
+		name:  "redis: the short way of the last ticket believes a seq behind it",
+		in:    redisScripts + "release_fast.lua",
+		old:   "and tonumber(entries[2]) < clock",
+		new:   "",
+		tests: numberTests,
+	},
+	{
+		name:  "redis: a seq that is damaged stays so",
+		in:    redisScripts + "lib.lua forget",
+		old:   "given() < number",
+		new:   "false",
+		tests: numberTests,
+	},
+	{
+		name:  "redis: a late heartbeat takes back the presence of this server",
+		in:    redisScripts + "refresh.lua",
+		old:   "run and here(run)",
+		new:   "run",
+		tests: presenceTests,
+	},
+	{
+		name:  "redis: a key of another program keeps the leases in front of it from being repaired",
+		in:    redisScripts + "repair.lua",
+		old:   "redis.pcall('GET', key)",
+		new:   "call('GET', key)",
+		tests: tests{"-run Repair ./queue/redisqueue"},
 	},
 }}

@@ -6,7 +6,8 @@
 --
 -- KEYS  queue, seq, lease
 -- ARGV  owners, notifier, entry, the presence for the ticket's lease (- to leave
---       it as it is: a request that is late must not take back that of a later one)
+--       it as it is, as that of another server does: a request that is late must not take
+--       back that of a later one)
 -- Returns {'ok', news}, {'again', news} or {'gone', news}
 
 local line = survey()
@@ -20,7 +21,8 @@ if alive then
     local left = call('PTTL', KEYS[2])
     local ahead_of_clock = left < 0 and early(number, micros()) or 0
     local before, presence, after = string.match(value, '^(%S+ %d+ %d+ )(%S+)( .*)$')
-    if ARGV[4] ~= '-' and presence and presence ~= ARGV[4] then
+    local run = string.match(ARGV[4], '^%x+')
+    if presence and presence ~= ARGV[4] and run and here(run) then
       -- Without memory for it the old one stays, which is that of a server that had
       -- seen the process.
       redis.pcall('SET', KEYS[3], before .. ARGV[4] .. after, 'XX', 'KEEPTTL')

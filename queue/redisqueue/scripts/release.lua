@@ -23,7 +23,9 @@ local line = survey(entry, other)
 local number, clock = 0, 0
 local last = ARGV[5] == '1' and line and line.living == 0 and not line.more
 if last then
-  number, clock = given(), micros()
+  -- seq may be damaged: the number of the last ticket is known all the same.
+  number = math.max(given(), parse(entry, call('ZSCORE', KEYS[1], entry) or '') or 0)
+  clock = micros()
 end
 if mark or entry == '' then
   -- A replica must not say that a ticket is gone. And without memory the first write alone
