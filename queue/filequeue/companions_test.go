@@ -116,7 +116,7 @@ func TestFileRegisterTogether(t *testing.T) {
 		}
 		tickets = append(tickets, ticket)
 	}
-	if content, _ := readSeq(g.d.seq.file, lockedfile.ContentOffset+int64(seqSize)); content.number != tickets[9].Number {
+	if content, _, _ := readSeq(g.d.seq.file, lockedfile.ContentOffset+int64(seqSize)); content.number != tickets[9].Number {
 		t.Errorf("seq says %d, want the last number, %d", content.number, tickets[9].Number)
 	}
 	g.release(tickets...)

@@ -208,7 +208,7 @@ func TestFileRegisterTogetherInOrderWithOthers(t *testing.T) {
 	third := g.register(t.Context(), g.q)
 	g.open()
 	tickets := []queue.Ticket{g.want(first), g.want(second)}
-	if content, _ := readSeq(g.d.seq.file, lockedfile.ContentOffset+int64(seqSize)); content.number != tickets[1].Number {
+	if content, _, _ := readSeq(g.d.seq.file, lockedfile.ContentOffset+int64(seqSize)); content.number != tickets[1].Number {
 		t.Errorf("seq says %d, want that of the second, %d", content.number, tickets[1].Number)
 	}
 	other.LeavePlace(place)

@@ -200,17 +200,19 @@ func parseSeq(b []byte) (c seqContent, ok bool) {
 	return c, true
 }
 
-// readSeq reads the content of seq, a file of the size.
-func readSeq(f *lockedfile.File, size int64) (c seqContent, ok bool) {
+// readSeq reads the content of seq, a file of the size, if it is valid.
+func readSeq(f *lockedfile.File, size int64) (c seqContent, valid bool, err error) {
 	var buf [longestSeq]byte
 	size -= lockedfile.ContentOffset
 	if size < numberLine || size > longestSeq {
-		return seqContent{}, false
+		return seqContent{}, false, nil
 	}
-	if _, err := f.ReadAt(buf[:size], lockedfile.ContentOffset); err != nil {
-		return seqContent{}, false
+	n, err := f.ReadAt(buf[:size], lockedfile.ContentOffset)
+	if err != nil && err != io.EOF { // it was truncated
+		return seqContent{}, false, err
 	}
-	return parseSeq(buf[:size])
+	c, valid = parseSeq(buf[:n])
+	return c, valid, nil
 }
 
 // content is that of a ticket's file, if there is anything to say: the stale timeout on

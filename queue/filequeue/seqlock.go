@@ -139,9 +139,9 @@ func (q *seq) open(dir *lockedfile.Dir, s *settings) error {
 	switch {
 	case errors.Is(err, fs.ErrExist) || errors.Is(err, lockedfile.ErrBusy):
 		return errBusy
-	case lockedfile.IsGone(err):
+	case lockedfile.IsGone(err) && !dir.IsCurrent():
 		return errDirectoryGone
-	case err != nil:
+	case err != nil: // also where a directory that was removed is mounted
 		return fmt.Errorf("creating %s: %w", seqName, err)
 	}
 	return nil
@@ -215,7 +215,10 @@ func (l *seqLock) read(info fs.FileInfo) error {
 	if l.size > lockedfile.ContentOffset+longestSeq {
 		return &lockedfile.NotOursError{Name: seqName, What: fmt.Sprintf("a file of %d bytes", l.size)}
 	}
-	content, valid := readSeq(q.file, l.size)
+	content, valid, err := readSeq(q.file, l.size)
+	if err != nil { // not a damaged one, which the next number repairs
+		return fmt.Errorf("reading %s: %w", seqName, err)
+	}
 	q.made = q.made || content.made
 	content.made = q.made
 	l.content = content

@@ -116,7 +116,7 @@ func TestFileSeqThatIsMadeAnewIsSharedAsBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.removeAll(contents)
-	if content, ok := readSeq(d.seq.file, lockedfile.ContentOffset+int64(seqSize)); !ok || content.number != ticket.Number || !content.made {
+	if content, ok, _ := readSeq(d.seq.file, lockedfile.ContentOffset+int64(seqSize)); !ok || content.number != ticket.Number || !content.made {
 		t.Errorf("seq says %+v, want number %d, and that the queue has made the directory", content, ticket.Number)
 	}
 	l.unlock()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -377,6 +378,51 @@ func TestF38ChmodFails(t *testing.T) {
 		t.Errorf("there is left %q", left)
 	}
 	h.Check()
+}
+
+// F38. seq cannot be read for once, and is ahead of the clock: Lock says so, and the
+// numbers ascend.
+func TestF38SeqIsNotRead(t *testing.T) {
+	const ahead = 4_000_000_000_000_000
+	h := harness.New(t, faulttest.File(t))
+	h.Tolerant = true
+	a := h.Start()
+	seq := filepath.Join(h.Spec.Dir, "seq")
+	mustMkdir(t, h.Spec.Dir)
+	mustChmod(t, h.Spec.Dir, 0o700)
+	mustWrite(t, seq, fmt.Sprintf("%020d\nmade exclusive\n", ahead))
+	end := inject(t, a, []string{seq}, "pread64:error=EIO:when=1")
+	if e := a.LockFor(patience).Cancelled(); e.Cause != harness.OtherCause {
+		t.Errorf("Lock returned %q, want that seq cannot be read", e.Error)
+	}
+	end()
+	if e := a.Lock().Granted(); e.Ticket <= ahead {
+		t.Errorf("token %d was given out after %d", e.Ticket, ahead)
+	}
+	a.MustUnlock()
+	h.Check()
+	if left := names(t, h.Spec.Dir); !slices.Equal(left, []string{"seq"}) {
+		t.Errorf("there is left %q, want seq, which is ahead of the clock", left)
+	}
+}
+
+// The directory is mounted elsewhere, as in a container, and is removed by the process that
+// has made it: Lock says why nothing can be created there.
+func TestMountedDirectoryThatIsRemoved(t *testing.T) {
+	testenv.NeedRoot(t)
+	made, mounted := filepath.Join(t.TempDir(), "queue"), t.TempDir()
+	m := lock.New(filequeue.New(made))
+	faulttest.MustLock(t, m)
+	if err := unix.Mount(made, mounted, "", unix.MS_BIND, ""); err != nil {
+		t.Skipf("needs to mount: run where root may (CAP_SYS_ADMIN): %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(mounted, unix.MNT_DETACH) })
+	faulttest.MustUnlock(t, m)
+	wantAbsent(t, made)
+	err := lock.New(filequeue.New(mounted)).Lock(t.Context())
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "creating seq") {
+		t.Errorf("Lock returned %v, want that seq cannot be created", err)
+	}
 }
 
 // K46. The file system knows no flock: Lock says so, and nothing is left.

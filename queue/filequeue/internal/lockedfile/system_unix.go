@@ -175,3 +175,6 @@ func (l *fileLock) drop() {
 		l.locked = unix.Flock(int(l.file.Fd()), unix.LOCK_UN) != nil
 	}
 }
+
+// remove removes a file.
+func remove(root *os.Root, name string) error { return root.Remove(name) }

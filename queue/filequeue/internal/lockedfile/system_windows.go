@@ -1,10 +1,11 @@
-//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
-
 package lockedfile
 
 import (
+	"errors"
 	"io/fs"
 	"os"
+	"syscall"
+	"time"
 
 	"github.com/gofrs/flock"
 )
@@ -33,6 +34,21 @@ const (
 func LinkCount(fs.FileInfo) uint64 { return 1 }
 
 func isPassing(error) bool { return false }
+
+// errSharingViolation is ERROR_SHARING_VIOLATION.
+const errSharingViolation syscall.Errno = 32
+
+// remove removes a file. A process that looks whether it is locked has it open for a moment,
+// by a handle that does not let it be removed, and so does a scanner for viruses.
+func remove(root *os.Root, name string) error {
+	for pause := time.Millisecond; ; pause *= 2 {
+		err := root.Remove(name)
+		if !errors.Is(err, errSharingViolation) || pause > 100*time.Millisecond {
+			return err
+		}
+		time.Sleep(pause)
+	}
+}
 
 // names lists the directory, by a handle of its own: in Wine, one that has been read once
 // answers with the same names again.
@@ -77,8 +93,8 @@ func (locks) Leave() {}
 
 func (locks) tryExclusive() error { return nil }
 
-// fileLock has the lock on a handle of its own: on some systems the handle for
-// reading the content could not read the locked part.
+// fileLock has the lock on a handle of its own: the handle for reading the content
+// could not read the locked part.
 type fileLock struct {
 	path   string
 	shared bool
