@@ -3,6 +3,7 @@ package lock_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -287,22 +288,39 @@ func TestLocker(t *testing.T) {
 	l.Unlock()
 }
 
-// TestVetComplainsOfACopy runs go vet over a program that copies a Mutex.
+// TestVetComplainsOfACopy runs go vet over a program that copies a Mutex. The program is
+// a module of its own: other tests list what is in this one.
 func TestVetComplainsOfACopy(t *testing.T) {
 	testenv.Long(t)
-	dir, err := os.MkdirTemp(".", "copied_mutex_")
+	const us = "github.com/fifolock/fifolock"
+	root, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	program := `package copied
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"go.sum": read("go.sum"),
+		"go.mod": strings.Replace(read("go.mod"), "module "+us+"\n", "module copied\n", 1) +
+			fmt.Sprintf("\nrequire %s v0.0.0\n\nreplace %[1]s => %q\n", us, root),
+		"copied.go": `package copied
 import "github.com/fifolock/fifolock/lock"
 func Copy(m *lock.Mutex) { c := *m; _ = c.Unlock() }
-`
-	if err := os.WriteFile(filepath.Join(dir, "copied.go"), []byte(program), 0o600); err != nil {
-		t.Fatal(err)
+`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	output, err := exec.Command("go", "vet", "./"+dir).CombinedOutput()
+	vet := exec.Command("go", "vet", ".")
+	vet.Dir = dir
+	output, err := vet.CombinedOutput()
 	if err == nil || !strings.Contains(string(output), "copies lock value") {
 		t.Errorf("go vet says: %v\n%s", err, output)
 	}
