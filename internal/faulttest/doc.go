@@ -7,10 +7,8 @@
 //	process     what may become of the process that holds or waits
 //	call        what may become of a call: its ctx, its replies, a Mutex misused
 //	file        a directory, its file system, and what the kernel refuses
-//	server      a Redis server that restarts, forgets, refuses, and is replaced
-//	network     the connections to it
-//	failover    Sentinel, and the shards of a Ring
-//	cluster     slots that move, and primaries that fail
+//	server      a Redis server that restarts, forgets, refuses, and is replaced; the
+//	            connections to it; Sentinel, the shards of a Ring, and a Cluster
 //	fuzz        anything that another program may have put there
 //
 // Each has a process of its own, so that they run side by side, and ten times in

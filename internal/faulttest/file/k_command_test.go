@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -29,7 +28,6 @@ func init() {
 	commands["lease"] = leaseFile
 	commands["end-lease"] = endLease
 	commands["forbid-setgid"] = forbidSetgid
-	commands["processor-time"] = sayProcessorTime
 }
 
 func setUmask(w *harness.Worker, args []string) error {
@@ -176,15 +174,5 @@ func forbidSetgid(w *harness.Worker, _ []string) error {
 		return fmt.Errorf("seccomp: %d, %w", n, errno)
 	}
 	w.Say("forbidden")
-	return nil
-}
-
-// sayProcessorTime says what the process has used of the processors.
-func sayProcessorTime(w *harness.Worker, _ []string) error {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return err
-	}
-	w.Say("%v", time.Duration(u.Utime.Nano()+u.Stime.Nano()))
 	return nil
 }
