@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/anishathalye/porcupine"
 )
 
 func TestMain(m *testing.M) { os.Exit(Main(m, brokenCommands)) }
@@ -324,10 +326,50 @@ func TestLinearizability(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			j := journal{events: c.events, killed: c.killed}
 			attempts, _ := j.attempts()
-			if got := isLinearizable(attempts, time.Minute); got != c.want {
-				t.Errorf("linearizable is %v, want %v", got, c.want)
+			want := porcupine.Illegal
+			if c.want {
+				want = porcupine.Ok
+			}
+			if got := linearizable(attempts, time.Minute); got != want {
+				t.Errorf("linearizable is %v, want %v", got, want)
 			}
 		})
+	}
+}
+
+// A search that does not come to its end is told, and is no proof.
+func TestUndecidedIsTold(t *testing.T) {
+	j := journal{events: of([7]int64{0, 10, 11, 12, 20, 21, 1}, [7]int64{1, 12, 13, 21, 30, 31, 2})}
+	attempts, _ := j.attempts()
+	// The limit is over before the search, which may be faster all the same.
+	for linearizable(attempts, 1) != porcupine.Unknown {
+	}
+	if text := (Verdict{Undecided: 1}).String(); !strings.Contains(text, "1 undecided") {
+		t.Errorf("%q does not say that it is undecided", text)
+	}
+}
+
+// What a call returns is a failure unless the test asked for it.
+func TestFailures(t *testing.T) {
+	for name, c := range map[string]struct {
+		call int64
+		kind Kind
+		want []Cause
+	}{
+		"a call of the test": {firstCall, Cancelled, []Cause{CauseLost, NotLocked, NotQueued, OtherCause}},
+		"a call of Run":      {1, Cancelled, []Cause{CauseLost, NotLocked, Canceled, DeadlinePast, NotQueued, OtherCause}},
+		"Unlock":             {firstCall, Released, []Cause{NotLocked, Canceled, DeadlinePast, NotQueued, OtherCause}},
+	} {
+		for _, cause := range []Cause{None, CauseLost, NotLocked, Canceled, DeadlinePast, NotQueued, OtherCause} {
+			a := &attempt{call: c.call}
+			a.note(Event{Kind: c.kind, Cause: cause})
+			var v Verdict
+			v.count([]*attempt{a}, false)
+			want := slices.Contains(c.want, cause)
+			if (v.Failures == 1) != want || (len(v.Problems) == 1) != want {
+				t.Errorf("%s that returns %q: %d failures, %q; want %v", name, cause, v.Failures, v.Problems, want)
+			}
+		}
 	}
 }
 

@@ -37,6 +37,21 @@ type attempt struct {
 // wasLost reports whether the hold had ended before Unlock.
 func (a *attempt) wasLost() bool { return a.lost != 0 || a.released.Cause == CauseLost }
 
+// failed reports whether what a call has returned is an error that no caller asked for. A
+// ctx ends by the test's will in a call that the test has made, but in none of Run, and
+// Unlock has none.
+func (a *attempt) failed(e Event) bool {
+	switch e.Cause {
+	case None:
+		return false
+	case CauseLost:
+		return e.Kind != Released
+	case Canceled, DeadlinePast:
+		return e.Kind == Released || a.call < firstCall
+	}
+	return true
+}
+
 // end is until when at least the holder relied on the lock. A killed holder was
 // alive until it was killed.
 func (a *attempt) end() int64 {

@@ -34,13 +34,13 @@ var fencedMutexModel = porcupine.Model{
 	},
 }
 
-// isLinearizable reports whether there is an order of all Locks and Unlocks, each
+// linearizable says whether there is an order of all Locks and Unlocks, each
 // at one moment between its call and its return, that a mutex could have gone
-// through. A search that takes longer than the limit has found nothing wrong.
+// through. It is unknown after a search that takes longer than the limit.
 //
 // The hold of a killed worker, one that was lost, and one of which it is not
 // known whether it was released ends at some moment, possibly never.
-func isLinearizable(attempts []*attempt, limit time.Duration) bool {
+func linearizable(attempts []*attempt, limit time.Duration) porcupine.CheckResult {
 	var operations []porcupine.Operation
 	add := func(a *attempt, c change, call, end int64) {
 		operations = append(operations, porcupine.Operation{ClientId: a.worker, Input: c, Call: call, Return: end})
@@ -63,5 +63,5 @@ func isLinearizable(attempts []*attempt, limit time.Duration) bool {
 			add(a, unlock, max(a.returned, a.killed), never)
 		}
 	}
-	return porcupine.CheckOperationsTimeout(fencedMutexModel, operations, limit) != porcupine.Illegal
+	return porcupine.CheckOperationsTimeout(fencedMutexModel, operations, limit)
 }

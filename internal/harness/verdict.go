@@ -5,6 +5,8 @@ package harness
 import (
 	"fmt"
 	"time"
+
+	"github.com/anishathalye/porcupine"
 )
 
 // Verdict is what the detectors have found, and how much they have seen.
@@ -18,11 +20,12 @@ type Verdict struct {
 	Stale     int    // writes that the resource refused
 	Killed    int    // workers
 	Evicted   int    // waiting calls that had to take another ticket
+	Undecided int    // 1 if the search took too long that decides whether the journal is linearizable
 }
 
 func (v Verdict) String() string {
-	s := fmt.Sprintf("%d grants, %d lost, %d workers killed, %d waiters evicted, %d calls failed, %d stale writes refused, %d problems",
-		v.Grants, v.LostHolds, v.Killed, v.Evicted, v.Failures, v.Stale, len(v.Problems))
+	s := fmt.Sprintf("%d grants, %d lost, %d workers killed, %d waiters evicted, %d calls failed, %d stale writes refused, %d undecided, %d problems",
+		v.Grants, v.LostHolds, v.Killed, v.Evicted, v.Failures, v.Stale, v.Undecided, len(v.Problems))
 	if v.Failure != "" {
 		s += "; one failed with: " + v.Failure
 	}
@@ -73,8 +76,11 @@ func (h *Harness) judge() Verdict {
 	} else {
 		v.counter(attempts, counter)
 	}
-	if !isLinearizable(attempts, 20*time.Second) {
+	switch linearizable(attempts, 20*time.Second) {
+	case porcupine.Illegal:
 		v.problem("the journal is not linearizable: it is not that of a mutex with ascending tokens")
+	case porcupine.Unknown:
+		v.Undecided++
 	}
 	return v
 }
@@ -93,7 +99,7 @@ func (v *Verdict) count(attempts []*attempt, tolerant bool) {
 		}
 		v.Evicted += max(0, len(a.tickets)-1)
 		for _, e := range []Event{a.failure, a.released} {
-			if e.Cause == OtherCause || e.Cause == NotQueued || e.Cause == NotLocked {
+			if a.failed(e) {
 				v.Failures++
 				v.Failure = e.Error
 				if !tolerant {

@@ -123,6 +123,7 @@ func (t *tally) report(cases []fault, began time.Time, took time.Duration) strin
 	line("waiters that lost their place and took another", t.counts["waiters evicted"])
 	line("calls that returned the backend's error", t.counts["calls failed"])
 	line("late writes that the fencing resource refused", t.counts["stale writes refused"])
+	line("journals of which it took too long to decide whether they are linearizable", t.counts["undecided"])
 	line("**violations of a promise**", fmt.Sprintf("**%d**", t.counts["problems"]))
 	failed := slices.Sorted(maps.Keys(t.failed))
 	if failed = slices.DeleteFunc(failed, func(name string) bool { return name == "" }); len(failed) > 0 {

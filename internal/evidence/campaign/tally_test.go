@@ -13,11 +13,11 @@ import (
 func TestReport(t *testing.T) {
 	var seen tally
 	if err := seen.read(strings.NewReader(`{"Action":"run","Test":"TestX01A"}
-{"Action":"output","Test":"TestX01A/file","Output":"    x.go:1: file /q: 12 grants, 3 lost, 2 workers killed, 1 waiters evicted, 4 calls failed, 5 stale writes refused, 0 problems\n"}
+{"Action":"output","Test":"TestX01A/file","Output":"    x.go:1: file /q: 12 grants, 3 lost, 2 workers killed, 1 waiters evicted, 4 calls failed, 5 stale writes refused, 1 undecided, 0 problems\n"}
 {"Action":"pass","Test":"TestX01A/file"}
 {"Action":"pass","Test":"TestX01A"}
 {"Action":"output","Test":"TestR23B","Output":"    y.go:2: failover: 127.0.0.1:1 is the primary\n"}
-{"Action":"output","Test":"TestR23B","Output":"    y.go:3: redis q: 30 grants, 0 lost, 40 workers killed, 0 waiters evicted, 0 calls failed, 0 stale writes refused, 6 problems\n"}
+{"Action":"output","Test":"TestR23B","Output":"    y.go:3: redis q: 30 grants, 0 lost, 40 workers killed, 0 waiters evicted, 0 calls failed, 0 stale writes refused, 0 undecided, 6 problems\n"}
 {"Action":"fail","Test":"TestR23B"}
 {"Action":"skip","Test":"TestF29C"}
 {"Action":"pass","Test":""}
@@ -34,7 +34,7 @@ func TestReport(t *testing.T) {
 		"on 1970-01-01: 1m0s",
 		"1 of 4 (the table says why not: R23, F29, X25)",
 		"detectors | 2 |", "entered | 42 |", "SIGKILL | 42 |", "primary | 1 |", "said so | 3 |",
-		"another | 1 |", "error | 4 |", "refused | 5 |", "**6**", "failed | TestR23B |",
+		"another | 1 |", "error | 4 |", "refused | 5 |", "linearizable | 1 |", "**6**", "failed | TestR23B |",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
