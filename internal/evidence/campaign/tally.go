@@ -14,10 +14,12 @@ import (
 
 // tally is what was seen.
 type tally struct {
-	passed, failed, skipped map[string]bool // tests, without their subtests
-	counts                  map[string]int  // of what the detectors count
-	verdicts                int
-	said                    map[string]string // by a test that is not over, with its subtests; for when it fails
+	passed   map[string]bool // tests and subtests
+	parents  map[string]bool // those of them, and others, that have subtests
+	failed   map[string]bool // tests, without their subtests
+	counts   map[string]int  // of what the detectors count
+	verdicts int
+	said     map[string]string // by a test that is not over, with its subtests; for when it fails
 }
 
 // verdict is how the harness ends its line about a test: "12 grants, 3 lost, …
@@ -32,20 +34,24 @@ var failover = regexp.MustCompile(`\bfailover: `)
 // add counts an event, and returns what is worth showing of it.
 func (t *tally) add(e event) (show string) {
 	if t.counts == nil {
-		t.passed, t.failed, t.skipped = make(map[string]bool), make(map[string]bool), make(map[string]bool)
+		t.passed, t.parents, t.failed = make(map[string]bool), make(map[string]bool), make(map[string]bool)
 		t.counts, t.said = make(map[string]int), make(map[string]string)
 	}
-	name, _, _ := strings.Cut(e.Test, "/")
+	for i, c := range e.Test { // a subtest's own name may have a slash
+		if c == '/' {
+			t.parents[e.Test[:i]] = true
+		}
+	}
 	switch e.Action {
 	case "pass":
-		t.passed[name] = true
+		t.passed[e.Test] = true
 		delete(t.said, e.Test)
 	case "fail":
-		t.failed[name] = true
+		t.failed[top(e.Test)] = true
 		show = t.said[e.Test]
 		delete(t.said, e.Test)
 	case "skip":
-		t.skipped[e.Test] = true
+		delete(t.said, e.Test)
 	case "output":
 		t.said[e.Test] += e.Output
 		if failover.MatchString(e.Output) {
@@ -65,6 +71,12 @@ func (t *tally) add(e event) (show string) {
 		}
 	}
 	return show
+}
+
+// top returns the name of the test that a subtest is part of.
+func top(name string) string {
+	name, _, _ = strings.Cut(name, "/")
+	return name
 }
 
 // fault is a row of docs/faults.md.
@@ -95,10 +107,18 @@ func readCases(path string) ([]fault, error) {
 }
 
 // ran tells the cases of which a test has passed and none has failed from the
-// others.
+// others. A test with subtests has passed if one of them has: it does so itself where
+// all of them were skipped.
 func (t *tally) ran(cases []fault) (ran int, not []string) {
+	passed := make(map[string]bool)
+	for name := range t.passed {
+		if !t.parents[name] {
+			passed[top(name)] = true
+		}
+	}
 	for _, c := range cases {
-		if slices.ContainsFunc(c.tests, func(name string) bool { return t.passed[name] && !t.skipped[name] }) {
+		hasPassed := slices.ContainsFunc(c.tests, func(name string) bool { return passed[name] })
+		if hasPassed && !slices.ContainsFunc(c.tests, func(name string) bool { return t.failed[name] }) {
 			ran++
 		} else {
 			not = append(not, c.id)

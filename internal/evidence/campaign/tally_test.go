@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// What go test says of two tests that passed, one that failed and one that was
-// skipped becomes the figures.
+// What go test says of tests that passed, failed and were skipped, with and without
+// subtests, becomes the figures.
 func TestReport(t *testing.T) {
 	var seen tally
 	if err := seen.read(strings.NewReader(`{"Action":"run","Test":"TestX01A"}
@@ -20,6 +20,15 @@ func TestReport(t *testing.T) {
 {"Action":"output","Test":"TestR23B","Output":"    y.go:3: redis q: 30 grants, 0 lost, 40 workers killed, 0 waiters evicted, 0 calls failed, 0 stale writes refused, 0 undecided, 6 problems\n"}
 {"Action":"fail","Test":"TestR23B"}
 {"Action":"skip","Test":"TestF29C"}
+{"Action":"skip","Test":"TestF33D/ext4/full"}
+{"Action":"skip","Test":"TestF33D/xfs"}
+{"Action":"pass","Test":"TestF33D"}
+{"Action":"pass","Test":"TestA01E"}
+{"Action":"fail","Test":"TestA01F/redis"}
+{"Action":"fail","Test":"TestA01F"}
+{"Action":"skip","Test":"TestA02G/redis"}
+{"Action":"pass","Test":"TestA02G/file"}
+{"Action":"pass","Test":"TestA02G"}
 {"Action":"pass","Test":""}
 `)); err != nil {
 		t.Fatal(err)
@@ -28,13 +37,14 @@ func TestReport(t *testing.T) {
 	if seen.add(e); seen.add(event{Action: "fail", Test: "TestR23B"}) != e.Output {
 		t.Error("what a test has said that fails is not shown")
 	}
-	cases := []fault{{"X01", []string{"TestX01A"}}, {"R23", []string{"TestR23B"}}, {"F29", []string{"TestF29C"}}, {"X25", nil}}
+	cases := []fault{{"X01", []string{"TestX01A"}}, {"R23", []string{"TestR23B"}}, {"F29", []string{"TestF29C"}}, {"X25", nil},
+		{"F33", []string{"TestF33D"}}, {"A01", []string{"TestA01E", "TestA01F"}}, {"A02", []string{"TestA02G"}}}
 	text := seen.report(cases, time.Unix(0, 0), time.Minute)
 	for _, want := range []string{
 		"on 1970-01-01: 1m0s",
-		"1 of 4 (the table says why not: R23, F29, X25)",
+		"2 of 7 (the table says why not: R23, F29, X25, F33, A01)",
 		"detectors | 2 |", "entered | 42 |", "SIGKILL | 42 |", "primary | 1 |", "said so | 3 |",
-		"another | 1 |", "error | 4 |", "refused | 5 |", "linearizable | 1 |", "**6**", "failed | TestR23B |",
+		"another | 1 |", "error | 4 |", "refused | 5 |", "linearizable | 1 |", "**6**", "failed | TestA01F, TestR23B |",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
