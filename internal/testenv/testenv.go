@@ -38,6 +38,18 @@ func Need(tb testing.TB, programs ...string) {
 	}
 }
 
+// Unable skips a test that cannot do what any machine with the programs of CONTRIBUTING.md
+// can: where the tests are meant to run completely, that is a failure. What a container or
+// a kernel may rightly lack is a plain Skip.
+func Unable(tb testing.TB, format string, args ...any) {
+	tb.Helper()
+	if os.Getenv(toolsVariable) == require {
+		tb.Fatalf(format+" (or unset "+toolsVariable+")", args...)
+	} else {
+		tb.Skipf(format, args...)
+	}
+}
+
 // NeedRoot skips the test if it is not run by root.
 func NeedRoot(tb testing.TB) {
 	tb.Helper()

@@ -42,6 +42,17 @@ func TestNeed(t *testing.T) {
 	}
 }
 
+func TestUnable(t *testing.T) {
+	for setting, required := range map[string]bool{"": false, require: true} {
+		t.Setenv(toolsVariable, setting)
+		r := &recorder{TB: t}
+		Unable(r, "needs %s", "something")
+		if r.failed != required || r.skipped == required {
+			t.Errorf("with %q: failed %v, skipped %v", setting, r.failed, r.skipped)
+		}
+	}
+}
+
 // A redis-server is taken before a valkey-server, wherever in PATH they are.
 func TestRedisServer(t *testing.T) {
 	redis, valkey := programs(t, "redis-server"), programs(t, "valkey-server")

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fifolock/fifolock/internal/harness"
+	"github.com/fifolock/fifolock/internal/testenv"
 )
 
 // trace attaches strace to a worker that runs. It returns the path of what strace
@@ -43,7 +44,7 @@ func trace(t *testing.T, w *harness.Process, args ...string) (log string, end fu
 	}
 	if lines.Err() != nil || !strings.Contains(lines.Text(), " attached") {
 		_ = cmd.Wait()
-		t.Skipf("needs the right to trace: run where it is given (CAP_SYS_PTRACE): %q", said)
+		testenv.Unable(t, "needs the right to trace: run where it is given (CAP_SYS_PTRACE): %q", said)
 	}
 	go io.Copy(io.Discard, told)
 	ended := false

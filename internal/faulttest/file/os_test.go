@@ -38,7 +38,7 @@ func underStrace(t *testing.T, args ...string) harness.Change {
 	t.Helper()
 	needStrace(t)
 	if err := exec.Command("strace", "-f", "-o", "/dev/null", "true").Run(); err != nil {
-		t.Skipf("needs the right to trace: run where it is given (CAP_SYS_PTRACE): %v", err)
+		testenv.Unable(t, "needs the right to trace: run where it is given (CAP_SYS_PTRACE): %v", err)
 	}
 	return harness.Under("strace", append([]string{"-f", "--seccomp-bpf", "-q", "-o", "/dev/null"}, args...)...)
 }
@@ -53,7 +53,7 @@ func mount(t *testing.T, kind, options string) string {
 	run := func(name string, args ...string) {
 		t.Helper()
 		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-			t.Skipf("needs to make and mount a file system: run where root may (CAP_SYS_ADMIN): %s %s: %v: %s", name, strings.Join(args, " "), err, out)
+			t.Skipf("needs to mount a file system that the kernel has: run where root may (CAP_SYS_ADMIN): %s %s: %v: %s", name, strings.Join(args, " "), err, out)
 		}
 	}
 	switch kind {
@@ -79,7 +79,9 @@ func mount(t *testing.T, kind, options string) string {
 			t.Fatal(err)
 		}
 		testenv.Need(t, "mkfs."+kind)
-		run("mkfs."+kind, "-q", image)
+		if out, err := exec.Command("mkfs."+kind, "-q", image).CombinedOutput(); err != nil {
+			t.Fatalf("mkfs.%s: %v: %s", kind, err, out)
+		}
 		run("mount", "-o", "loop", image, target)
 	}
 	t.Cleanup(func() {
