@@ -373,6 +373,32 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// The next process is needed only after one that could not clean up.
+func TestNeedsTheNext(t *testing.T) {
+	h := broken(t)
+	a := h.Start()
+	a.Lock().Granted()
+	a.MustUnlock()
+	if h.needsTheNext() {
+		t.Error("a worker that has released leaves something to the next")
+	}
+	for what, spoil := range map[string]func(h *Harness, w *Process){
+		"killed":  func(_ *Harness, w *Process) { w.Kill() },
+		"stopped": func(_ *Harness, w *Process) { w.Stop(); w.Continue() },
+		"failed": func(_ *Harness, w *Process) {
+			mark := w.Mark()
+			w.Tell("cancel", 9)
+			w.AwaitKind(mark, Said)
+		},
+		"spoiled": func(h *Harness, _ *Process) { h.Spoiled = true },
+	} {
+		h := broken(t)
+		if spoil(h, h.Start()); !h.needsTheNext() {
+			t.Errorf("%s: nothing is left to the next", what)
+		}
+	}
+}
+
 func TestWorkersEndWithTheHarness(t *testing.T) {
 	var p *Process
 	t.Run("test", func(t *testing.T) {

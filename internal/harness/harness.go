@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -28,6 +29,10 @@ type Harness struct {
 	// Losses says that holds may be lost although the queue has no lease,
 	// because the test destroys the queue.
 	Losses bool
+
+	// Spoiled says that the next process has to remove what is left, because the test
+	// has changed what a queue stores.
+	Spoiled bool
 
 	tb        testing.TB
 	dir       string
@@ -149,11 +154,13 @@ func (h *Harness) Members() []queue.Member {
 
 // CheckNothingIsLeft waits until no artifact of the queue is left, and fails
 // the test if that takes longer than the living need to clean up and the leases
-// of the dead need to run out.
+// of the dead need to run out. Only after a worker that could not clean up, a process is
+// there that looks.
 func (h *Harness) CheckNothingIsLeft() {
 	h.tb.Helper()
 	const patience = 30 * time.Second
 	limit := time.Now().Add(patience + 3*h.Spec.Stale)
+	helped := h.needsTheNext()
 	for {
 		left := h.artifacts()
 		if len(left) == 0 {
@@ -163,12 +170,30 @@ func (h *Harness) CheckNothingIsLeft() {
 			h.tb.Fatalf("left of %v: %q", h.Spec, left)
 		}
 		time.Sleep(5 * time.Millisecond)
+		if !helped {
+			continue
+		}
 		// The dead that were behind the last living are removed by the next call that looks.
 		q, closeQueue := h.Spec.Open()
 		_ = q.CleanupStale(context.Background())
 		q.MaybeCleanup(context.Background())
 		closeQueue()
 	}
+}
+
+// needsTheNext reports whether something may be left until the next process looks: a
+// worker was killed or stood, or a call of it has failed, or the test has spoiled
+// something.
+func (h *Harness) needsTheNext() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range h.processes {
+		failed := func(e Event) bool { return e.Cause == OtherCause || e.Cause == NotQueued }
+		if p.killed != 0 || p.halted || slices.ContainsFunc(p.events, failed) {
+			return true
+		}
+	}
+	return h.Spoiled
 }
 
 // artifacts lists what there is of the queue in its storage.

@@ -33,6 +33,7 @@ type Process struct {
 	stopped int64 // since when it stands; 0 if it does not
 	stood   int64 // since when it stood the last time, until it went on
 	heard   int   // how many events there were when it went on
+	halted  bool  // it has stood
 	over    bool
 }
 
@@ -311,7 +312,7 @@ func (p *Process) Stop() {
 	}
 	p.h.mu.Lock()
 	defer p.h.mu.Unlock()
-	p.stopped = Now()
+	p.stopped, p.halted = Now(), true
 }
 
 // stands reports whether all threads are stopped, or the process is gone.
@@ -340,6 +341,7 @@ func (p *Process) Continue() {
 	p.h.tb.Helper()
 	p.h.mu.Lock()
 	p.stood, p.stopped, p.heard = p.stopped, 0, len(p.events)
+	p.halted = true // also by another than Stop
 	p.h.mu.Unlock()
 	p.Signal(syscall.SIGCONT)
 }
