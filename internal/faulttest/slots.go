@@ -206,7 +206,7 @@ func UseSlots(w *harness.Worker, args []string) error {
 	if err != nil {
 		return err
 	}
-	u := slotsInUse{n: n, journal: journal, semaphore: lock.NewSemaphore(w.Queue, n)}
+	u := slotsInUse{random: w.Random, n: n, journal: journal, semaphore: lock.NewSemaphore(w.Queue, n)}
 	stop := filepath.Join(filepath.Dir(args[1]), "stop")
 	var all sync.WaitGroup
 	for range 2 {
@@ -224,6 +224,7 @@ func UseSlots(w *harness.Worker, args []string) error {
 }
 
 type slotsInUse struct {
+	random    *rand.Rand
 	n         int
 	journal   *os.File
 	semaphore *lock.Semaphore
@@ -232,11 +233,11 @@ type slotsInUse struct {
 func (u *slotsInUse) once() {
 	var h *lock.Hold
 	var err error
-	switch rand.N(8) {
+	switch u.random.IntN(8) {
 	case 0:
 		h, _, err = u.semaphore.TryAcquire(context.Background())
 	case 1, 2:
-		ctx, cancel := context.WithTimeout(context.Background(), rand.N(20*time.Millisecond))
+		ctx, cancel := context.WithTimeout(context.Background(), harness.Below(u.random, 20*time.Millisecond))
 		h, err = u.semaphore.Acquire(ctx)
 		cancel()
 	default:

@@ -373,6 +373,30 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// With one seed, the sources of a test are the same again, and each has its own numbers.
+func TestSeed(t *testing.T) {
+	old := *seed
+	defer func() { *seed = old }()
+	draw := func(s uint64) (first, second uint64) {
+		t.Run("test", func(t *testing.T) {
+			*seed = s
+			first, second = Random(t).Uint64(), Random(t).Uint64()
+		})
+		return first, second
+	}
+	a, b := draw(42)
+	if c, d := draw(42); a == b || c != a || d != b {
+		t.Errorf("drew %d and %d, then %d and %d", a, b, c, d)
+	}
+	if c, _ := draw(43); c == a {
+		t.Errorf("drew %d with another seed, too", c)
+	}
+	e, _ := draw(0)
+	if f, _ := draw(0); e == f {
+		t.Errorf("drew %d twice without a seed", e)
+	}
+}
+
 // The next process is needed only after one that could not clean up.
 func TestNeedsTheNext(t *testing.T) {
 	h := broken(t)

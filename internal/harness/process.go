@@ -113,7 +113,7 @@ func (h *Harness) start(changes ...Change) *Process {
 		h.tb.Fatal(err)
 	}
 	c := config{
-		Number: number, Spec: h.Spec, Section: h.Section, Gap: h.Gap,
+		Number: number, Spec: h.Spec, Seed: Random(h.tb).Uint64(), Section: h.Section, Gap: h.Gap,
 		Shared: h.path("occupancy"), Counter: h.path("counter"), Resource: h.path("resource"),
 	}
 	p.cmd = exec.Command(exe)

@@ -25,6 +25,7 @@ import (
 type config struct {
 	Number   int // of the worker; also its slot
 	Spec     Spec
+	Seed     uint64 // of its chance
 	Shared   string // path of the occupancy's memory
 	Counter  string // path of the counter
 	Resource string // path of the resource's socket
@@ -35,8 +36,9 @@ type config struct {
 
 // Worker is this process in the role of a worker: what a Command sees of it.
 type Worker struct {
-	Queue queue.TicketQueue
-	Mutex *lock.Mutex
+	Queue  queue.TicketQueue
+	Mutex  *lock.Mutex
+	Random *rand.Rand // goroutines may share it
 
 	config    config
 	occupancy *occupancy
@@ -80,7 +82,7 @@ func runWorker(c config, commands map[string]Command) error {
 	q, closeQueue := c.Spec.Open()
 	defer closeQueue()
 	w := &Worker{
-		config: c, occupancy: occupancy, resource: resource, out: os.Stdout,
+		Random: newRandom(c.Seed, 0), config: c, occupancy: occupancy, resource: resource, out: os.Stdout,
 		calls: make(map[int64]context.CancelFunc), stopping: make(chan struct{}),
 	}
 	told := noted{q.(full), w.registered}
@@ -309,7 +311,7 @@ func (w *Worker) sections(n int) error {
 			time.Sleep(pauseAfterFailure)
 		}
 		if w.config.Gap > 0 {
-			time.Sleep(rand.N(w.config.Gap))
+			time.Sleep(Below(w.Random, w.config.Gap))
 		}
 	}
 	return nil
@@ -327,7 +329,7 @@ func (w *Worker) section() (bool, error) {
 	}
 	pause := time.Duration(0)
 	if w.config.Section > 0 {
-		pause = rand.N(w.config.Section)
+		pause = Below(w.Random, w.config.Section)
 	}
 	_, err := w.write(w.current(), pause)
 	return true, errors.Join(err, w.leave())

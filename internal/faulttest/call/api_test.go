@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -288,10 +287,10 @@ func TestA13UnlockMeetsLoss(t *testing.T) {
 		}
 		evicted := make(chan error, 1)
 		go func() {
-			time.Sleep(time.Duration(random.Int64N(int64(200 * time.Microsecond))))
+			time.Sleep(harness.Below(random, 200*time.Microsecond))
 			evicted <- q.Remove(context.Background(), members[0].Ticket)
 		}()
-		time.Sleep(rand.N(200 * time.Microsecond))
+		time.Sleep(harness.Below(random, 200*time.Microsecond))
 		unlocked, removed := m.Unlock(), <-evicted
 		switch {
 		case unlocked == nil && errors.Is(removed, queue.ErrNotQueued):

@@ -28,6 +28,7 @@ const gust = 3 * time.Second
 // still.
 type section struct {
 	t      *testing.T
+	random *rand.Rand
 	inside atomic.Int32
 	token  atomic.Int64 // of the last that was in it
 	passed atomic.Int64
@@ -41,38 +42,38 @@ func (s *section) pass(m *lock.Mutex) {
 	if last := s.token.Swap(token); last >= token {
 		s.t.Errorf("token %d comes after %d", token, last)
 	}
-	if rand.N(4) == 0 {
-		time.Sleep(rand.N(300 * time.Microsecond))
+	if s.random.IntN(4) == 0 {
+		time.Sleep(harness.Below(s.random, 300*time.Microsecond))
 	}
 	s.passed.Add(1)
 	s.inside.Add(-1)
 }
 
 // faults are what the network and the server do to requests of the lock.
-func faults(ctx context.Context, p *redistest.Proxy, direct *redis.Client, keys string) {
+func faults(ctx context.Context, p *redistest.Proxy, direct *redis.Client, keys string, random *rand.Rand) {
 	for ctx.Err() == nil {
-		n := 1 + rand.N(2)
-		switch rand.N(9) {
+		n := 1 + random.IntN(2)
+		switch random.IntN(9) {
 		case 0, 1:
 			p.LoseReplies(keys, n)
 		case 2:
 			p.LoseRequests(keys, n)
 		case 3, 4:
 			_, let := p.DelayRequests(keys, n)
-			time.AfterFunc(rand.N(20*time.Millisecond), let)
+			time.AfterFunc(harness.Below(random, 20*time.Millisecond), let)
 		case 5:
 			_, let := p.DelayReplies("fifolock:")
-			time.AfterFunc(rand.N(20*time.Millisecond), let)
+			time.AfterFunc(harness.Below(random, 20*time.Millisecond), let)
 		case 6:
 			heal := p.BlackHole()
-			time.Sleep(rand.N(10 * time.Millisecond))
+			time.Sleep(harness.Below(random, 10*time.Millisecond))
 			heal()
 		case 7:
 			p.Cut()
 		case 8:
 			_ = direct.ScriptFlush(ctx).Err()
 		}
-		time.Sleep(rand.N(60 * time.Millisecond))
+		time.Sleep(harness.Below(random, 60*time.Millisecond))
 	}
 }
 
@@ -110,6 +111,7 @@ func TestK01StormOfRequestsTorture(t *testing.T) { stormOfRequests(t, harness.To
 
 func stormOfRequests(t *testing.T, budget time.Duration) {
 	p := faulttest.NewPaths(t)
+	random := harness.Random(t)
 	var mutexes []*lock.Mutex
 	ctx, cancel := context.WithTimeout(t.Context(), budget)
 	defer cancel()
@@ -120,10 +122,10 @@ func stormOfRequests(t *testing.T, budget time.Duration) {
 		for range 2 {
 			mutexes = append(mutexes, p.Mutex(client, time.Minute, lock.WithReleaseTimeout(time.Minute)))
 		}
-		network.Go(func() { faults(ctx, proxy, p.Near, p.Keys) })
+		network.Go(func() { faults(ctx, proxy, p.Near, p.Keys, random) })
 	}
 	mutexes = append(mutexes, p.Mutex(p.Near, time.Minute))
-	s := &section{t: t}
+	s := &section{t: t, random: random}
 	var all sync.WaitGroup
 	for _, m := range mutexes {
 		for range 4 {
@@ -149,11 +151,11 @@ func stormOfRequests(t *testing.T, budget time.Duration) {
 func (s *section) once(ctx context.Context, m *lock.Mutex) {
 	var err error
 	ok := true
-	switch rand.N(8) {
+	switch s.random.IntN(8) {
 	case 0:
 		ok, err = m.TryLock(context.Background())
 	case 1, 2:
-		short, cancel := context.WithTimeout(ctx, rand.N(20*time.Millisecond))
+		short, cancel := context.WithTimeout(ctx, harness.Below(s.random, 20*time.Millisecond))
 		err = m.Lock(short)
 		cancel()
 	default:
@@ -187,6 +189,7 @@ func TestK02StormOfVanishingDataTorture(t *testing.T) { stormOfVanishingData(t, 
 func stormOfVanishingData(t *testing.T, budget time.Duration) {
 	const lease = 2 * time.Second
 	p := faulttest.NewPaths(t)
+	random := harness.Random(t)
 	ctx, cancel := context.WithTimeout(t.Context(), budget)
 	defer cancel()
 	var mu sync.Mutex
@@ -200,7 +203,7 @@ func stormOfVanishingData(t *testing.T, budget time.Duration) {
 			mu.Unlock()
 		}
 		s := stay{from: time.Now(), token: m.Token()}
-		time.Sleep(rand.N(300 * time.Microsecond))
+		time.Sleep(harness.Below(random, 300*time.Microsecond))
 		s.to = time.Now()
 		inside.Add(-1)
 		switch err := m.Unlock(); {
@@ -224,11 +227,11 @@ func stormOfVanishingData(t *testing.T, budget time.Duration) {
 			client = redistest.ClientOf(t, proxy.Addr, func(o *redis.Options) { o.ReadTimeout = time.Minute })
 			all.Go(func() {
 				for ctx.Err() == nil {
-					_, let := proxy.DelayRequests(p.Keys, 1+rand.N(3))
-					time.AfterFunc(rand.N(30*time.Millisecond), let)
+					_, let := proxy.DelayRequests(p.Keys, 1+random.IntN(3))
+					time.AfterFunc(harness.Below(random, 30*time.Millisecond), let)
 					_, tell := proxy.DelayReplies("fifolock:")
-					time.AfterFunc(rand.N(30*time.Millisecond), tell)
-					time.Sleep(rand.N(30 * time.Millisecond))
+					time.AfterFunc(harness.Below(random, 30*time.Millisecond), tell)
+					time.Sleep(harness.Below(random, 30*time.Millisecond))
 				}
 			})
 		}
@@ -247,9 +250,9 @@ func stormOfVanishingData(t *testing.T, budget time.Duration) {
 	}
 	all.Go(func() {
 		for n := 0; ctx.Err() == nil; n++ {
-			time.Sleep(rand.N(100 * time.Millisecond))
+			time.Sleep(harness.Below(random, 100*time.Millisecond))
 			for _, key := range redistest.Keys(t, p.Near, p.Name) {
-				if n%2 == 0 || rand.N(2) == 0 {
+				if n%2 == 0 || random.IntN(2) == 0 {
 					p.Near.Del(ctx, key)
 				}
 			}
@@ -283,6 +286,7 @@ func TestStormOfPermitsTorture(t *testing.T) { stormOfPermits(t, harness.Torture
 func stormOfPermits(t *testing.T, budget time.Duration) {
 	const permits = 3
 	p := faulttest.NewPaths(t)
+	random := harness.Random(t)
 	ctx, cancel := context.WithTimeout(t.Context(), budget)
 	defer cancel()
 	var all sync.WaitGroup
@@ -294,7 +298,7 @@ func stormOfPermits(t *testing.T, budget time.Duration) {
 			t.Errorf("%d hold %d permits", n, permits)
 		}
 		most.Store(max(most.Load(), n))
-		time.Sleep(rand.N(500 * time.Microsecond))
+		time.Sleep(harness.Below(random, 500*time.Microsecond))
 		passed.Add(1)
 		inside.Add(-1)
 		if err := h.Release(); err != nil {
@@ -306,7 +310,7 @@ func stormOfPermits(t *testing.T, budget time.Duration) {
 		if i > 0 {
 			proxy := redistest.NewProxy(t, p.Server.Addr)
 			client = redistest.ClientOf(t, proxy.Addr)
-			all.Go(func() { faults(ctx, proxy, p.Near, p.Keys) })
+			all.Go(func() { faults(ctx, proxy, p.Near, p.Keys, random) })
 		}
 		s := lock.NewSemaphore(redisqueue.New(client, p.Name, redisqueue.WithLease(time.Minute)), permits)
 		for range 6 {
@@ -314,11 +318,11 @@ func stormOfPermits(t *testing.T, budget time.Duration) {
 				for ctx.Err() == nil {
 					var h *lock.Hold
 					var err error
-					switch rand.N(8) {
+					switch random.IntN(8) {
 					case 0:
 						h, _, err = s.TryAcquire(context.Background())
 					case 1, 2:
-						short, cancel := context.WithTimeout(ctx, rand.N(20*time.Millisecond))
+						short, cancel := context.WithTimeout(ctx, harness.Below(random, 20*time.Millisecond))
 						h, err = s.Acquire(short)
 						cancel()
 					default:
@@ -334,10 +338,10 @@ func stormOfPermits(t *testing.T, budget time.Duration) {
 	all.Go(func() { // these die
 		dying := redisqueue.New(p.Near, p.Name, redisqueue.WithLease(30*time.Millisecond)).Share(permits)
 		for ctx.Err() == nil {
-			for range rand.N(4) {
+			for range random.IntN(4) {
 				_, _ = dying.Register(ctx)
 			}
-			time.Sleep(rand.N(100 * time.Millisecond))
+			time.Sleep(harness.Below(random, 100*time.Millisecond))
 		}
 	})
 	awaitMoving(t, p, &all, &passed)

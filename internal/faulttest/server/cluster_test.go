@@ -4,7 +4,6 @@ package server
 
 import (
 	"context"
-	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -45,6 +44,7 @@ func TestR25SlotMovesTorture(t *testing.T) {
 func r25SlotMoves(t *testing.T, sections int) {
 	t.Parallel()
 	c := redistest.StartCluster(t, false, neverDown)
+	random := harness.Random(t)
 	q := clusterQueue(c, 4*time.Second) // for so long, a mark is left of a call that was redirected
 	from := q.place
 	v := faulttest.Disturb(t, q.spec, sections, 20*time.Millisecond, func(context.Context) error {
@@ -53,11 +53,11 @@ func r25SlotMoves(t *testing.T, sections int) {
 		// What has begun is ended, or the slot would stay open.
 		err := c.MoveSlot(context.Background(), q.slot, from, to, func() {
 			if keys++; keys <= 4 { // there are marks of redirected calls, too
-				time.Sleep(rand.N(20 * time.Millisecond))
+				time.Sleep(harness.Below(random, 20*time.Millisecond))
 			}
 		})
 		from = to
-		time.Sleep(50*time.Millisecond + rand.N(100*time.Millisecond)) // a call that waits must meet it
+		time.Sleep(50*time.Millisecond + harness.Below(random, 100*time.Millisecond)) // a call that waits must meet it
 		return err
 	})
 	if v.Failures != 0 || v.LostHolds != 0 || v.Evicted != 0 {

@@ -21,6 +21,7 @@ type network struct {
 	delay  func() time.Duration // of each piece; nil: none
 	piece  int                  // how many bytes at most are sent at once; 0: as they come
 	breaks float64              // with what probability a piece breaks the connection
+	random *rand.Rand
 }
 
 // between starts the network in front of the server and returns where it is. It
@@ -116,7 +117,7 @@ func (n network) send(to io.Writer, b []byte) error {
 		size = len(b)
 	}
 	for len(b) > 0 {
-		if rand.Float64() < n.breaks {
+		if n.breaks > 0 && n.random.Float64() < n.breaks {
 			return errBroken
 		}
 		k := min(size, len(b))
@@ -133,8 +134,9 @@ func TestR11SlowNetwork(t *testing.T) {
 	t.Parallel()
 	spec := faulttest.Redis(t, faulttest.LongLease)
 	direct := spec
+	random := harness.Random(t)
 	spec.Addr = network{delay: func() time.Duration {
-		return 50*time.Millisecond + rand.N(100*time.Millisecond)
+		return 50*time.Millisecond + harness.Below(random, 100*time.Millisecond)
 	}}.between(t, spec.Addr)
 	h := harness.New(t, direct)
 	workers := h.StartAll(4, harness.With(spec))
@@ -164,6 +166,7 @@ func TestR12NetworkInPieces(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			spec := faulttest.Redis(t, 2*time.Second)
 			direct := spec
+			c.network.random = harness.Random(t)
 			spec.Addr = c.network.between(t, redistest.Addr(t))
 			h := harness.New(t, direct)
 			h.Tolerant = c.tolerant
