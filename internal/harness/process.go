@@ -27,6 +27,8 @@ type Process struct {
 	ended chan struct{} // closed when it has been reaped
 	calls int64
 
+	afterKill []func() // set before Kill may be called
+
 	// Guarded by h.mu.
 	events  []Event
 	killed  int64 // just before the signal was sent; 0 if it was not
@@ -277,8 +279,14 @@ func (p *Process) Kill() {
 		_ = syscall.Kill(-p.PID, syscall.SIGKILL)
 	}
 	_ = p.cmd.Process.Kill() // if it has ended already, so be it
+	for _, f := range p.afterKill {
+		f()
+	}
 	<-p.ended
 }
+
+// AfterKill has Kill call f when the signal is sent, before it waits for the end.
+func (p *Process) AfterKill(f func()) { p.afterKill = append(p.afterKill, f) }
 
 // KilledAt is the time just before the worker was killed, or since when it stood if it
 // was killed while it did, or before it has said anything after that, and leases run out.

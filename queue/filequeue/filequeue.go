@@ -87,7 +87,8 @@ import (
 //     other systems the order is arbitrary.
 //   - Room for more tickets than the process may open files.
 //   - That a call gets a ticket while a process is stopped that has seq locked, or is about
-//     to remove the directory. It waits, as long as its ctx lets it. Holders are not affected.
+//     to remove the directory. It waits, as long as its ctx lets it. Holders are not
+//     affected, but on Windows, where a release waits for seq, too.
 //   - Speed in a directory with very many other files: it is listed when another
 //     process has joined.
 //   - A hand-off before the kernel has closed the files of a process that was killed:

@@ -47,6 +47,9 @@ func trace(t *testing.T, w *harness.Process, args ...string) (log string, end fu
 		testenv.Unable(t, "needs the right to trace: run where it is given (CAP_SYS_PTRACE): %q", said)
 	}
 	go io.Copy(io.Discard, told)
+	// A process that is traced has ended for its parent when the tracer has noticed it, which
+	// has taken it for ever, once.
+	w.AfterKill(func() { _ = cmd.Process.Kill() })
 	ended := false
 	end = func() {
 		if ended {
