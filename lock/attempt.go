@@ -91,7 +91,7 @@ func (a *attempt) await(c *claim, owns bool) error {
 	}
 	// The turn may have come after the end of ctx, while a hook ran.
 	if err := a.ctx.Err(); err != nil {
-		a.ahead, a.asked = 0, time.Time{}
+		a.failure, a.asked = nil, time.Time{} // it has answered
 		return err
 	}
 	owned = true

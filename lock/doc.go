@@ -35,13 +35,15 @@
 //   - At most one holder at a time, or n. On files without a stale timeout:
 //     unconditionally, as long as the holder lives. On Redis: as long as the
 //     holder's lease is renewed; when it cannot be, [Mutex.Lost] is closed before
-//     the lease ends, by the holder's own monotonic clock.
+//     the lease ends, by the holder's own monotonic clock. redisqueue.WithCrashDetection
+//     says what it adds to this.
 //   - Grants in the order of tickets. If one Lock has returned from registering
 //     before another one is called, it goes first. Nothing barges, TryLock included.
 //   - Lock returns nil only if the queue has said that the ticket owns, and if the
 //     ticket is believed alive at that moment by this process's clock.
 //   - Every hold has a token ([Mutex.Token]) greater than every one before it, for
-//     the life of a name. A storage that refuses a token lower than the highest it
+//     the life of a name, unless the clock that it is seeded from was set back while
+//     nothing was stored. A storage that refuses a token lower than the highest it
 //     has seen is safe also from a holder that was suspended past its lease and
 //     writes late.
 //   - When the ctx ends a call, the call returns within 100 ms, whatever the backend

@@ -1095,6 +1095,36 @@ func TestK60ThousandsLookSeldom(t *testing.T) {
 	})
 }
 
+// A wait has ended while others were ahead, and the turn comes while a hook still runs.
+func TestTurnAfterABusyWait(t *testing.T) {
+	for range 20 { // the turn and the end of ctx meet
+		synctest.Test(t, func(t *testing.T) {
+			q := leased(lease)
+			ahead := []queue.Ticket{mustRegister(t, q), mustRegister(t, q), mustRegister(t, q)}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			var leaving sync.WaitGroup
+			leaving.Go(func() {
+				for _, ticket := range ahead {
+					time.Sleep(600 * time.Millisecond)
+					if err := q.Release(t.Context(), ticket); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			m := lock.New(q, lock.WithBackOff(func() backoff.BackOff { return backoff.NewConstantBackOff(10 * time.Millisecond) }),
+				lock.WithTrace(&lock.Trace{Waiting: func(queue.Ticket, int) { time.Sleep(2 * time.Second) }}))
+			if err := m.Lock(ctx); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, lock.ErrBusy) {
+				t.Errorf("Lock returned %v, want that its ctx has ended while others were ahead", err)
+			}
+			leaving.Wait()
+			if n := inLine(t, q); n != 0 {
+				t.Errorf("%d tickets are left", n)
+			}
+		})
+	}
+}
+
 // A call whose ctx has ended, or whose WithMaxWait is over, gets no lock: also where its
 // turn has come while a hook of the user's ran.
 func TestTurnAfterTheEndOfTheContext(t *testing.T) {

@@ -11,7 +11,8 @@
 // package queuetest checks what of it can be checked without a crash:
 //
 //   - Numbers strictly increase for the life of a name, also when everything
-//     that the queue had stored was lost. So a number is a fencing token: a
+//     that the queue had stored was lost, unless the clock that they are seeded from
+//     was set back then. So a number is a fencing token: a
 //     storage that remembers the highest it has seen can refuse a late writer
 //     with a lower one.
 //   - Taking a number and standing in line is one step. There is no moment in

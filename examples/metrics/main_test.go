@@ -122,7 +122,7 @@ func TestFigures(t *testing.T) {
 			samples := p.await(t, "fifolock_hold_seconds_count", 20)
 			for _, name := range []string{
 				"fifolock_lost_total", "fifolock_releases_failed_total", "fifolock_heartbeats_failed_total",
-				"fifolock_failed_totalbusy", "fifolock_failed_totalevicted", "fifolock_failed_totalerror",
+				"fifolock_failed_totalcancelled", "fifolock_failed_totalbusy", "fifolock_failed_totalevicted", "fifolock_failed_totalerror",
 			} {
 				if value, ok := samples[name]; !ok || value != 0 {
 					t.Errorf("%s is %v, want 0", name, value)

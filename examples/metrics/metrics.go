@@ -40,16 +40,21 @@ type metrics struct {
 type reason int
 
 const (
-	busy    reason = iota // it had to wait for longer than its ctx or WithMaxWait allows
-	evicted               // its ticket was taken out of the line; it goes on with a new one
-	failure               // anything else: the queue does not answer, say
+	cancelled reason = iota // its caller wants it no more, at the end of the program, say
+	busy                    // it had to wait for longer than its ctx or WithMaxWait allows
+	evicted                 // its ticket was taken out of the line; it goes on with a new one
+	failure                 // anything else: the queue does not answer, say
 	reasons
 )
 
-func (r reason) String() string { return [reasons]string{"busy", "evicted", "error"}[r] }
+func (r reason) String() string {
+	return [reasons]string{"cancelled", "busy", "evicted", "error"}[r]
+}
 
 func reasonOf(err error) reason {
 	switch {
+	case errors.Is(err, context.Canceled): // also if it was busy
+		return cancelled
 	case errors.Is(err, lock.ErrBusy):
 		return busy
 	case errors.Is(err, queue.ErrNotQueued):
@@ -85,8 +90,14 @@ func (m *metrics) trace() *lock.Trace {
 		Released: func(_ queue.Ticket, held time.Duration) {
 			m.update(func() { m.holding--; m.holds.observe(held) })
 		},
-		ReleaseFailed: func(queue.Ticket, error) {
-			m.update(func() { m.releasesFailed++ })
+		ReleaseFailed: func(_ queue.Ticket, err error) {
+			m.update(func() {
+				if errors.Is(err, lock.ErrLost) { // found out only now
+					m.lost++
+				} else {
+					m.releasesFailed++
+				}
+			})
 		},
 		Evicted: func(queue.Ticket) {
 			m.update(func() { m.evicted++ })
@@ -133,6 +144,7 @@ func (m *metrics) variables() any {
 		"holding":           m.holding,
 		"registered":        m.registered,
 		"acquired":          m.acquired,
+		"failed_cancelled":  m.failed[cancelled],
 		"failed_busy":       m.failed[busy],
 		"failed_evicted":    m.failed[evicted],
 		"failed_error":      m.failed[failure],

@@ -18,7 +18,7 @@ func (m *metrics) print(text *bytes.Buffer, length int, lengthKnown bool) {
 	}
 	p.value("fifolock_registered_total", "counter", "Tickets taken.", m.registered)
 	p.value("fifolock_acquired_total", "counter", "Times that the lock was acquired.", m.acquired)
-	p.head("fifolock_failed_total", "counter", "Times that the lock was not acquired: others were ahead for too long, the ticket was evicted, or an error.")
+	p.head("fifolock_failed_total", "counter", "Times that the lock was not acquired: the call was cancelled, others were ahead for too long, the ticket was evicted, or an error.")
 	for r := range reasons {
 		fmt.Fprintf(p.out, "fifolock_failed_total{%s,reason=%q} %d\n", p.labels, r, m.failed[r])
 	}

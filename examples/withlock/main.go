@@ -32,9 +32,9 @@
 // above 1 the token says which permit it is, but does not fence.) SIGINT, SIGQUIT, SIGTERM
 // and SIGHUP are passed on to it; one that comes while withlock still waits makes it
 // leave the line. If the command is in the foreground of a terminal the first two are not
-// passed on: Ctrl-C goes to it without our help. One of kill(1) or timeout --foreground
+// passed on: the terminal sends Ctrl-C to both. A SIGINT of kill(1) or timeout --foreground
 // does not reach the command there: send SIGTERM. After the command has ended withlock
-// takes no signal, but up to 10 s to release the lock where the server is away.
+// obeys no signal; it needs up to 10 s to release the lock where the server is away.
 //
 // If withlock or its machine dies, its place in line is free at once in a directory,
 // and on Redis when its lease ends; with -crash, which is for a process that dies and
@@ -67,7 +67,8 @@
 //	126  the command cannot be run
 //	127  there is no such command
 //
-// Any other is the command's; 128+n if signal n ended it, or withlock while it
+// Any other is the command's, which may exit with these, too: of its own withlock says why
+// on stderr, after "withlock:". 128+n if signal n ended the command, or withlock while it
 // waited.
 //
 // Other than with flock(1), the lock ends with the command: what that has left running in

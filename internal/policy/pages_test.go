@@ -119,8 +119,8 @@ func TestCodeCompiles(t *testing.T) {
 		}
 		write(t, filepath.Join(module, fmt.Sprintf("page%d", programs+functions), "main.go"), code)
 	}
-	if programs != 3 || functions != 15 {
-		t.Errorf("found %d programs and %d sets of functions, want 3 and 15", programs, functions)
+	if programs != 3 || functions != 16 {
+		t.Errorf("found %d programs and %d sets of functions, want 3 and 16", programs, functions)
 	}
 	cmd := exec.Command("go", "vet", "./...")
 	cmd.Dir = module

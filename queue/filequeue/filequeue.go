@@ -85,6 +85,8 @@ import (
 //     On Linux they get their tickets in the order in which they came to the directory
 //     while it is in use, except for a process that gets no processor time meanwhile. On
 //     other systems the order is arbitrary.
+//   - Other systems than Linux, macOS, the BSDs and Windows, where it does not compile: their
+//     locks end when any descriptor of the file is closed.
 //   - Room for more tickets than the process may open files.
 //   - That a call gets a ticket while a process is stopped that has seq locked, or is about
 //     to remove the directory. It waits, as long as its ctx lets it. Holders are not

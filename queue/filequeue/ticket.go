@@ -56,6 +56,9 @@ func createTicket(dir *lockedfile.Dir, number int64, s *settings) (*ticket, erro
 
 // withdraw takes back a ticket that is not in line yet.
 func (t *ticket) withdraw() {
+	if lockedfile.CloseBeforeRemove {
+		t.close()
+	}
 	_ = t.dir.Remove(t.name) // an error: it is a dead one then
 	t.close()
 }

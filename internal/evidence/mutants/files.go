@@ -1,9 +1,10 @@
 package mutants
 
 const (
-	ofFile     = "queue/filequeue "
-	lockedFile = "queue/filequeue/internal/lockedfile "
-	fileCases  = "-run ^Test(F|K)[0-9] ./internal/faulttest/file"
+	ofFile       = "queue/filequeue "
+	lockedFile   = "queue/filequeue/internal/lockedfile "
+	fileSeqCases = "-run TestF38Seq|TestMounted ./internal/faulttest/file"
+	fileCases    = "-run ^Test(F|K)[0-9] ./internal/faulttest/file"
 )
 
 var ofTogether = tests{"./queue/filequeue -run (RegisterTogether|Touched)"}
@@ -66,8 +67,22 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: a seq that is no number is an error",
 		in:   ofFile + "readSeq",
-		old:  "if size < numberLine || size > longestSeq { return seqContent{}, false }",
+		old:  "if size < numberLine || size > longestSeq { return seqContent{}, false, nil }",
 		new:  "if size < numberLine || size > longestSeq { panic(\"no number\") }",
+	},
+	{
+		name:  "file: a seq that cannot be read is taken for a damaged one",
+		in:    ofFile + "readSeq",
+		old:   "err != nil && err != io.EOF",
+		new:   "false",
+		tests: tests{fileSeqCases},
+	},
+	{
+		name:  "file: nothing can be created in a directory, which is waited for",
+		in:    ofFile + "seq.open",
+		old:   "lockedfile.IsGone(err) && !dir.IsCurrent()",
+		new:   "lockedfile.IsGone(err)",
+		tests: tests{fileSeqCases},
 	},
 	{
 		name: "file: a file that is too long for a seq is overwritten",

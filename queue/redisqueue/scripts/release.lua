@@ -23,7 +23,7 @@ local line = survey(entry, other)
 local number, clock = 0, 0
 local last = ARGV[5] == '1' and line and line.living == 0 and not line.more
 if last then
-  -- seq may be damaged: the number of the last ticket is known all the same.
+  -- seq may be damaged: the number of the ticket that leaves is known all the same.
   number = math.max(given(), parse(entry, call('ZSCORE', KEYS[1], entry) or '') or 0)
   clock = micros()
 end

@@ -13,9 +13,10 @@ local entries = call('ZREVRANGE', KEYS[1], from, from + LIMIT - 1, 'WITHSCORES')
 for i = 1, #entries, 2 do
   local number, token = parse(entries[i], entries[i + 1])
   local key = number and leaseKey(token)
-  local value = key and redis.pcall('GET', key) -- of the wrong type it must not fail the others
-  local own = type(value) == 'string' and string.sub(value, 1, #entries[i] + 1) == entries[i] .. ' '
-  local length = own and terms(value)
+  local said = key and redis.pcall('GET', key)
+  local foreign = type(said) == 'table' and string.find(said.err, 'WRONGTYPE') -- it must not fail the rest
+  local value = key and not foreign and lease(key, entries[i])
+  local length = value and terms(value)
   local left = length and call('PTTL', key)
   if left and (left > length or left == -1) then
     call('PEXPIRE', key, length)

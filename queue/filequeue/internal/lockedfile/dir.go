@@ -147,10 +147,10 @@ func (d *Dir) Chtimes(name string, accessed, modified time.Time) error {
 // Remove removes a file.
 func (d *Dir) Remove(name string) error { return remove(d.root, name) }
 
-// RemoveFiles removes the files; one that is gone is no error.
+// RemoveFiles removes the files; one that is gone is no error, and one that is in use stays.
 func (d *Dir) RemoveFiles(names []string) error {
 	for _, name := range names {
-		if err := remove(d.root, name); err != nil && !IsGone(err) {
+		if err := d.root.Remove(name); err != nil && !IsGone(err) {
 			return err
 		}
 	}
