@@ -158,25 +158,29 @@ func TestK51StoppedWithSeq(t *testing.T) {
 }
 
 // K51. The same, when the process that stands still is about to clean up, or to judge.
-// Then the holder of seq keeps no waiter from its turn.
+// Then the holder of the flock of the dead keeps no waiter from its turn.
 //
 //  1. A locks, B waits, C waits behind B.
-//  2. B is stopped whenever it takes a flock; C too.
-//  3. A is killed, then B.
-//  4. C owns.
+//  2. B is stopped whenever it takes a flock; C too, and C stands.
+//  3. A is killed. B stands when it has taken the flock on A's ticket, and is killed.
+//  4. C goes on, and owns.
 func TestK51StoppedWhileJudging(t *testing.T) {
 	h := harness.New(t, faulttest.File(t))
-	a, judge, c := h.Start(), h.Start(), h.Start()
+	a, judge, last := h.Start(), h.Start(), h.Start()
 	a.Lock().Granted()
+	dead := mustTicket(t, h.Spec.Dir)
 	judge.StandInLineFor(time.Minute)
-	third := c.StandInLineFor(patience)
-	b := step(t, judge, "flock")
+	last.StandInLineFor(patience)
+	b, c := step(t, judge, "flock"), step(t, last, "flock")
+	c.awaitStop(func() bool { return false })
 	a.Kill()
-	b.awaitStop(func() bool { return owns(judge) })
+	b.standsWith(dead)
 	judge.Kill()
-	third.Granted()
-	c.MustUnlock()
+	c.steps(func() bool { return owns(last) })
+	c.Tell("unlock")
+	c.steps(func() bool { return c.Count(harness.Released) > 0 })
 	h.Check()
+	last.Kill()
 	h.CheckNothingIsLeft()
 }
 
@@ -184,33 +188,20 @@ func TestK51StoppedWhileJudging(t *testing.T) {
 // turn, and has just found that the holder is dead:
 //
 //  1. A locks, B waits, J waits behind B.
-//  2. B is stopped, and A is killed.
+//  2. B is stopped, and J whenever it takes a flock. A is killed.
 //  3. J goes on, and stands when it has taken the flock on A's ticket.
 //  4. B goes on: it owns, though J stands.
 func TestK51StoppedWithTheDead(t *testing.T) {
 	h := harness.New(t, faulttest.File(t))
 	a, b, judge := h.Start(), h.Start(), h.Start()
 	a.Lock().Granted()
+	dead := mustTicket(t, h.Spec.Dir)
 	second := b.StandInLineFor(patience)
 	judge.StandInLineFor(time.Minute)
 	b.Stop()
+	j := step(t, judge, "flock") // before A dies: it looks all the time
 	a.Kill()
-	log, _ := trace(t, judge, "-e", "trace=flock", "-e", "inject=flock:signal=STOP:when=1+1")
-	t.Cleanup(judge.Continue)
-	const opportunity = 2 * time.Second // for J: it need not look at all
-	took := func() bool {
-		last := ""
-		for line := range strings.Lines(mustRead(t, log)) {
-			if strings.Contains(line, "flock(") {
-				last = line
-			}
-		}
-		return strings.HasSuffix(strings.TrimSpace(last), "= 0") && !strings.Contains(last, "LOCK_UN")
-	}
-	for began := time.Now(); !took() && time.Since(began) < opportunity; time.Sleep(5 * time.Millisecond) {
-		judge.Continue()
-	}
-	t.Logf("J stands with a flock: %v", took())
+	j.standsWith(dead)
 	b.Continue()
 	second.Granted()
 	b.MustUnlock()

@@ -157,6 +157,23 @@ func (s *stepper) steps(until func() bool) {
 	}
 }
 
+// standsWith resumes the worker whenever it stands, until it does with the flock on the
+// ticket of a dead process, which it is about to remove.
+func (s *stepper) standsWith(ticket string) {
+	s.t.Helper()
+	removed := func() bool {
+		_, err := os.Lstat(ticket)
+		return errors.Is(err, os.ErrNotExist)
+	}
+	for s.awaitStop(removed) {
+		if isLocked(s.t, ticket) {
+			return
+		}
+		s.resume()
+	}
+	s.t.Fatal("the ticket is gone, and the worker has not stood with its flock")
+}
+
 // stepToSeq is step for a worker that calls Lock, and stands when it has the lock on
 // seq. Of the calls of a worker that takes a ticket, some are made with it.
 func stepToSeq(t *testing.T, w *harness.Process, dir string) *stepper {
