@@ -65,8 +65,8 @@ func TestX06KilledAtEverySystemCall(t *testing.T) {
 		w.Finished()
 	}
 	t.Logf("killed at %d system calls", deaths)
-	if deaths == 0 {
-		t.Error("no worker died at a system call")
+	if deaths < 20 { // of 50; some calls are not made so often in a thread
+		t.Error("workers died at fewer than 20 system calls")
 	}
 	h.Check()
 	h.CheckNothingIsLeft()
@@ -135,10 +135,15 @@ func TestF38SystemCallsFail(t *testing.T) {
 			h.Losses = true   // and a descriptor that seems closed is a lost ticket
 			// Every 7th, so that it is another one each time around.
 			inject := fmt.Sprintf("inject=%s:error=%s:when=4+7", c.call, c.errno)
-			victim := h.Start(underStrace(t, "-P", h.Spec.Dir, "-P", h.Spec.Dir+"/seq", "-e", "trace="+c.call, "-e", inject))
+			log := filepath.Join(t.TempDir(), "strace")
+			victim := h.Start(underStrace(t, "-o", log, "-P", h.Spec.Dir, "-P", h.Spec.Dir+"/seq", "-e", "trace="+c.call, "-e", inject))
 			other := h.Start()
-			victim.Run(1, 20)
+			victim.Run(1, 0)
 			other.Run(1, 40)
+			for victim.Count(harness.Released) < 20 || injections(t, log) == 0 {
+				time.Sleep(5 * time.Millisecond)
+			}
+			victim.Finish()
 			victim.Finished()
 			other.Finished()
 			v := h.Check()
@@ -246,16 +251,19 @@ func TestF18SeqIsWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	random := harness.Random(t)
+	seq := func() string { return mustRead(t, filepath.Join(h.Spec.Dir, "seq")) }
 	next := h.Start(harness.Environment("GOMAXPROCS=1"))
 	for range kills {
-		victim := next
+		victim, before := next, seq()
 		victim.Tell("churn")
 		next = h.Start(harness.Environment("GOMAXPROCS=1"))
+		for seq() == before {
+			time.Sleep(100 * time.Microsecond)
+		}
 		time.Sleep(time.Duration(random.Int64N(int64(2 * time.Millisecond))))
 		victim.Kill()
-		seq, err := os.ReadFile(filepath.Join(h.Spec.Dir, "seq"))
-		if err != nil || !whole.Match(seq) {
-			t.Fatalf("seq is %q, %v", seq, err)
+		if is := seq(); !whole.MatchString(is) {
+			t.Fatalf("seq is %q", is)
 		}
 	}
 	if err := keep.Remove(t.Context(), held); err != nil {
@@ -430,7 +438,8 @@ func TestF26NoInotify(t *testing.T) {
 		t.Run(errno, func(t *testing.T) {
 			h := harness.New(t, faulttest.File(t))
 			h.Section = 100 * time.Microsecond
-			deaf := underStrace(t, "-e", "trace=inotify_init1",
+			log := filepath.Join(t.TempDir(), "strace")
+			deaf := underStrace(t, "-A", "-o", log, "-e", "trace=inotify_init1",
 				"-e", "inject=inotify_init1:error="+strings.TrimPrefix(errno, "F28 "))
 			workers := h.StartAll(4, deaf)
 			for _, w := range workers {
@@ -442,6 +451,9 @@ func TestF26NoInotify(t *testing.T) {
 			if v := h.Check(); v.Failures != 0 {
 				t.Errorf("%v; want that nobody notices", v)
 			}
+			if injections(t, log) == 0 {
+				t.Error("no worker has asked for inotify")
+			}
 			h.CheckNothingIsLeft()
 		})
 	}
@@ -450,7 +462,8 @@ func TestF26NoInotify(t *testing.T) {
 // No more directories can be watched: the watch fails, polling does.
 func TestF26NoWatches(t *testing.T) {
 	h := harness.New(t, faulttest.File(t))
-	deaf := underStrace(t, "-e", "trace=inotify_add_watch", "-e", "inject=inotify_add_watch:error=ENOSPC")
+	log := filepath.Join(t.TempDir(), "strace")
+	deaf := underStrace(t, "-A", "-o", log, "-e", "trace=inotify_add_watch", "-e", "inject=inotify_add_watch:error=ENOSPC")
 	workers := h.StartAll(3, deaf)
 	for _, w := range workers {
 		w.Run(1, 4)
@@ -460,6 +473,9 @@ func TestF26NoWatches(t *testing.T) {
 	}
 	if v := h.Check(); v.Failures != 0 {
 		t.Errorf("%v; want that nobody notices", v)
+	}
+	if injections(t, log) == 0 {
+		t.Error("no worker has asked for a watch")
 	}
 	h.CheckNothingIsLeft()
 }

@@ -44,6 +44,12 @@ func underStrace(t *testing.T, args ...string) harness.Change {
 	return harness.Under("strace", append([]string{"-f", "-q", "-o", "/dev/null"}, args...)...)
 }
 
+// injections is how many results strace has put in place of those of the system.
+func injections(t *testing.T, log string) int {
+	t.Helper()
+	return strings.Count(mustRead(t, log), "(INJECTED)")
+}
+
 // mount mounts a new file system of the kind for the test and returns where.
 func mount(t *testing.T, kind, options string) string {
 	t.Helper()
