@@ -221,10 +221,20 @@ func TestHandOffOfAReleaseThatFails(t *testing.T) {
 		}
 		d.call = nil
 	case <-b.Lost():
-	case <-time.After(2 * lease):
+	case <-time.After(2 * lease): // B's ticket is the first that lives: it goes on owning
 	}
+	lost := b.Lost()
 	err := b.Unlock()
-	t.Logf("Unlock of B returned %v", err)
+	select {
+	case <-lost:
+		if !errors.Is(err, lock.ErrLost) {
+			t.Errorf("Unlock of B returned %v, want ErrLost", err)
+		}
+	default:
+		if err != nil {
+			t.Errorf("Unlock of B, which has lost nothing, returned %v", err)
+		}
+	}
 	send()
 	if d.call != nil {
 		if err := d.call.ReturnsWithin(faulttest.Long, "A and B have unlocked"); err != nil {
