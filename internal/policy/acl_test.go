@@ -65,6 +65,34 @@ func testACL(t *testing.T, rights string, options ...redisqueue.Option) {
 
 const lease = 2 * time.Second
 
+// awaitRenewed waits until two are in line, the first has renewed its lease since then,
+// and so many connections listen for wake-ups.
+func awaitRenewed(t *testing.T, server *redistest.Server, subscribed int) {
+	t.Helper()
+	admin := server.Client()
+	line := redisqueue.New(admin, "report")
+	var seen time.Time
+	for ; ; time.Sleep(time.Millisecond) {
+		members, err := line.Members(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(members) < 2 {
+			continue
+		}
+		if seen.IsZero() {
+			seen = members[0].LastSeen
+		}
+		list, err := admin.Do(t.Context(), "CLIENT", "LIST", "TYPE", "pubsub").Text()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if members[0].LastSeen.After(seen) && strings.Count(list, "id=") >= subscribed {
+			return
+		}
+	}
+}
+
 // useEverything does all that can be done with a queue, as the user.
 func useEverything(t *testing.T, server *redistest.Server, options ...redisqueue.Option) {
 	t.Helper()
@@ -89,7 +117,11 @@ func useEverything(t *testing.T, server *redistest.Server, options ...redisqueue
 	check(m.Lock(ctx))
 	done := make(chan error)
 	go func() { done <- other.Do(ctx, func(context.Context) error { return nil }) }()
-	time.Sleep(lease / 2)
+	subscribed := 1
+	if len(options) > 1 { // with crash detection the holder has one, too
+		subscribed++
+	}
+	awaitRenewed(t, server, subscribed)
 	_, err := lock.New(first).TryLock(ctx)
 	check(err)
 	_, err = first.Members(ctx)
