@@ -220,8 +220,6 @@ func TestLooksAreSpread(t *testing.T) {
 	})
 }
 
-// A waiter relies on being woken only while the subscription is up (K16), and not
-// after one was not told.
 // Where wake-ups are missed now and then on a connection that works, it is not made anew
 // again and again.
 func TestMadeAnewSeldom(t *testing.T) {
@@ -254,6 +252,8 @@ func TestMadeAnewSeldom(t *testing.T) {
 	})
 }
 
+// A waiter relies on being woken only while the subscription is up (K16), and not
+// after one was not told.
 func TestReliable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := up()
