@@ -108,13 +108,26 @@ func (c *Call) Cancel() {
 // StaysBlocked fails the test if the call returns within d.
 func (c *Call) StaysBlocked(d time.Duration) {
 	c.p.h.tb.Helper()
+	if e, ok := c.returnsWithin(d); ok {
+		c.p.h.tb.Fatalf("worker %d was %s (%s), want it to wait", c.p.Number, e.Kind, e.Error)
+	}
+}
+
+// IsBlockedFor reports whether the call does not return within d.
+func (c *Call) IsBlockedFor(d time.Duration) bool {
+	_, returned := c.returnsWithin(d)
+	return !returned
+}
+
+func (c *Call) returnsWithin(d time.Duration) (e Event, returned bool) {
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if e, ok := c.p.has(func(e Event) bool {
 			return e.Call == c.number && (e.Kind == Granted || e.Kind == Cancelled)
 		}); ok {
-			c.p.h.tb.Fatalf("worker %d was %s (%s), want it to wait", c.p.Number, e.Kind, e.Error)
+			return e, true
 		}
 	}
+	return Event{}, false
 }
 
 // Write has the worker count up and write to the resource, in the hold it has.

@@ -298,21 +298,26 @@ func TestK53TicketCannotBeListed(t *testing.T) {
 //  4. B owns.
 func TestK59NoDescriptorsWhileHeld(t *testing.T) {
 	t.Parallel()
-	spec := faulttest.File(t)
-	spec.Stale = 2 * time.Second
-	h := harness.New(t, spec)
-	a, b := h.Start(), h.Start()
-	a.Lock().Granted()
-	call := b.StandInLine()
-	mustDo(t, a, "limit", 0)
-	call.StaysBlocked(3 * spec.Stale)
-	a.MustUnlock()
-	call.Granted()
-	b.MustUnlock()
-	if v := h.Check(); v.LostHolds > 0 || v.Evicted > 0 {
-		t.Errorf("%v; want that nobody loses anything", v)
-	}
-	h.CheckNothingIsLeft()
+	faulttest.WithLease(t, 2*time.Second, func(stale time.Duration) bool {
+		spec := faulttest.File(t)
+		spec.Stale = stale
+		h := harness.New(t, spec)
+		a, b := h.Start(), h.Start()
+		a.Lock().Granted()
+		call := b.StandInLine()
+		mustDo(t, a, "limit", 0)
+		if !faulttest.KeptFor(h, 2, 3*stale) || !call.IsBlockedFor(faulttest.Moment) {
+			return false
+		}
+		a.MustUnlock()
+		call.Granted()
+		b.MustUnlock()
+		if v := h.Check(); v.LostHolds > 0 || v.Evicted > 0 {
+			t.Errorf("%v; want that nobody loses anything", v)
+		}
+		h.CheckNothingIsLeft()
+		return true
+	})
 }
 
 // K59. A waiter can open no files any more, and the holder dies. The waiter owns.

@@ -17,7 +17,7 @@ import (
 // one, and if the process lives on, it stays locked.
 func TestX11Panic(t *testing.T) {
 	t.Parallel()
-	faulttest.OnBoth(t, 2*time.Second, func(t *testing.T, spec harness.Spec) {
+	faulttest.OnBothWithLease(t, 2*time.Second, func(t *testing.T, spec harness.Spec) bool {
 		h := harness.New(t, spec)
 		a, b := h.Start(), h.Start()
 		if e := a.Do("panics", "deferred"); e.Text != "recovered" {
@@ -29,12 +29,15 @@ func TestX11Panic(t *testing.T) {
 			t.Fatalf("the worker says %+v", e)
 		}
 		call := b.StandInLine()
-		call.StaysBlocked(3*spec.Stale/2 + faulttest.Moment) // the heartbeat goes on
+		if !call.IsBlockedFor(3*spec.Stale/2 + faulttest.Moment) { // the heartbeat goes on
+			return false
+		}
 		a.Kill()
 		call.Granted()
 		b.MustUnlock()
 		h.Check()
 		h.CheckNothingIsLeft()
+		return true
 	})
 }
 
@@ -42,19 +45,22 @@ func TestX11Panic(t *testing.T) {
 // lives: the garbage collector unlocks nothing.
 func TestX15Garbage(t *testing.T) {
 	t.Parallel()
-	faulttest.OnBoth(t, 2*time.Second, func(t *testing.T, spec harness.Spec) {
+	faulttest.OnBothWithLease(t, 2*time.Second, func(t *testing.T, spec harness.Spec) bool {
 		h := harness.New(t, spec)
 		a, b := h.Start(), h.Start()
 		if e := a.Do("drop"); e.Text != "dropped" {
 			t.Fatalf("the worker says %+v", e)
 		}
 		call := b.StandInLine()
-		call.StaysBlocked(3*spec.Stale/2 + faulttest.Moment)
+		if !call.IsBlockedFor(3*spec.Stale/2 + faulttest.Moment) {
+			return false
+		}
 		a.Kill()
 		call.Granted()
 		b.MustUnlock()
 		h.Check()
 		h.CheckNothingIsLeft()
+		return true
 	})
 }
 

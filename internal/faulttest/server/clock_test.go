@@ -87,7 +87,7 @@ func TestR37ClockSetBack(t *testing.T) {
 	t.Parallel()
 	server, clock := startWithClock(t)
 	clock.set(time.Hour)
-	l := faulttest.NewLine(t, harness.Redis(server.Addr, "clock", 2*time.Second), 4)
+	l := faulttest.NewLine(t, harness.Redis(server.Addr, "clock", faulttest.LongLease), 4)
 	clock.set(0)
 	l.Workers[0].Write()
 	l.Workers[0].MustUnlock()

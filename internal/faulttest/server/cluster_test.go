@@ -99,7 +99,7 @@ func TestR26PrimaryFailsWithoutReplica(t *testing.T) {
 func TestR26PrimaryFails(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, true, nodeTimeout)
-	q := clusterQueue(c, faulttest.LongLease)
+	q := clusterQueue(c, 2*faulttest.LongLease)
 	redistest.HoldReplication(t, c.Primaries[q.place])
 	l := faulttest.NewLine(t, q.spec, 4)
 	c.Primaries[q.place].Kill()

@@ -271,18 +271,24 @@ func tryLock(t *testing.T, m *lock.Mutex) error {
 // The primary turns into a replica and back: nothing is lost.
 func TestR22DemotedAndBack(t *testing.T) {
 	t.Parallel()
-	const lease = 5 * time.Second
-	server := redistest.StartServer(t)
-	l := faulttest.NewLine(t, harness.Redis(server.Addr, "demoted", lease), 3)
-	faulttest.Do(t, server.Client(), "REPLICAOF 127.0.0.1 1")
-	l.Calls[1].StaysBlocked(lease / 2)
-	faulttest.Do(t, server.Client(), "REPLICAOF NO ONE")
-	l.Workers[0].MustUnlock()
-	l.Drain(t, 1)
-	if v := l.Check(); v.LostHolds != 0 || v.Evicted != 0 {
-		t.Errorf("%v; want nothing lost", v)
-	}
-	l.CheckNothingIsLeft()
+	faulttest.WithLease(t, 5*time.Second, func(lease time.Duration) bool {
+		server := redistest.StartServer(t)
+		l := faulttest.NewLine(t, harness.Redis(server.Addr, "demoted", lease), 3)
+		faulttest.Do(t, server.Client(), "REPLICAOF 127.0.0.1 1")
+		if !faulttest.KeptFor(l.Harness, 3, lease/2) {
+			return false
+		}
+		l.Calls[1].StaysBlocked(faulttest.Moment)
+		faulttest.Do(t, server.Client(), "REPLICAOF NO ONE")
+		if !l.UnlockAll(t) {
+			return false
+		}
+		if v := l.Check(); v.LostHolds != 0 || v.Evicted != 0 {
+			t.Errorf("%v; want nothing lost", v)
+		}
+		l.CheckNothingIsLeft()
+		return true
+	})
 }
 
 // The holder's user is deleted: it loses the lock by its own clock, and others
