@@ -69,7 +69,7 @@ func TestK07LostHoldThatIsNotGivenUp(t *testing.T) {
 			default: // the end of the third
 			}
 		},
-	})), p.Mutex(p.Near, lease)
+	})), p.Mutex(p.Near, faulttest.LongLease)
 	faulttest.MustLock(t, ours)
 	p.Vanish(t, false)
 	<-ours.Lost()
@@ -77,12 +77,12 @@ func TestK07LostHoldThatIsNotGivenUp(t *testing.T) {
 	short, cancel := context.WithCancel(t.Context())
 	third := faulttest.Lock(short, t, ours)
 	second.StaysBlocked("the first has not given up what it has lost")
+	<-stepped
+	<-stepped
 	next := faulttest.Lock(t.Context(), t, others)
 	if err := next.ReturnsWithin(faulttest.Long, "it waits behind a goroutine that cannot use the lock"); err != nil {
 		t.Fatal(err)
 	}
-	<-stepped
-	<-stepped
 	cancel()
 	if err := third.Returned(); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "lost") {
 		t.Errorf("Lock returned %v, want that it has waited for a hold that was lost", err)

@@ -109,7 +109,7 @@ func TestR04KeysVanish(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := redistest.StartServer(t)
 			client := server.Client()
-			spec := harness.Redis(server.Addr, "vanishing", time.Second)
+			spec := harness.Redis(server.Addr, "vanishing", 5*time.Second)
 			h := harness.New(t, spec)
 			workers := h.StartAll(3)
 			held := workers[0].Lock().Granted()
