@@ -123,6 +123,28 @@ func TestLateRegister(t *testing.T) {
 	}
 }
 
+// A registration that was executed, and whose caller has heard of nothing, is taken back:
+// with it goes seq, as with any last ticket.
+func TestAbandonOfTheLastCleansUp(t *testing.T) {
+	t.Parallel()
+	redistest.NeedReal(t)
+	direct := redistest.Client(t)
+	warm(t, direct)
+	proxy := redistest.NewProxy(t, redistest.Addr(t))
+	client := redistest.ClientOf(t, proxy.Addr, retries(-1))
+	name := redistest.Name(t)
+	proxy.LoseReplies(redisqueue.RegisterHash, 1000)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if ticket, err := redisqueue.New(client, name).Register(ctx); err == nil {
+		t.Fatalf("got %+v, want that ctx has ended", ticket)
+	}
+	for len(redistest.Keys(t, direct, name)) > 1 { // the mark
+		time.Sleep(pause)
+	}
+	direct.Del(t.Context(), redistest.Keys(t, direct, name)...)
+}
+
 // The server cannot take the mark of the abandoned at once, or has no memory for it: the
 // request that comes late is refused all the same.
 func TestLateRegisterAtAServerThatRefuses(t *testing.T) {

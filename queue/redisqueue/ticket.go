@@ -134,7 +134,7 @@ func (o *operation) abandon(ctx context.Context, mark int64) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
 	defer cancel()
 	// A ticket that is still there after all the tries runs out with its lease.
-	_, _, _ = o.exchange(ctx, retryPolicy{longest: abandonTimeout, always: true}, o.ofTicket(releaseScript, "", mark, 0))
+	_, _, _ = o.exchange(ctx, retryPolicy{longest: abandonTimeout, always: true}, o.ofTicket(releaseScript, "", mark, 1))
 }
 
 // waiter is all that the notifier must know of a ticket.
