@@ -65,6 +65,29 @@ func TestFileRefreshKeepsFromGoingStale(t *testing.T) {
 	f.release(held)
 }
 
+// Nothing is evicted for a time in the future, and one heartbeat mends it (F23).
+func TestFileStaleTimeoutAndTheFuture(t *testing.T) {
+	filequeue.SkipOnWindows(t, "there is no eviction by age")
+	f := newFileFixture(t, filequeue.WithStaleTimeout(time.Hour))
+	held := f.register()
+	for _, at := range []time.Time{time.Now().Add(24 * time.Hour), time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		f.must("Chtimes", os.Chtimes(f.path(held.Member), at, at))
+		f.must("CleanupStale", f.q.CleanupStale(t.Context()))
+		f.wantHead(held, true)
+		f.must("Refresh", f.q.Refresh(t.Context(), held))
+		info, err := os.Stat(f.path(held.Member))
+		f.must("Stat", err)
+		if ahead := time.Until(info.ModTime()); ahead > time.Hour {
+			t.Errorf("the ticket's time is %v ahead after a Refresh, want now", ahead)
+		}
+	}
+	f.must("Chtimes", os.Chtimes(f.path(held.Member), time.Unix(0, 0), time.Unix(0, 0)))
+	f.must("CleanupStale", f.q.CleanupStale(t.Context()))
+	f.wantNotQueued("Refresh of an evicted ticket", f.q.Refresh(t.Context(), held))
+	f.q.MaybeCleanup(t.Context())
+	f.wantNoDirectory()
+}
+
 // A timeout is of the tickets that were taken with it, whichever queue looks at them.
 func TestFileStaleTimeoutIsTheTickets(t *testing.T) {
 	filequeue.SkipOnWindows(t, "there is no eviction by age")

@@ -774,6 +774,30 @@ func TestForeignEntries(t *testing.T) {
 	client.Del(t.Context(), key)
 }
 
+// The time in an entry is for people: only the lease says whether its ticket lives (R30).
+func TestTimesOfEntries(t *testing.T) {
+	client := redistest.Client(t)
+	for _, ms := range []string{"0", "1", "253402300799999"} { // 1970, 9999
+		name := redistest.Name(t)
+		q := redisqueue.New(client, name)
+		living := "2:living.x:" + ms
+		client.ZAdd(t.Context(), "{"+name+"}:queue", redis.Z{Score: 1, Member: "1:dead.x:" + ms}, redis.Z{Score: 2, Member: living})
+		if err := client.Set(t.Context(), "{"+name+"}:lease:living.x", living+" 3600000 0 - 1 host ", time.Hour).Err(); err != nil {
+			t.Fatal(err)
+		}
+		own := mustRegister(t, q)
+		if err := q.CleanupStale(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		list := members(t, q)
+		if len(list) != 2 || list[0].Ticket.Member != living || list[1].Ticket.Member != own.Member {
+			t.Errorf("the line is %v; want %s, which has a lease, and ticket %d", list, living, own.Number)
+		}
+		mustRelease(t, q, own)
+		client.Del(t.Context(), redistest.Keys(t, client, name)...)
+	}
+}
+
 // Too many of them are an error that says so; a ticket in line can leave.
 func TestCrowded(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
