@@ -798,6 +798,23 @@ func TestTimesOfEntries(t *testing.T) {
 	}
 }
 
+// What evicts the dead keeps the foreign entries between them.
+func TestForeignEntryBehindTheDead(t *testing.T) {
+	client, name := redistest.Client(t), redistest.Name(t)
+	key := "{" + name + "}:queue"
+	q := redisqueue.New(client, name)
+	plantDead(t, client, name, 2, 1)
+	client.ZAdd(t.Context(), key, redis.Z{Score: 1, Member: "foreign"})
+	client.PExpire(t.Context(), key, time.Minute)
+	if err := q.CleanupStale(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := client.PTTL(t.Context(), key).Val(); left < 99*365*24*time.Hour {
+		t.Errorf("the foreign entry lasts for %v; want a hundred years", left)
+	}
+	client.Del(t.Context(), key)
+}
+
 // Too many of them are an error that says so; a ticket in line can leave.
 func TestCrowded(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
@@ -809,20 +826,35 @@ func TestCrowded(t *testing.T) {
 		crowd[i] = redis.Z{Score: 1, Member: fmt.Sprint("foreign", i)}
 	}
 	client.ZAdd(t.Context(), key, crowd...)
-	_, err1 := q.Register(t.Context())
-	_, err2 := q.IsHead(t.Context(), held)
-	for _, err := range []error{err1, err2, q.CleanupStale(t.Context())} {
-		if err == nil || !strings.Contains(err.Error(), "no tickets: remove them") {
-			t.Errorf("got %v; want an error that says what to remove", err)
+	// Whichever call has met foreign entries, they are not ours to remove.
+	wantKept := func(what string) {
+		t.Helper()
+		if left := client.PTTL(t.Context(), key).Val(); left < 99*365*24*time.Hour {
+			t.Errorf("after %s the foreign entries last for %v; want a hundred years", what, left)
 		}
+		client.PExpire(t.Context(), key, time.Minute)
+	}
+	for what, call := range map[string]func() error{
+		"Register":     func() error { _, err := q.Register(t.Context()); return err },
+		"TryRegister":  func() error { _, _, err := q.TryRegister(t.Context()); return err },
+		"IsHead":       func() error { _, err := q.IsHead(t.Context(), held); return err },
+		"CleanupStale": func() error { return q.CleanupStale(t.Context()) },
+		"IsEmpty":      func() error { _, err := q.IsEmpty(t.Context()); return err },
+	} {
+		if err := call(); err == nil || !strings.Contains(err.Error(), "no tickets: remove them") {
+			t.Errorf("%s: %v; want an error that says what to remove", what, err)
+		}
+		wantKept(what)
 	}
 	if err := q.Refresh(t.Context(), held); err != nil {
 		t.Error(err)
 	}
+	wantKept("Refresh")
 	if keys := redistest.Keys(t, client, name); len(keys) != 3 {
 		t.Errorf("the keys are %q; want those of the one ticket", keys)
 	}
 	mustRelease(t, q, held)
+	wantKept("Release")
 	if n := client.ZCard(t.Context(), key).Val(); n != 1001 {
 		t.Errorf("%d entries are left; want the foreign ones", n)
 	}

@@ -6,10 +6,10 @@
 --   {'again', news} or {'crowded', ''}
 
 local line = survey()
-primary()
 if not line then
-  return { 'crowded', '' }
+  return crowded()
 end
+primary()
 local milliseconds = believed(line)
 evict(line)
 if line.more then

@@ -9,8 +9,8 @@ local foreign = walk(function()
   empty = 0
   return true
 end)
-primary()
 if not foreign then
-  return { 'crowded', '' }
+  return crowded()
 end
+primary()
 return { 'ok', empty, '' }

@@ -82,7 +82,7 @@ local function join(line, last, before, behind)
   -- The leavings of a crash go some time after the last lease.
   local lasts = tonumber(ARGV[5])
   if line.foreign + behind > 0 then
-    call('PEXPIRE', KEYS[1], ALWAYS)
+    keep()
   else
     lasting(KEYS[1], line_left, lasts)
   end

@@ -207,10 +207,25 @@ local function primary()
   present()
 end
 
+-- keep makes the ZSET last, for the foreign entries in it, which are not ours to remove.
+local function keep()
+  call('PEXPIRE', KEYS[1], ALWAYS)
+end
+
+-- crowded is the answer where a survey has found no line.
+local function crowded()
+  primary()
+  keep()
+  return { 'crowded', '' }
+end
+
 -- evict removes the dead that a survey has found, and marks the processes that it
 -- has found absent for the first time.
 local function evict(line)
   mark()
+  if line.foreign > 0 then
+    keep()
+  end
   for from = 1, #line.cut, LIMIT do
     call('DEL', unpack(line.cut, from, math.min(#line.cut, from + LIMIT - 1)))
   end
@@ -303,14 +318,6 @@ local function lasting(key, left, milliseconds)
       milliseconds = math.max(milliseconds, 2 * longest())
     end
     call('PEXPIRE', key, string.format('%.0f', milliseconds))
-  end
-end
-
--- keep makes the line last, with the foreign entries in it, which are not ours to
--- remove.
-local function keep(line)
-  if line and line.foreign > 0 then
-    call('PEXPIRE', KEYS[1], ALWAYS)
   end
 end
 

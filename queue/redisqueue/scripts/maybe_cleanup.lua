@@ -11,10 +11,10 @@ local foreign = walk(function()
   return true
 end)
 local number = given()
-primary()
 if not foreign then
-  return { 'crowded', '' }
+  return crowded()
 end
+primary()
 if empty and call('EXISTS', KEYS[2]) == 1 then
   forget(number, micros())
 end

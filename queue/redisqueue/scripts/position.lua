@@ -43,10 +43,10 @@ local function together(member, line, milliseconds)
 end
 
 local line = survey()
-primary()
 if not line then
-  return { 'crowded', '' }
+  return crowded()
 end
+primary()
 local place = line.place[ARGV[3]]
 local owns = place and place < OWNERS
 local alive = place or lease(KEYS[3], ARGV[3])

@@ -31,12 +31,13 @@ if alive then
     lasting(KEYS[1], call('PTTL', KEYS[1]), 2 * length)
     lasting(KEYS[2], left, 2 * length + ahead_of_clock)
   end
-  keep(line)
 end
 local last = ''
-if line then -- a crowded line keeps no ticket from staying in it
+if line then
   evict(line)
   last = news(line)
+else -- a crowded line keeps no ticket from staying in it
+  keep()
 end
 if not alive then
   return { 'gone', last }

@@ -12,8 +12,7 @@
 local last, before, behind = highest()
 local line = last and survey()
 if not line then
-  primary()
-  return { 'crowded', '' }
+  return crowded()
 end
 local refusal = other(line)
 if refusal then

@@ -52,10 +52,10 @@ end
 -- A crowded line does not keep a ticket in it: the next is not found then, and not
 -- told.
 if not line then
+  keep()
   return { gone and 'gone' or 'ok', '', '' }
 end
 evict(line)
-keep(line)
 if last then
   forget(number, clock)
 end
