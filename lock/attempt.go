@@ -155,7 +155,6 @@ func (a *attempt) replaced(err error) {
 		err = fmt.Errorf("ticket %d: %w", t.Number, err)
 	}
 	a.failed(t, a.base.fail("wait", err))
-	a.stage, a.ahead, a.failure, a.asked = registering, 0, nil, time.Time{} // it has seen nothing yet
 }
 
 // acquire waits for a turn: it returns a claim that owns, or leaves none behind.
@@ -190,7 +189,8 @@ func (a *attempt) acquire() (*claim, error) {
 // register takes a ticket. As a waiter keeps its place through an outage for a lease, so
 // does the call when it has lost its place in it: then lease is above 0.
 func (a *attempt) register(lease time.Duration) (*claim, error) {
-	var pause backoff.BackOff // nil until it is needed
+	a.stage, a.ahead, a.failure, a.asked = registering, 0, nil, time.Time{} // it has seen nothing yet
+	var pause backoff.BackOff                                               // nil until it is needed
 	for began := time.Now(); ; {
 		sent := time.Now()
 		c, err := register(a.ctx, a.base)

@@ -133,7 +133,7 @@ func (c *claim) listen(ctx context.Context) error {
 // returns queue.ErrNotQueued if the ticket may have been lost meanwhile.
 func (c *claim) own() error {
 	if !c.alive.own() {
-		return queue.ErrNotQueued
+		return c.alive.outOfLine()
 	}
 	c.acquired = time.Now()
 	if c.watch.granted {

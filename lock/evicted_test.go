@@ -3,9 +3,12 @@ package lock_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/cenkalti/backoff/v4"
 
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
@@ -181,4 +184,51 @@ func TestEvictedWaiterRegistersThroughAnOutage(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A waiter whose heartbeats get no answer is told that, and not that the queue has said
+// anything.
+func TestWaiterIsToldWhyItsTicketWasLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(leased(lease))
+		mustRegister(t, q)
+		failed := make(chan error, 10)
+		m := lock.New(q, lock.WithTrace(&lock.Trace{
+			Failed: func(_ queue.Ticket, _ time.Duration, err error) { failed <- err },
+		}))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- m.Lock(ctx) }()
+		synctest.Wait()
+		q.failBefore(down("Refresh", "Position", "IsHead", "Register"))
+		err := <-failed
+		if !errors.Is(err, queue.ErrNotQueued) || !errors.Is(err, errDown) || !strings.Contains(err.Error(), "ran out before a heartbeat was answered") {
+			t.Errorf("Failed was told %v, want that the lease ran out, and why", err)
+		}
+		cancel()
+		<-done
+	})
+}
+
+// Between two tickets a call still knows what it has waited for.
+func TestBusyBetweenTwoTickets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := leased(0)
+		mustRegister(t, q)
+		every := lock.WithBackOff(func() backoff.BackOff { return backoff.NewConstantBackOff(400 * time.Millisecond) })
+		m := lock.New(q, every, lock.WithMaxWait(600*time.Millisecond))
+		time.AfterFunc(100*time.Millisecond, func() {
+			members, err := q.Members(t.Context())
+			if err != nil || len(members) != 2 {
+				t.Errorf("Members returned %v, %v", members, err)
+				return
+			}
+			if err := q.Remove(t.Context(), members[1].Ticket); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := m.Lock(t.Context()); !errors.Is(err, lock.ErrBusy) || !strings.Contains(err.Error(), "with 1 ahead in line") {
+			t.Errorf("Lock returned %v, want ErrBusy and 1 ahead", err)
+		}
+	})
 }

@@ -231,6 +231,16 @@ func (h *heartbeat) whyLost() error {
 	return h.reason
 }
 
+// outOfLine is the error of a waiter whose ticket was lost. It is queue.ErrNotQueued if a new
+// one may be taken, for whatever reason.
+func (h *heartbeat) outOfLine() error {
+	reason := h.whyLost()
+	if errors.Is(reason, queue.ErrNotQueued) || errors.Is(reason, queue.ErrClosed) {
+		return reason
+	}
+	return fmt.Errorf("%w: %w", queue.ErrNotQueued, reason)
+}
+
 // lose gives the ticket up. h.mu is held.
 func (h *heartbeat) lose(reason error) {
 	h.reason = reason

@@ -143,18 +143,18 @@ func (s *Semaphore) usable(op string) error {
 // and greater than that of every hold that came before it. It says which hold it
 // is. It does not fence unless n is 1: with more, a holder with a lower token may
 // be as good as one with a higher, and a storage cannot tell it from one that was
-// lost. It is 0 for a hold that is nil.
+// lost. It is 0 for a hold that is nil or zero.
 func (h *Hold) Token() int64 {
-	if h == nil {
+	if h == nil || h.claim == nil {
 		return 0
 	}
 	return h.claim.ticket.Number
 }
 
-// Lost returns a channel that is closed when the hold is lost, and nil for a hold that
-// is nil.
+// Lost returns a channel that is closed when the hold is lost, and nil for a hold that is
+// nil or zero.
 func (h *Hold) Lost() <-chan struct{} {
-	if h == nil {
+	if h == nil || h.claim == nil {
 		return nil
 	}
 	return h.claim.alive.lost

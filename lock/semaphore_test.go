@@ -372,11 +372,17 @@ func checkCancelAcquire(t *testing.T, newQueue func() queue.TicketQueue) {
 	}
 }
 
+// sharesNothing is a wrapper of a queue that has no Share: its own has nothing to return.
+type sharesNothing struct{ queue.TicketQueue }
+
+func (sharesNothing) Share(int) queue.TicketQueue { return nil }
+
 func TestSemaphoreMisuseIsReportedByTheFirstCall(t *testing.T) {
 	for want, s := range map[string]*lock.Semaphore{
 		"n = 0":                        lock.NewSemaphore(memqueue.New(), 0),
 		"n = -1":                       lock.NewSemaphore(memqueue.New(), -1),
 		"no method Share":              lock.NewSemaphore(&ownQueue{}, 2),
+		"pass the method on":           lock.NewSemaphore(sharesNothing{memqueue.New()}, 2),
 		"nil queue":                    lock.NewSemaphore(nil, 2),
 		"was not made by NewSemaphore": {},
 		"the ctx is nil":               lock.NewSemaphore(memqueue.New(), 2),
@@ -463,6 +469,9 @@ func TestReleaseOfNoHold(t *testing.T) {
 	for _, h := range []*lock.Hold{none, new(lock.Hold)} {
 		if err := h.Release(); !errors.Is(err, lock.ErrNotLocked) {
 			t.Errorf("Release returned %v, want ErrNotLocked", err)
+		}
+		if token, lost := h.Token(), h.Lost(); token != 0 || lost != nil {
+			t.Errorf("no hold has token %d and channel %v, want 0 and nil", token, lost)
 		}
 	}
 	mustRelease(t, hold)

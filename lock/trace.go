@@ -13,14 +13,14 @@ import (
 // tickets, and HeartbeatFailed beside the others of the same one. They hold no lock while
 // they run: they may call back into the Mutex. One
 // that takes long holds up the call it reports on. When Registered, Waiting or
-// Acquired panics, the panic goes through the call, which then owns nothing.
+// Acquired panics, the panic goes through the call, which then owns nothing. A hold that is
+// unlocked by one of its own hooks is told as Released before Acquired has returned.
 //
 // After Registered, Acquired or Failed is called once for the same ticket; so the
 // difference is the number of waiters. After Acquired, Released or Lost is called once; so
 // the difference is the number of holders.
 type Trace struct {
-	// Registered: t is in line. It may own already (Ahead is 0), and Acquired
-	// follows.
+	// Registered: t is in line. It may own already (Ahead is 0).
 	Registered func(t queue.Ticket)
 
 	// Waiting: t's place in line has changed to ahead, which is above 0. Places

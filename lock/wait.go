@@ -58,10 +58,7 @@ func (w *waiter) wait() error {
 				return err
 			}
 		case <-w.claim.alive.lost:
-			if reason := w.claim.alive.whyLost(); errors.Is(reason, queue.ErrClosed) {
-				return reason
-			}
-			return queue.ErrNotQueued // a new ticket may be taken
+			return w.claim.alive.outOfLine()
 		case <-w.ctx.Done():
 			return w.ctx.Err()
 		}

@@ -221,7 +221,8 @@ type Sharer interface {
 	// wrapper of the queue must wrap the view too: one that embeds a queue of this
 	// module has its Share, whose view knows nothing of the wrapper. A view that hides
 	// TryRegister takes a ticket by [TryRegister] only if the line is empty.
-	// Share does no I/O; an n below 1 is reported by the first call on the view.
+	// Share does no I/O; an n below 1 is reported by the first call on the view. A wrapper
+	// of a queue that has no Share returns nil.
 	Share(n int) TicketQueue
 }
 
@@ -229,7 +230,9 @@ type Sharer interface {
 // returns an error for which errors.Is(err, errors.ErrUnsupported) holds.
 func Share(q TicketQueue, n int) (TicketQueue, error) {
 	if q, ok := q.(Sharer); ok {
-		return q.Share(n), nil
+		if view := q.Share(n); view != nil {
+			return view, nil
+		}
 	}
 	return nil, fmt.Errorf("%T has no method Share, so that only one can own it at a time: pass the method on: %w", q, errors.ErrUnsupported)
 }

@@ -65,6 +65,9 @@ type settings struct {
 	place          cli.Place
 }
 
+// longestCall leaves a worker the time to finish before it is killed.
+const longestCall = 2 * time.Second
+
 func parse(args []string) (settings, error) {
 	var s settings
 	flags := cli.NewFlags("limit", "[flags]")
@@ -77,6 +80,9 @@ func parse(args []string) (settings, error) {
 	flags.Lease(&s.place, lease)
 	flags.Crash(&s.place)
 	flags.Check(func() error {
+		if s.took > longestCall {
+			return fmt.Errorf("-took is above %v: a worker that is told to stop finishes its call before", longestCall)
+		}
 		if (s.procs-1)*s.workers <= s.max {
 			return fmt.Errorf("with a process less, %d processes with %d workers each must still be more than -max: nothing would wait",
 				s.procs, s.workers)

@@ -59,6 +59,7 @@ func TestRefused(t *testing.T) {
 		programtest.Refusal{Words: "from 1 to 1000", Args: []string{"-max", "0"}},
 		programtest.Refusal{Words: "nothing would wait", Args: []string{"-max", "9"}},
 		programtest.Refusal{Words: "above 0", Args: []string{"-took", "0"}},
+		programtest.Refusal{Words: "finishes its call", Args: []string{"-took", "6s"}},
 		programtest.Refusal{Words: "-lease is for -redis", Args: []string{"-lease", "1s"}},
 		programtest.Refusal{Words: "surplus", Args: []string{"surplus"}},
 	)
