@@ -253,7 +253,7 @@ func (d *directory) openOrMake(s *settings, create bool) (*lockedfile.Dir, error
 		err := d.seq.create(dir, s, seqContent{made: true})
 		if errors.Is(err, fs.ErrExist) || errors.Is(err, lockedfile.ErrBusy) {
 			// There is one where a directory appears empty (see lockedfile.Home): another
-			// process has put in its seq. This one says so in it when it joins.
+			// process has put in its seq. This one says so in it when it has locked it.
 			d.seq.made = true
 			return nil
 		}

@@ -67,9 +67,10 @@ import (
 //   - That nothing is left of a process that was killed until another one has used the
 //     queue. A directory that it was making or removing is hidden beside the queue's; the
 //     next process takes it over or removes it. Where a rename cannot refuse to replace
-//     (FUSE, macOS), a process that is killed while it makes the directory leaves it,
-//     empty. So may one that is killed while another user's leavings keep it from the
-//     hidden name.
+//     (FUSE, the BSDs), a process that is killed while it makes the directory leaves it,
+//     empty, and maybe without the rights of WithFileMode, which another user has not
+//     before either. So may one that is killed while another user's leavings keep it from
+//     the hidden name.
 //   - Protection from programs that remove a ticket's file, which takes the place
 //     away, or that remove or move the directory, which takes all of them; so does a
 //     chroot of the process. Refresh then says so. Changes to seq alone take no
@@ -92,7 +93,8 @@ import (
 //     to remove the directory. It waits, as long as its ctx lets it. Holders are not
 //     affected, but on Windows, where a release waits for seq, too.
 //   - Speed in a directory with very many other files: it is listed when another
-//     process has joined.
+//     process has joined. Nor beside a queue of the same process on a file system that
+//     hangs (FUSE): both listen through one watcher.
 //   - A hand-off before the kernel has closed the files of a process that was killed:
 //     one with many GB of memory takes a while to die.
 type Queue struct {

@@ -36,6 +36,9 @@ func (c *call) members() ([]queue.Member, error) {
 	}
 	var members []queue.Member
 	for _, name := range names {
+		if c.ctx.Err() != nil {
+			return nil, c.ctx.Err() // a line of thousands would keep seq from all others
+		}
 		if m, ok := member(c.dir, l, name); ok {
 			m.Ticket.Ahead = len(members)
 			members = append(members, m)

@@ -219,11 +219,15 @@ func (l *seqLock) read(info fs.FileInfo) error {
 	if err != nil { // not a damaged one, which the next number repairs
 		return fmt.Errorf("reading %s: %w", seqName, err)
 	}
-	q.made = q.made || content.made
+	said := content.made
+	q.made = q.made || said
 	content.made = q.made
 	l.content = content
 	l.same = valid && q.fine && q.seen > 0 && l.content.number == q.seen && l.changed.Equal(q.seenAt)
 	if lockedfile.LinkCount(info) == 1 {
+		if valid && q.made && !said {
+			return l.write(l.content) // this process may leave before it takes a number
+		}
 		return nil
 	}
 	anew := l.s.seqFile(l.content)

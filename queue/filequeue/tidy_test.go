@@ -1,6 +1,7 @@
 package filequeue
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -167,5 +168,57 @@ func TestFileNumbersAfterDamageAheadOfClock(t *testing.T) {
 	}
 	if second.Number <= first.Number {
 		t.Errorf("number %d after %d: want a greater one", second.Number, first.Number)
+	}
+}
+
+// Where a directory appears empty, another process may put in its seq before the one that
+// has made it: that one says in it that the queue has made it, also where it takes no ticket.
+func TestFileWhoMadeTheDirectoryIsSaidAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	q := New(dir)
+	ticket, err := q.Register(t.Context()) // its seq says that the directory is kept
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := useDirectory(dir)
+	d.seq.made = true // this process has made it, and was not as fast
+	if _, err := q.Members(t.Context()); err != nil { // has the lock, and takes no ticket
+		t.Fatal(err)
+	}
+	if seq, err := os.ReadFile(filepath.Join(dir, seqName)); err != nil || !bytes.Contains(seq, []byte("\nmade ")) {
+		t.Errorf("seq says %q, %v, want that the queue has made the directory", seq, err)
+	}
+	d.done()
+	if err := q.Release(t.Context(), ticket); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// endsAfter is a ctx that ends when it was asked for the given number of times.
+type endsAfter struct {
+	context.Context
+	asked int
+}
+
+func (c *endsAfter) Err() error {
+	if c.asked--; c.asked < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// A listing keeps seq no longer than it is wanted.
+func TestFileMembersEndsWithItsContext(t *testing.T) {
+	q := New(filepath.Join(t.TempDir(), "queue"))
+	const tickets = 100
+	for range tickets {
+		ticket, err := q.Register(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer q.Release(context.Background(), ticket)
+	}
+	if members, err := q.Members(&endsAfter{t.Context(), tickets / 2}); !errors.Is(err, context.Canceled) {
+		t.Errorf("Members returned %d members and %v, want that its ctx has ended", len(members), err)
 	}
 }

@@ -25,9 +25,10 @@ import (
 // file in it. But another program may have replaced that file meanwhile, and a process may
 // have joined through the new one. Then the directory cannot be removed, and is moved back:
 // by the process that has moved it, or, if that was killed, by one that has it open and has
-// a shared flock on it (see Restore), or by the next that would make one. On Linux there is
-// no other one at the path before that, unless the hidden name could not be used; elsewhere
-// there may be, and the hidden one is gone then for all that use it (see IsCurrent).
+// a shared flock on it (see Restore), or by the next that would make one. On Linux and
+// macOS there is no other one at the path before that, unless the hidden name could not be
+// used; elsewhere there may be, and the hidden one is gone then for all that use it (see
+// IsCurrent).
 //
 // Where the hidden name cannot be used, because another program has something there, or
 // another user what only that user may remove, it goes without: a directory is made under

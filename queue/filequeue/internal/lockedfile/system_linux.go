@@ -1,43 +1,13 @@
 package lockedfile
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// movesWithoutReplacing says that there are file systems that can.
-const movesWithoutReplacing = true
-
-// moveWithoutReplacing renames a file of the directory, or of any if d is nil. It
-// returns fs.ErrExist if there is something with the new name, and
-// errors.ErrUnsupported where it cannot be told.
-func moveWithoutReplacing(d *Dir, from, to string) error {
-	at := unix.AT_FDCWD
-	if d != nil {
-		at = int(d.file.Fd())
-	}
-	err := unix.Renameat2(at, from, at, to, unix.RENAME_NOREPLACE)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM):
-		return errors.ErrUnsupported
-	}
-	return fmt.Errorf("renaming to %q: %w", to, err)
-}
-
-// ChangeTime is when the file was last changed. Unlike the time stamp of its
-// content, no program can set it, not cp -p either.
-func ChangeTime(info fs.FileInfo) time.Time {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return time.Unix(int64(st.Ctim.Sec), int64(st.Ctim.Nsec))
-	}
-	return time.Time{}
+func renameWithoutReplacing(at int, from, to string) error {
+	return unix.Renameat2(at, from, at, to, unix.RENAME_NOREPLACE)
 }
 
 // IsFine reports whether a change time that was read just now shows that the file

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,6 +40,16 @@ func LinkCount(info fs.FileInfo) uint64 {
 		return uint64(st.Nlink)
 	}
 	return 1
+}
+
+// ChangeTime is when the file was last changed. A rename changes it too, and unlike the
+// time stamp of its content, no program can set it, not cp -p either.
+func ChangeTime(info fs.FileInfo) time.Time {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		changed := changeTime(st)
+		return time.Unix(changed.Unix())
+	}
+	return time.Time{}
 }
 
 // isPassing reports whether a file could not be opened or locked because another
