@@ -44,6 +44,11 @@ func start[T any](f func() (T, error), late func(T, error)) *call[T] {
 	return c
 }
 
+// background begins a call that has no answer.
+func background(f func()) *call[struct{}] {
+	return start(func() (struct{}, error) { f(); return struct{}{}, nil }, nil)
+}
+
 // leave says that the caller does not wait for the answer any more, and waits for
 // late to return, but no longer than grace. It reports false if the answer was
 // there before.

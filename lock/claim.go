@@ -57,28 +57,27 @@ type watch struct {
 
 // register takes a ticket and keeps it alive.
 func register(ctx context.Context, b *base) (*claim, error) {
-	sent := time.Now()
-	t, err := ask(ctx, leaveGrace, b.queue.Register, func(t queue.Ticket, err error) {
-		if err == nil {
-			b.giveBack(t)
-		}
+	return take(ctx, b, func(ctx context.Context) (t queue.Ticket, ok bool, err error) {
+		t, err = b.queue.Register(ctx)
+		return t, err == nil, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return newClaim(b, t, sent)
 }
 
 // tryRegister takes a ticket that owns at once and keeps it alive; it returns nil
 // if there is none.
 func tryRegister(ctx context.Context, b *base) (*claim, error) {
+	return take(ctx, b, func(ctx context.Context) (queue.Ticket, bool, error) { return queue.TryRegister(ctx, b.queue) })
+}
+
+// take calls f, which takes a ticket or none. One that comes after ctx has ended is given back.
+func take(ctx context.Context, b *base, f func(context.Context) (queue.Ticket, bool, error)) (*claim, error) {
 	type answer struct {
 		ticket queue.Ticket
 		ok     bool
 	}
 	sent := time.Now()
 	a, err := ask(ctx, leaveGrace, func(ctx context.Context) (answer, error) {
-		t, ok, err := queue.TryRegister(ctx, b.queue)
+		t, ok, err := f(ctx)
 		return answer{t, ok}, err
 	}, func(a answer, err error) {
 		if a.ok && err == nil {
@@ -95,7 +94,7 @@ func tryRegister(ctx context.Context, b *base) (*claim, error) {
 // ticket that nothing can keep alive is given back.
 func newClaim(b *base, t queue.Ticket, sent time.Time) (*claim, error) {
 	if _, ok := b.queue.(queue.Refresher); t.Lease > 0 && !ok {
-		start(func() (struct{}, error) { b.giveBack(t); return struct{}{}, nil }, nil).settle(leaveGrace)
+		background(func() { b.giveBack(t) }).settle(leaveGrace)
 		return nil, fmt.Errorf("its tickets have a lease of %v, but %T has no method Refresh to renew it: pass the method on (see queue.Refresher): %w",
 			t.Lease, b.queue, errors.ErrUnsupported)
 	}
@@ -265,11 +264,11 @@ func (c *claim) giveUp() bool {
 
 // leave takes the ticket out of the line in the background.
 func (c *claim) leave() *call[struct{}] {
-	return start(func() (struct{}, error) {
+	return background(func() {
 		ctx, cancel := c.base.forRelease()
 		defer cancel()
-		return struct{}{}, c.drop(ctx)
-	}, nil)
+		_ = c.drop(ctx) // nothing waits for the answer
+	})
 }
 
 // drop takes the ticket out of the line, then ends its watch: until then a grant
@@ -301,7 +300,7 @@ func (w *watch) leave() {
 	}
 	rest := watch{stop: w.stop}
 	w.stop = nil
-	start(func() (struct{}, error) { rest.end(); return struct{}{}, nil }, nil).settle(leaveGrace)
+	background(rest.end).settle(leaveGrace)
 }
 
 // end ends the watch. It may be called more than once, but not twice at a time.

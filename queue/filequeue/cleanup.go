@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
@@ -16,28 +15,26 @@ import (
 // until they are through here: as long as there is one, the last process cleans up. A
 // process may have come without it, because this one or another program had the exclusive
 // flock at that moment: it has the seq lock, and so is waited for.
-func cleanUp(q *seq, k *knownLine, s *settings) (remove bool, evicted []queue.Ticket) {
-	dir := k.dir
-	if !dir.Exclude() || q.file == nil && !dir.Exists(seqName) {
-		return false, nil
+func (c *call) cleanUp() (remove bool) {
+	if !c.dir.Exclude() || c.seq.file == nil && !c.dir.Exists(seqName) {
+		return false
 	}
-	v := &evictor{knownLine: k}
-	l, err := lockSeq(context.Background(), q, v, s, notAtAll, nil)
+	l, err := c.lockSeq(notAtAll, nil)
 	if errors.Is(err, errBusy) {
-		dir.Leave() // the one that has it could not clean up either
-		if l, err = lockSeq(context.Background(), q, v, s, longestLook, nil); err == nil && !dir.Exclude() {
+		c.dir.Leave() // the one that has it could not clean up either
+		if l, err = c.lockSeq(longestLook, nil); err == nil && !c.dir.Exclude() {
 			l.unlock()
-			return false, nil
+			return false
 		}
 	}
 	if err != nil {
-		return false, nil // its holder is stopped
+		return false // its holder is stopped
 	}
 	defer l.unlock()
 	if contents, empty := l.empty(); empty {
 		remove = l.removeAll(contents)
 	}
-	return remove, v.evicted
+	return remove
 }
 
 // empty removes the dead owners, and reports whether no ticket is left: then it returns a
@@ -97,9 +94,10 @@ func (l *seqLock) removeAll(c lockedfile.Contents) (removeLater bool) {
 func (l *seqLock) keep() {
 	ctx, cancel := context.WithTimeout(context.Background(), longestLook)
 	defer cancel()
-	s, last := *l.s, l.content.number
+	c, s, last := *l.call, *l.s, l.content.number
 	s.mode = l.rights
-	info, err := l.seq.await(ctx, l.dir, &s, longestLook, false)
+	c.s = &s
+	info, err := c.await(ctx, longestLook, false)
 	if err != nil || l.read(info) != nil {
 		return // its holder is stopped
 	}

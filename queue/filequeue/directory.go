@@ -118,7 +118,9 @@ func (d *directory) close() (evicted []queue.Ticket) {
 	d.mu.Unlock()
 	remove := false
 	if d.cleanUp.Load() && !d.gone {
-		remove, evicted = cleanUp(&d.seq, &d.knownLine, &settings{path: d.path, slots: 1, mode: d.mode})
+		c := d.call(context.Background(), &settings{path: d.path, slots: 1, mode: d.mode})
+		remove = c.cleanUp()
+		evicted = c.evicted
 	}
 	d.seq.close()
 	for _, e := range d.line.entries { // remote ones; they may be in line for long
@@ -131,16 +133,9 @@ func (d *directory) close() (evicted []queue.Ticket) {
 	return evicted
 }
 
-// call is one call of a Queue, which has the directory open.
-type call struct {
-	evictor // with the line of the directory
-	d       *directory
-	ctx     context.Context
-	s       *settings
-}
-
-func (c *call) lockSeq(wait time.Duration) (*seqLock, error) {
-	return lockSeq(c.ctx, &c.d.seq, &c.evictor, c.s, wait, nil)
+// call begins a call, or the cleaning up after the last.
+func (d *directory) call(ctx context.Context, s *settings) *call {
+	return &call{evictor: evictor{knownLine: &d.knownLine}, seq: &d.seq, ctx: ctx, s: s}
 }
 
 const (
@@ -185,8 +180,13 @@ func withDirectory(ctx context.Context, s *settings, create bool, f func(*call) 
 
 func withDirectoryOnce(ctx context.Context, s *settings, create, patient bool, f func(*call) error) error {
 	d := useDirectory(s.path)
-	c := &call{evictor: evictor{knownLine: &d.knownLine}, d: d, ctx: ctx, s: s}
-	defer func() { queue.Evicted(ctx, append(c.evicted, d.done()...)) }()
+	c := d.call(ctx, s)
+	defer func() {
+		if c.cleansUp {
+			d.cleanUp.Store(true)
+		}
+		queue.Evicted(ctx, append(c.evicted, d.done()...))
+	}()
 	// The error of open may be errDirectoryGone too, if another process was faster to make
 	// it. Other calls of this process may have opened that one by now, and have tickets.
 	if err := d.open(s, create, patient); err != nil {

@@ -210,20 +210,20 @@ func (q *view) TryRegister(ctx context.Context) (t queue.Ticket, ok bool, err er
 // path of this queue by this process; so are Position, Refresh and Watch. For another
 // one they return an error that says so, or ErrNotQueued if it is not in line.
 func (q *view) IsHead(ctx context.Context, t queue.Ticket) (bool, error) {
-	place, err := q.position(ctx, "look for the head with", t, false)
+	var place queue.Place
+	err := q.onTicket(ctx, "look for the head with", t, func(c *call) (err error) {
+		place, _, err = c.look(t)
+		return err
+	})
 	return err == nil && place.Ahead == 0, err
 }
 
 // Position implements [queue.Positioner]. The number is exact if it is 0 or 1. It fails
 // when the disk has failed, or the file system has become read-only: those in
 // front could not leave any more.
-func (q *view) Position(ctx context.Context, t queue.Ticket) (queue.Place, error) {
-	return q.position(ctx, "look for the position of", t, true)
-}
-
-func (q *view) position(ctx context.Context, operation string, t queue.Ticket, evict bool) (place queue.Place, err error) {
-	err = q.onTicket(ctx, operation, t, func(c *call) (err error) {
-		place, err = c.position(t, evict)
+func (q *view) Position(ctx context.Context, t queue.Ticket) (place queue.Place, err error) {
+	err = q.onTicket(ctx, "look for the position of", t, func(c *call) (err error) {
+		place, err = c.position(t)
 		return err
 	})
 	return place, err
@@ -292,7 +292,7 @@ func (q *view) IsEmpty(ctx context.Context) (bool, error) {
 // MaybeCleanup implements [queue.TicketQueue].
 func (q *view) MaybeCleanup(ctx context.Context) {
 	_ = q.with(ctx, "clean up", false, func(c *call) error {
-		c.d.cleanUp.Store(true)
+		c.cleansUp = true
 		return nil
 	})
 }

@@ -1,8 +1,8 @@
 package filequeue
 
 import (
-	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strconv"
@@ -39,21 +39,7 @@ func newTicketName(number int64) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	b := appendNumber(make([]byte, 0, 80), number)
-	b = append(b, '.')
-	b = strconv.AppendInt(b, int64(processID), 10)
-	b = append(b, '.')
-	return string(hex.AppendEncode(b, id[:])), nil
-}
-
-// appendNumber appends the number at its fixed width.
-func appendNumber(b []byte, number int64) []byte {
-	var digits [numberDigits]byte
-	for i := range digits {
-		digits[numberDigits-1-i] = byte('0' + number%10)
-		number /= 10
-	}
-	return append(b, digits[:]...)
+	return fmt.Sprintf("%0*d.%d.%x", numberDigits, number, processID, id[:]), nil
 }
 
 // parseTicketName accepts exactly the names that newTicketName makes, in
@@ -100,23 +86,9 @@ func parsePID(s string) (int, bool) {
 	return pid, err == nil
 }
 
-func isDecimal(s string) bool {
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	return true
-}
+func isDecimal(s string) bool { return strings.Trim(s, "0123456789") == "" }
 
-func isLowerHex(s string) bool {
-	for i := range len(s) {
-		if (s[i] < '0' || s[i] > '9') && (s[i] < 'a' || s[i] > 'f') {
-			return false
-		}
-	}
-	return true
-}
+func isLowerHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
 
 const seqName = "seq"
 
@@ -163,12 +135,7 @@ func (c seqContent) bytes() []byte {
 	if c.made {
 		word = made
 	}
-	b := appendNumber(make([]byte, 0, seqSize), c.number)
-	k := c.kind
-	if k == noKind {
-		k = kind(strings.Repeat(" ", len(exclusive)))
-	}
-	return append(b, "\n"+word+" "+string(k)+"\n"...)
+	return fmt.Appendf(nil, "%0*d\n%s %-*s\n", numberDigits, c.number, word, len(exclusive), c.kind)
 }
 
 // parseSeq accepts exactly the results of bytes, and the number alone. Anything

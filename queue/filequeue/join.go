@@ -52,7 +52,7 @@ func (c *call) register(onlyFree bool) (t queue.Ticket, ok bool, err error) {
 }
 
 func (c *call) tryRegister(r *registration) error {
-	l, err := lockSeq(c.ctx, &c.d.seq, &c.evictor, c.s, noLimit, r)
+	l, err := c.lockSeq(noLimit, r)
 	if errors.Is(err, errServed) {
 		return r.err
 	}

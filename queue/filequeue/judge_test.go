@@ -29,7 +29,7 @@ func TestFileRefreshBehindAJudge(t *testing.T) {
 	}
 	d := useDirectory(q.settings.path)
 	defer d.done()
-	l, err := lockSeq(ctx, &d.seq, &evictor{knownLine: &d.knownLine}, &q.settings, noLimit, nil)
+	l, err := d.call(ctx, &q.settings).lockSeq(noLimit, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

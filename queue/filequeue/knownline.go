@@ -61,28 +61,22 @@ func (k *knownLine) known() (n int, highest int64) {
 	return len(k.line.entries), k.line.highest
 }
 
-// kindOf is the kind of the line, noKind if no ticket is known to be in it. The first one
-// says it; seq, which may be older or newer than the line, is believed where the ticket
-// cannot be read.
-func (k *knownLine) kindOf(seq kind) kind {
+// checkKind refuses a ticket of the kind joining, where the line is of the other one. The
+// first in line says which; seq, what seq says, which may be older or newer than the line,
+// is believed where that ticket cannot be read.
+func (k *knownLine) checkKind(seq, joining kind) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.line.entries) == 0 {
-		return noKind
+		return nil
 	}
+	is := seq
 	switch first := k.line.entries[0]; {
 	case first.ticket != nil:
-		return first.ticket.kind
+		is = first.ticket.kind
 	case first.said != nil:
-		return first.said.kind()
+		is = first.said.kind()
 	}
-	return seq
-}
-
-// checkKind refuses a ticket of the kind joining, where the line is of the other one. seq
-// is the kind that seq says.
-func (k *knownLine) checkKind(seq, joining kind) error {
-	is := k.kindOf(seq)
 	if is == noKind || is == joining {
 		return nil
 	}

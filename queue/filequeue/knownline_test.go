@@ -46,7 +46,7 @@ func TestFileShareListedAsOwnersLeave(t *testing.T) {
 	}
 	view := one.(*view)
 	err := view.with(t.Context(), "list", false, func(c *call) error {
-		l, err := c.lockSeq(noLimit)
+		l, err := c.lockSeq(noLimit, nil)
 		if err != nil {
 			return err
 		}

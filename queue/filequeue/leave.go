@@ -11,7 +11,7 @@ import (
 // whether the next in line is alive: no other ticket of this process will.
 func (c *call) remove(t queue.Ticket) (check bool, err error) {
 	if lockedfile.CloseBeforeRemove {
-		l, err := c.lockSeq(noLimit)
+		l, err := c.lockSeq(noLimit, nil)
 		if err != nil {
 			c.giveUp(t)
 			return false, err

@@ -25,7 +25,7 @@ func (c *call) members() ([]queue.Member, error) {
 	if err != nil || len(names) == 0 {
 		return nil, err
 	}
-	l, err := c.lockSeq(longestLook)
+	l, err := c.lockSeq(longestLook, nil)
 	switch {
 	case err == nil:
 		defer l.unlock()
@@ -104,7 +104,7 @@ func (c *call) cleanupStale() error {
 	if empty, err := c.isEmpty(); empty || err != nil {
 		return err
 	}
-	l, err := c.lockSeq(noLimit)
+	l, err := c.lockSeq(noLimit, nil)
 	if err != nil {
 		return err
 	}

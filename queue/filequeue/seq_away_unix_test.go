@@ -63,7 +63,7 @@ func wantHead(t *testing.T, what string, q *Queue, ticket queue.Ticket, want boo
 func (q *Queue) slowly(ctx context.Context, onlyFree bool, locked, free func()) (t queue.Ticket, ok bool, err error) {
 	err = q.with(ctx, "register", true, func(c *call) error {
 		r := &registration{ctx: ctx, s: c.s, onlyFree: onlyFree, alone: true}
-		l, err := lockSeq(ctx, &c.d.seq, &c.evictor, c.s, noLimit, r)
+		l, err := c.lockSeq(noLimit, r)
 		if err != nil {
 			return err
 		}

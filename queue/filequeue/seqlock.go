@@ -51,34 +51,6 @@ func (q *seq) close() {
 	q.file, q.locked, q.seen = nil, false, 0
 }
 
-// await locks the file, for the call that has come in at the door, and describes it then.
-func (q *seq) await(ctx context.Context, dir *lockedfile.Dir, s *settings, wait time.Duration, joins bool) (fs.FileInfo, error) {
-	var p poll
-	for {
-		first, nearer := true, false
-		if wait != notAtAll {
-			first, nearer = q.door.isFirst(dir)
-		}
-		err := errBusy
-		if first || q.locked {
-			var info fs.FileInfo
-			if info, err = q.tryLock(dir, s, joins); err == nil {
-				return info, nil
-			}
-		}
-		if !errors.Is(err, errBusy) || wait == notAtAll {
-			return nil, err
-		}
-		q.door.stand(dir)
-		if nearer {
-			p = poll{}
-		}
-		if err := p.wait(ctx); err != nil {
-			return nil, waitError(ctx)
-		}
-	}
-}
-
 // tryLock takes the flock if it is free, or returns errBusy. Between two polls seq may be
 // removed and created anew. The locked file must be the one that is there: all processes
 // meet on one inode.
@@ -166,12 +138,19 @@ func changed(dir *lockedfile.Dir) time.Time {
 	return lockedfile.ChangeTime(info)
 }
 
+// call is one call of a Queue, or the cleaning up after the last, with the directory open.
+type call struct {
+	evictor  // with the line of the directory
+	seq      *seq
+	ctx      context.Context
+	s        *settings
+	cleansUp bool // it asks for the directory to be cleaned up after the last call
+}
+
 // seqLock is the lock on seq while it is held. What must not happen to a queue in two
 // places at once is a method of it, or is given it. It is for one goroutine.
 type seqLock struct {
-	*evictor // of the call; by age, too, while the lock is held
-	seq      *seq
-	s        *settings
+	*call // which evicts by age, too, while the lock is held
 
 	size    int64       // of seq
 	content seqContent  // of seq
@@ -181,30 +160,58 @@ type seqLock struct {
 	same    bool        // seq is as this process has left it, when the line was known
 }
 
-// lockSeq takes the seq lock, for the call that has the evictor. It creates seq if need
-// be, never the directory. For a call that comes to register, the error is errServed if
-// another one has done that.
-func lockSeq(ctx context.Context, q *seq, v *evictor, s *settings, wait time.Duration, r *registration) (*seqLock, error) {
+// lockSeq takes the seq lock. It creates seq if need be, never the directory. For a call
+// that comes to register, the error is errServed if another one has done that.
+func (c *call) lockSeq(wait time.Duration, r *registration) (*seqLock, error) {
+	ctx := c.ctx
 	if wait > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, wait, errBusy)
 		defer cancel()
 	}
-	if err := q.door.enter(ctx, wait, r); err != nil {
+	if err := c.seq.door.enter(ctx, wait, r); err != nil {
 		return nil, err
 	}
-	info, err := q.await(ctx, v.dir, s, wait, r != nil)
+	info, err := c.await(ctx, wait, r != nil)
 	if err == nil {
-		l := &seqLock{evictor: v, seq: q, s: s}
+		l := &seqLock{call: c}
 		if err = l.read(info); err == nil {
-			q.door.move(v.dir, 0)
-			v.clock = l.time
+			c.seq.door.move(c.dir, 0)
+			c.clock = l.time
 			return l, nil
 		}
-		q.close()
+		c.seq.close()
 	}
-	q.door.leave(v.dir, func() {})
+	c.seq.door.leave(c.dir, func() {})
 	return nil, err
+}
+
+// await locks the file, for the call that has come in at the door, and describes it then.
+func (c *call) await(ctx context.Context, wait time.Duration, joins bool) (fs.FileInfo, error) {
+	var p poll
+	for {
+		first, nearer := true, false
+		if wait != notAtAll {
+			first, nearer = c.seq.door.isFirst(c.dir)
+		}
+		err := errBusy
+		if first || c.seq.locked {
+			var info fs.FileInfo
+			if info, err = c.seq.tryLock(c.dir, c.s, joins); err == nil {
+				return info, nil
+			}
+		}
+		if !errors.Is(err, errBusy) || wait == notAtAll {
+			return nil, err
+		}
+		c.seq.door.stand(c.dir)
+		if nearer {
+			p = poll{}
+		}
+		if err := p.wait(ctx); err != nil {
+			return nil, waitError(ctx)
+		}
+	}
 }
 
 // read reads seq, which is locked. One that has another name too (a backup of hard

@@ -19,12 +19,12 @@ const (
 	recheckLocal  = time.Minute
 )
 
-// position says where the ticket stands. If evict is set, it removes those in front whose
-// owners are gone, until none is: a process that dies often has others with it.
-func (c *call) position(t queue.Ticket, evict bool) (queue.Place, error) {
+// position says where the ticket stands. It removes those in front whose owners are gone,
+// until none is: a process that dies often has others with it.
+func (c *call) position(t queue.Ticket) (queue.Place, error) {
 	for {
 		place, suspects, err := c.look(t)
-		if err != nil || !evict || len(suspects) == 0 {
+		if err != nil || len(suspects) == 0 {
 			return place, err
 		}
 		gone, err := c.evictSuspects(suspects)
@@ -206,7 +206,7 @@ func (c *call) evictSuspects(suspects []*entry) (gone bool, err error) {
 			return gone, err
 		}
 	}
-	l, err := c.lockSeq(longestLook)
+	l, err := c.lockSeq(longestLook, nil)
 	if errors.Is(err, errBusy) {
 		return false, nil
 	}

@@ -51,29 +51,6 @@ func (s *storage) send(ctx context.Context, p retryPolicy, r request) (answer re
 	if err == nil || isFinal(err) {
 		return answer, 0, err // as nearly always
 	}
-	return s.sendAgain(ctx, p, r, began, err)
-}
-
-// retryPolicy says how long a request is sent again that was refused or not answered.
-type retryPolicy struct {
-	longest time.Duration // for how long at most, and no more often than the client would
-	always  bool          // however often, after any error; otherwise an error that will not pass soon ends it
-	passing time.Duration // for how long, however often, while the refusal passes by itself
-}
-
-// brief is for a request whose caller asks again by itself, or wants to know soon.
-var brief = retryPolicy{longest: 5 * time.Second}
-
-// goesOn reports whether a request is sent again. few says that it was sent no more often
-// yet than the client would send it.
-func (p retryPolicy) goesOn(err error, few bool, since time.Duration) bool {
-	return isPassing(err) && since < p.passing ||
-		since < p.longest && (p.always || few && isTransient(err))
-}
-
-// sendAgain goes on after the first attempt of send, which began at the given time and
-// ended with err.
-func (s *storage) sendAgain(ctx context.Context, p retryPolicy, r request, began time.Time, err error) (answer reply, lost int, _ error) {
 	client := retryOf(s.client)
 	r.joint = nil // its own script finds out whether it was executed
 	last, wait := err, client.newBackOff()
@@ -92,6 +69,23 @@ func (s *storage) sendAgain(ctx context.Context, p retryPolicy, r request, began
 			return answer, lost, err
 		}
 	}
+}
+
+// retryPolicy says how long a request is sent again that was refused or not answered.
+type retryPolicy struct {
+	longest time.Duration // for how long at most, and no more often than the client would
+	always  bool          // however often, after any error; otherwise an error that will not pass soon ends it
+	passing time.Duration // for how long, however often, while the refusal passes by itself
+}
+
+// brief is for a request whose caller asks again by itself, or wants to know soon.
+var brief = retryPolicy{longest: 5 * time.Second}
+
+// goesOn reports whether a request is sent again. few says that it was sent no more often
+// yet than the client would send it.
+func (p retryPolicy) goesOn(err error, few bool, since time.Duration) bool {
+	return isPassing(err) && since < p.passing ||
+		since < p.longest && (p.always || few && isTransient(err))
 }
 
 // pause waits, and reports whether ctx has let it.

@@ -99,12 +99,12 @@ func FuzzReply(f *testing.F) {
 			}
 		}
 		for i := range len(answer.values) + 1 {
-			answer.integer(i)
-			_, _ = parseEntry(answer.text(i))
-			for n, m := range appendMembers(nil, time.UnixMilli(answer.integer(0)), answer.list(i)) {
+			at[int64](answer, i)
+			_, _ = parseEntry(at[string](answer, i))
+			for n, m := range appendMembers(nil, time.UnixMilli(at[int64](answer, 0)), at[[]any](answer, i)) {
 				entry, err := parseEntry(m.Ticket.Member)
 				if err != nil || entry.number != m.Ticket.Number || m.Ticket.Ahead != n || m.Ticket.Number < 0 {
-					t.Errorf("member %d of %v is %+v", n, answer.list(i), m)
+					t.Errorf("member %d of %v is %+v", n, at[[]any](answer, i), m)
 				}
 			}
 		}

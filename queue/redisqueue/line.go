@@ -29,8 +29,8 @@ func (o *operation) members(ctx context.Context) ([]queue.Member, error) {
 		if err != nil {
 			return nil, err
 		}
-		members = appendMembers(members, time.UnixMilli(answer.integer(0)), answer.list(3))
-		from, over = answer.text(1), answer.integer(2)
+		members = appendMembers(members, time.UnixMilli(at[int64](answer, 0)), at[[]any](answer, 3))
+		from, over = at[string](answer, 1), at[int64](answer, 2)
 	}
 	return members, nil
 }
@@ -78,7 +78,7 @@ func (v *view) CleanupStale(ctx context.Context) error {
 	if err == nil {
 		var answer reply
 		answer, err = o.ask(ctx, o.ofLine(cleanupStaleScript))
-		o.repairIf(ctx, answer.integer(0))
+		o.repairIf(ctx, at[int64](answer, 0))
 	}
 	return o.end(ctx, err)
 }
@@ -90,7 +90,7 @@ func (v *view) IsEmpty(ctx context.Context) (bool, error) {
 	if err == nil {
 		answer, err = o.ask(ctx, o.ofLine(isEmptyScript))
 	}
-	return err == nil && answer.integer(0) == 1, o.end(ctx, err)
+	return err == nil && at[int64](answer, 0) == 1, o.end(ctx, err)
 }
 
 // MaybeCleanup removes the seq key if no ticket is in line, unless its number is

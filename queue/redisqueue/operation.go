@@ -136,9 +136,7 @@ func (o *operation) askOfTicket(ctx context.Context, script func() *script, args
 // that it was found to have left before.
 func (o *operation) forget(gone bool) {
 	o.notifier.Drop(o.token)
-	if o.presence != nil {
-		o.absent(o.token, gone)
-	}
+	o.presence.Leave(o.token, gone)
 }
 
 // repairIf repairs the leases if an answer says -1 for how long the owners are
@@ -153,7 +151,7 @@ func (o *operation) repairIf(ctx context.Context, milliseconds int64) {
 		if err != nil {
 			return
 		}
-		done = answer.integer(0)
+		done = at[int64](answer, 0)
 	}
 }
 

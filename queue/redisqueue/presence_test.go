@@ -181,12 +181,12 @@ func TestRepeatedRequestBehindAMarkedProcess(t *testing.T) {
 	dead := "1:" + process + ".x:1"
 	r := q.request(registerScript, "n", q.ticketKeys("n.new"), "n.new", 60000, 120000, " 60000 0 - 1 host ")
 	first, err := q.attempt(t.Context(), r)
-	if err != nil || first.integer(1) != 1 {
+	if err != nil || at[int64](first, 1) != 1 {
 		t.Fatalf("%+v, %v; want one ahead", first, err)
 	}
 	client.HSet(t.Context(), q.prefix+"absent", process, time.Now().Add(-time.Minute).UnixMilli())
 	again, err := q.attempt(t.Context(), r)
-	if err != nil || again.text(0) != first.text(0) || again.integer(1) != 0 {
+	if err != nil || at[string](again, 0) != at[string](first, 0) || at[int64](again, 1) != 0 {
 		t.Fatalf("%+v, %v; want the same ticket, which owns", again, err)
 	}
 	if len(again.evicted) != 1 || again.evicted[0].Member != dead {
@@ -354,10 +354,10 @@ func TestOneMoreLooksWithinTheGraceTime(t *testing.T) {
 			keys := []string{"{" + name + "}:queue", "{" + name + "}:seq", "{" + name + "}:lease:" + tokenOf(last)}
 			v := &view{storage: c.q.storage, owners: c.owners}
 			answer, err := c.q.attempt(t.Context(), v.request(positionScript, "n", keys, last))
-			if err != nil || answer.status != statusOK || answer.integer(0) < 1 {
+			if err != nil || answer.status != statusOK || at[int64](answer, 0) < 1 {
 				t.Fatalf("%+v, %v", answer, err)
 			}
-			if got := answer.integer(2); got != c.want {
+			if got := at[int64](answer, 2); got != c.want {
 				t.Errorf("looks again after %d ms, want %d; 0 is by its place", got, c.want)
 			}
 		})
@@ -373,7 +373,7 @@ func TestOneMoreLooksWhenTheGraceTimeIsOver(t *testing.T) {
 	last := plantLine(t, client, q.name, run+"/3600000", []string{"p", "p", "p", "n"})
 	client.HSet(t.Context(), q.prefix+"absent", "p", time.Now().Add(time.Minute-time.Hour).UnixMilli())
 	answer, err := q.attempt(t.Context(), q.request(positionScript, "n", q.ticketKeys(tokenOf(last)), last))
-	if err != nil || answer.integer(2) <= 0 || answer.integer(2) > 60000 {
+	if err != nil || at[int64](answer, 2) <= 0 || at[int64](answer, 2) > 60000 {
 		t.Errorf("%+v, %v; want that it looks again within a minute", answer, err)
 	}
 }

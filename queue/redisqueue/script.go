@@ -211,31 +211,12 @@ func (r reply) ahead(i, count int) (int, error) {
 	return 0, errors.New("the script did not answer how many are ahead")
 }
 
-// integer returns the i'th value, 0 if it is none.
-func (r reply) integer(i int) int64 {
-	if i >= len(r.values) {
-		return 0
+// at returns the i'th value of an answer, zero if it is none of that type.
+func at[T any](r reply, i int) (value T) {
+	if i < len(r.values) {
+		value, _ = r.values[i].(T)
 	}
-	n, _ := r.values[i].(int64)
-	return n
-}
-
-// text returns the i'th value, "" if it is none.
-func (r reply) text(i int) string {
-	if i >= len(r.values) {
-		return ""
-	}
-	s, _ := r.values[i].(string)
-	return s
-}
-
-// list returns the i'th value, nil if it is none.
-func (r reply) list(i int) []any {
-	if i >= len(r.values) {
-		return nil
-	}
-	l, _ := r.values[i].([]any)
-	return l
+	return value
 }
 
 // joint is a script for several requests of one line. In one step it does the same as the

@@ -396,12 +396,12 @@ func (o *outcome) read(t *testing.T, s *randomState, answer []any) {
 	o.general = answer[0] == int64(1)
 	o.status, o.messages, o.evicted = r.status, r.messages, r.evicted
 	o.published, _ = answer[2].([]any)
-	o.texts = [...]string{r.text(0), r.text(2)}
+	o.texts = [...]string{at[string](r, 0), at[string](r, 2)}
 	switch {
 	case r.status == statusBusy:
-		o.number = rounded(r.integer(0))
+		o.number = rounded(at[int64](r, 0))
 	case s.operation != "release":
-		o.number = r.integer(1)
+		o.number = at[int64](r, 1)
 	}
 }
 

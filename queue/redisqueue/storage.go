@@ -151,13 +151,3 @@ func (s *storage) presenceToKeep(token string) string {
 	}
 	return "-"
 }
-
-// absent is called with crash detection when a ticket has left the line, or was not
-// taken; gone says that it was found to have left it before.
-func (s *storage) absent(token string, gone bool) {
-	if gone {
-		s.presence.Gone(token)
-	} else {
-		s.presence.Leave(token)
-	}
-}

@@ -80,9 +80,9 @@ func (o *operation) join(ctx context.Context, p retryPolicy, script func() *scri
 			t, err = o.taken(answer, sent, terms)
 			ok = err == nil
 		case answer.status == statusBusy && together == nil: // which is not said to Register
-			o.repairIf(ctx, answer.integer(0))
+			o.repairIf(ctx, at[int64](answer, 0))
 		case answer.status == statusKind:
-			err = kindError(o.owners, int(answer.integer(0)))
+			err = kindError(o.owners, int(at[int64](answer, 0)))
 		default:
 			err = answer.status.err()
 		}
@@ -100,7 +100,7 @@ func (o *operation) join(ctx context.Context, p retryPolicy, script func() *scri
 
 // taken makes the ticket that an answer says was taken, by a call that began at sent.
 func (o *operation) taken(answer reply, sent time.Time, terms leaseValue) (queue.Ticket, error) {
-	member := answer.text(0)
+	member := at[string](answer, 0)
 	e, err := parseEntry(member)
 	if err == nil && e.token != o.token {
 		err = errors.New("the script answered the ticket of another request")
@@ -116,10 +116,10 @@ func (o *operation) taken(answer reply, sent time.Time, terms leaseValue) (queue
 	w := o.waiter(t)
 	w.Owns, w.Until = t.Ahead == 0, believed(sent, o.lease)
 	if o.owners == 0 {
-		w.Front = answer.text(2)
+		w.Front = at[string](answer, 2)
 	}
 	o.notifier.Bind(w)
-	if o.presence != nil && ahead > 1 && !o.notifier.Owns(tokenOf(answer.text(2))) {
+	if o.presence != nil && ahead > 1 && !o.notifier.Owns(tokenOf(at[string](answer, 2))) {
 		_, grace := o.presence.Seen()
 		// It may be the one to look, see together in position.lua.
 		o.notifier.HintAfter(o.token, min(grace/4, longestHint))
@@ -194,7 +194,7 @@ func (o *operation) look(ctx context.Context) (queue.Place, error) {
 		return queue.Place{}, err
 	}
 	place := queue.Place{Ahead: ahead}
-	milliseconds := answer.integer(1)
+	milliseconds := at[int64](answer, 1)
 	o.repairIf(ctx, milliseconds)
 	switch {
 	case place.Ahead == 0:
@@ -202,7 +202,7 @@ func (o *operation) look(ctx context.Context) (queue.Place, error) {
 	case milliseconds > 0 && o.notifier.Reliable(o.token):
 		place.Recheck = time.Duration(milliseconds) * time.Millisecond
 	}
-	o.notifier.HintAfter(o.token, min(time.Duration(answer.integer(2))*time.Millisecond, longestHint))
+	o.notifier.HintAfter(o.token, min(time.Duration(at[int64](answer, 2))*time.Millisecond, longestHint))
 	return place, nil
 }
 
@@ -284,11 +284,9 @@ func (o *operation) leave(ctx context.Context, cleanup int) error {
 	goesOn := false
 	defer func() { // also when a trace of the caller's panics
 		if leaving != nil && !goesOn {
-			leaving.Answered(wasRemoved(answer, lost), answer.text(0))
+			leaving.Answered(wasRemoved(answer, lost), at[string](answer, 0))
 		}
-		if o.presence != nil {
-			o.absent(o.token, answer.status == statusGone)
-		}
+		o.presence.Leave(o.token, answer.status == statusGone)
 	}()
 	r := o.ofTicket(releaseScript, o.ticket.Member, mark, cleanup)
 	r.ordered = leaving != nil && leaving.Ordered()
@@ -319,7 +317,7 @@ func (o *operation) leaveLater(r request, leaving *notifier.Leaving) {
 	var answer reply
 	defer func() {
 		// A ticket that is gone may have been released by the caller once more.
-		leaving.Answered(wasRemoved(answer, 1), answer.text(0))
+		leaving.Answered(wasRemoved(answer, 1), at[string](answer, 0))
 	}()
 	r.joint = nil // it may have been executed
 	answer, _, _ = o.exchange(ctx, retryPolicy{longest: lease, always: true}, r)

@@ -11,9 +11,9 @@
 package notifier
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
-	"math"
 	mathrand "math/rand/v2"
 	"slices"
 	"strings"
@@ -422,10 +422,7 @@ func (ws *waiters) near(which func(*waiter) bool) []*waiter {
 		}
 	}
 	slices.SortFunc(all, func(a, b *waiter) int {
-		if c := strings.Compare(a.Line, b.Line); c != 0 {
-			return c
-		}
-		return int(max(math.MinInt32, min(math.MaxInt32, a.Number-b.Number)))
+		return cmp.Or(strings.Compare(a.Line, b.Line), cmp.Compare(a.Number, b.Number))
 	})
 	place, line := 0, ""
 	return slices.DeleteFunc(all, func(w *waiter) bool {

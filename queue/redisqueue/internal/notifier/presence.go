@@ -162,20 +162,17 @@ func (p *Presence) believedLocked(token string, now time.Time) bool {
 	return p == nil || p.tickets[token] != nil && (!p.armed || now.Before(p.deadline()))
 }
 
-// Leave removes a ticket.
-func (p *Presence) Leave(token string) {
+// Leave removes a ticket; without a presence it does nothing. If the ticket was found gone
+// from the line, it looks after the others: the server evicts all of a process together.
+func (p *Presence) Leave(token string, gone bool) {
+	if p == nil {
+		return
+	}
 	p.n.mu.Lock()
 	defer p.n.mu.Unlock()
+	there := p.tickets[token] != nil
 	p.leaveLocked(token)
-}
-
-// Gone removes a ticket that is not in line any more, and looks after the others: the
-// server evicts all of a process together.
-func (p *Presence) Gone(token string) {
-	p.n.mu.Lock()
-	defer p.n.mu.Unlock()
-	if p.tickets[token] != nil {
-		p.leaveLocked(token)
+	if gone && there {
 		p.sendLocked(p.firstLocked())
 	}
 }

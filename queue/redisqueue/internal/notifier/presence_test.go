@@ -101,7 +101,7 @@ func closed(all []<-chan struct{}) (count int) {
 func TestTicketsOfAPresenceAreToldTogether(t *testing.T) {
 	for what, find := range map[string]func(n *Notifier, p *Presence, token string){
 		"by a sign":       func(_ *Notifier, p *Presence, _ string) { p.send() },
-		"by the caller's": func(_ *Notifier, p *Presence, token string) { p.Gone(token) },
+		"by the caller's": func(_ *Notifier, p *Presence, token string) { p.Leave(token, true) },
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -264,7 +264,7 @@ func TestSeenWhileSignsFail(t *testing.T) {
 		}
 		for token, ticket := range p.tickets {
 			if ticket.entry == s.signs[0].entry {
-				p.Leave(token)
+				p.Leave(token, false)
 			}
 		}
 		refuses.Store(false)
