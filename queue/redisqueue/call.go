@@ -25,7 +25,7 @@ func (s *storage) attempt(ctx context.Context, r request) (reply, error) {
 	}
 	value, err := by.do(ctx, r)
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		r.whole, r.joint = true, nil
+		r.bySource, r.joint = true, nil
 		value, err = by.do(ctx, r)
 	}
 	if err != nil {

@@ -24,7 +24,7 @@ func Gather(q *Queue) *Gathering {
 	g := &Gathering{[]*sender{&q.senders.free, &q.senders.ordered, q.joining}}
 	for _, s := range g.senders {
 		s.mu.Lock()
-		s.generation++ // what is still landing sends none of them
+		s.generation++ // what is still in flight sends none of them
 		s.waiting = append(s.waiting, nil)
 		s.timer = time.AfterFunc(time.Hour, s.late)
 		s.mu.Unlock()
@@ -46,9 +46,9 @@ func (g *Gathering) Waiting() (n int) {
 func (g *Gathering) Depart() {
 	for _, s := range g.senders {
 		s.mu.Lock()
-		s.waiting, s.flights = s.waiting[1:], 0
+		s.waiting, s.inFlight = s.waiting[1:], 0
 		if len(s.waiting) > 0 {
-			s.depart()
+			s.dispatch()
 		}
 		s.mu.Unlock()
 	}

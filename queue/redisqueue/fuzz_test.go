@@ -115,10 +115,10 @@ func FuzzReply(f *testing.F) {
 // an answer or an error, or is sent alone.
 func hostileTogether(t *testing.T, value any) {
 	for script, together := range map[*script]*joint{registerScript(): registerTogether, releaseScript(): releaseTogether} {
-		b := new(parcels)
+		b := new(group)
 		for range 2 {
 			r := request{script: script, keys: make([]string, 3), args: make([]any, 6), joint: together}
-			b.all = append(b.all, &parcel{request: r, ctx: t.Context(), done: make(chan struct{})})
+			b.all = append(b.all, &pending{request: r, ctx: t.Context(), done: make(chan struct{})})
 		}
 		b.prepare(false)
 		b.command.SetVal(value)

@@ -334,9 +334,9 @@ func TestReplyOfAnotherShapeToTogether(t *testing.T) {
 	answer := func(answer any) any {
 		return append([]any{fmt.Sprint(answer.([]any)[0])}, answer.([]any)[1:]...)
 	}
-	depart := l.begin(3)
+	dispatch := l.begin(3)
 	hook.answer.Store(&answer)
-	depart()
+	dispatch()
 	l.wait()
 	for i, r := range l.registration {
 		if r.err == nil {

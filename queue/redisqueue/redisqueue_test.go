@@ -662,7 +662,7 @@ func TestLargeNumbers(t *testing.T) {
 
 // A number ahead of the clock is remembered by the last ticket when seq is damaged or lost.
 func TestNumberOfTheLastTicketIsKept(t *testing.T) {
-	const ahead = 4000000000000000
+	const ahead int64 = 4000000000000000
 	for what, damaged := range map[string]string{"damaged": "abc", "negative": "-5", "lost": "", "behind": "7"} {
 		t.Run(what, func(t *testing.T) {
 			client, name := redistest.Client(t), redistest.Name(t)

@@ -53,19 +53,19 @@ func newScript(names ...string) func() *script {
 
 // request is one call of a script.
 type request struct {
-	script  *script
-	keys    []string
-	args    []any
-	whole   bool   // the source of the script is sent
-	ordered bool   // after those before it, see senders
-	joint   *joint // does it for several; nil if there is none
+	script   *script
+	keys     []string
+	args     []any
+	bySource bool   // the source of the script is sent
+	ordered  bool   // after those before it, see senders
+	joint    *joint // does it for several; nil if there is none
 }
 
 // command returns the request as EVALSHA (with the script's hash) or EVAL (with its
 // source).
 func (r request) command(ctx context.Context) command {
 	name, text := "evalsha", r.script.hash
-	if r.whole {
+	if r.bySource {
 		name, text = "eval", r.script.source
 	}
 	args := make([]any, 0, 3+len(r.keys)+len(r.args))

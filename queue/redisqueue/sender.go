@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	// flightsAtOnce is how many requests, or pipelines of them, are under way before
+	// maxInFlight is how many requests, or pipelines of them, are under way before
 	// further ones gather.
-	flightsAtOnce = 8
+	maxInFlight = 8
 
 	// overdue is after how long those under way are not waited for any more: they
 	// hang, or the server is far away.
 	overdue = 5 * time.Millisecond
 
-	// largestBatch is how many requests go as one pipeline.
-	largestBatch = 256
+	// maxBatch is how many requests go as one pipeline.
+	maxBatch = 256
 )
 
 // sender sends the commands of all queues of one client. One that comes alone goes at
@@ -29,17 +29,17 @@ const (
 // pipeline when these have returned: in the order in which they came. Each has its own
 // answer, its own error and its own ctx.
 //
-// If one flight at a time is allowed, they also reach the server in this order, as
+// If the limit is one, they also reach the server in this order, as
 // long as none is overdue or sent again, and no slot changes its node.
 type sender struct {
 	client redis.UniversalClient
-	atOnce int     // how many flights
+	limit  int     // how many are in flight at once
 	next   *sender // gets the requests of this one; nil: the client does
 
 	mu         sync.Mutex // guards all below
-	generation int        // of the flights that are waited for; those before are overdue
-	flights    int        // how many of this generation are under way
-	waiting    []*parcel
+	generation int        // of those that are waited for; those before are overdue
+	inFlight   int        // how many of this generation are under way
+	waiting    []*pending
 	timer      *time.Timer // runs while any wait
 }
 
@@ -54,11 +54,11 @@ var sendersByClient clients.Registry[senders]
 // ofLine returns a sender of registrations of one line. While one is under way further ones
 // gather, so that they are in line in the order in which they came, and go as one call: at
 // 64 goroutines that halves the calls. They go as all of the client's do.
-func (s *senders) ofLine() *sender { return &sender{client: s.free.client, atOnce: 1, next: &s.free} }
+func (s *senders) ofLine() *sender { return &sender{client: s.free.client, limit: 1, next: &s.free} }
 
 func sendersOf(client redis.UniversalClient) *senders {
 	return sendersByClient.Of(client, func() *senders {
-		return &senders{free: sender{client: client, atOnce: flightsAtOnce}, ordered: sender{client: client, atOnce: 1}}
+		return &senders{free: sender{client: client, limit: maxInFlight}, ordered: sender{client: client, limit: 1}}
 	})
 }
 
@@ -66,11 +66,11 @@ func sendersOf(client redis.UniversalClient) *senders {
 // while it is with others.
 func (s *sender) do(ctx context.Context, r request) (any, error) {
 	s.mu.Lock()
-	if len(s.waiting) == 0 && s.flights < s.atOnce {
-		s.flights++
+	if len(s.waiting) == 0 && s.inFlight < s.limit {
+		s.inFlight++
 		generation := s.generation
 		s.mu.Unlock()
-		defer s.landed(generation)
+		defer s.completed(generation)
 		if s.next != nil {
 			return s.next.do(ctx, r)
 		}
@@ -78,7 +78,7 @@ func (s *sender) do(ctx context.Context, r request) (any, error) {
 		s.process(ctx, cmd)
 		return cmd.answer()
 	}
-	p := &parcel{request: r, ctx: ctx, done: make(chan struct{})}
+	p := &pending{request: r, ctx: ctx, done: make(chan struct{})}
 	s.waiting = append(s.waiting, p)
 	if len(s.waiting) == 1 {
 		s.startTimer()
@@ -96,7 +96,7 @@ func (s *sender) do(ctx context.Context, r request) (any, error) {
 }
 
 // withdraw reports whether a command had not been sent, and is not sent now.
-func (s *sender) withdraw(p *parcel) bool {
+func (s *sender) withdraw(p *pending) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := slices.Index(s.waiting, p)
@@ -110,13 +110,13 @@ func (s *sender) withdraw(p *parcel) bool {
 
 // take sends a batch that another sender has gathered, or has it gather with others, and
 // returns when all have their answers.
-func (s *sender) take(batch []*parcel) {
+func (s *sender) take(batch []*pending) {
 	s.mu.Lock()
-	if len(s.waiting) == 0 && s.flights < s.atOnce {
-		s.flights++
+	if len(s.waiting) == 0 && s.inFlight < s.limit {
+		s.inFlight++
 		generation := s.generation
 		s.mu.Unlock()
-		s.fly(batch, generation)
+		s.run(batch, generation)
 		return
 	}
 	if len(s.waiting) == 0 {
@@ -145,27 +145,27 @@ func (s *sender) late() {
 	defer s.mu.Unlock()
 	if len(s.waiting) > 0 {
 		s.generation++
-		s.flights = 0
-		s.depart()
+		s.inFlight = 0
+		s.dispatch()
 	}
 }
 
-// landed is called when a flight has its answers.
-func (s *sender) landed(generation int) {
+// completed is called when a request or a batch has its answers.
+func (s *sender) completed(generation int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if generation != s.generation {
 		return
 	}
-	s.flights--
+	s.inFlight--
 	if len(s.waiting) > 0 {
-		s.depart()
+		s.dispatch()
 	}
 }
 
-// depart sends those that wait. s.mu is held.
-func (s *sender) depart() {
-	count := min(len(s.waiting), largestBatch)
+// dispatch sends those that wait. s.mu is held.
+func (s *sender) dispatch() {
+	count := min(len(s.waiting), maxBatch)
 	batch := s.waiting[:count:count]
 	s.waiting = s.waiting[count:]
 	if len(s.waiting) > 0 {
@@ -173,21 +173,21 @@ func (s *sender) depart() {
 	} else {
 		s.timer.Stop()
 	}
-	s.flights++
-	go s.fly(batch, s.generation)
+	s.inFlight++
+	go s.run(batch, s.generation)
 }
 
-// fly sends a batch and hands out the answers. Each node gets its own requests: a pipeline
+// run sends a batch and hands out the answers. Each node gets its own requests: a pipeline
 // of the client's returns when the last node has answered, and one may hang. A connection
 // that breaks fails each as it would have failed alone.
-func (s *sender) fly(batch []*parcel, generation int) {
-	defer s.landed(generation)
+func (s *sender) run(batch []*pending, generation int) {
+	defer s.completed(generation)
 	defer func() { // where a hook of the caller's has ended the goroutine
 		for _, p := range batch {
 			select {
 			case <-p.done:
 			default:
-				p.land(nil, errNoAnswer)
+				p.complete(nil, errNoAnswer)
 			}
 		}
 	}()
@@ -210,7 +210,7 @@ type clustered interface {
 }
 
 // byNode returns a batch in parts, each for one node of a Cluster, or one shard of a Ring.
-func (s *sender) byNode(batch []*parcel) (parts [][]*parcel) {
+func (s *sender) byNode(batch []*pending) (parts [][]*pending) {
 	var find func(key string) (*redis.Client, error)
 	switch client := s.client.(type) {
 	case clients.Sharded:
@@ -220,13 +220,13 @@ func (s *sender) byNode(batch []*parcel) (parts [][]*parcel) {
 		find = func(key string) (*redis.Client, error) { return client.MasterForKey(ctx, key) }
 	}
 	if find == nil || len(batch) == 1 {
-		return [][]*parcel{batch}
+		return [][]*pending{batch}
 	}
 	var nodes []*redis.Client
 	for _, p := range batch {
 		var node *redis.Client
 		if clients.Call(func() (err error) { node, err = find(p.keys[0]); return err }) != nil {
-			return [][]*parcel{batch} // the Cluster is away: to ask for each takes long
+			return [][]*pending{batch} // the Cluster is away: to ask for each takes long
 		}
 		i := slices.Index(nodes, node)
 		if i < 0 {
@@ -239,24 +239,24 @@ func (s *sender) byNode(batch []*parcel) (parts [][]*parcel) {
 }
 
 // deliver sends a part of a batch and hands out the answers.
-func (s *sender) deliver(batch []*parcel) {
+func (s *sender) deliver(batch []*pending) {
 	ctx := context.WithoutCancel(batch[0].ctx)
-	for bundles := bundle(batch); len(bundles) > 0; {
-		s.send(ctx, bundles)
-		var again []*parcels
-		for _, b := range bundles {
+	for groups := grouped(batch); len(groups) > 0; {
+		s.send(ctx, groups)
+		var again []*group
+		for _, b := range groups {
 			again = append(again, b.answered()...)
 		}
-		bundles = again
+		groups = again
 	}
 }
 
 // send sends one command, or several as a pipeline.
-func (s *sender) send(ctx context.Context, bundles []*parcels) {
-	if len(bundles) == 1 {
-		s.process(ctx, bundles[0].command)
-	} else if err := s.pipeline(ctx, bundles); err != nil && !isReply(err) {
-		for _, b := range bundles {
+func (s *sender) send(ctx context.Context, groups []*group) {
+	if len(groups) == 1 {
+		s.process(ctx, groups[0].command)
+	} else if err := s.pipeline(ctx, groups); err != nil && !isReply(err) {
+		for _, b := range groups {
 			if b.command.Err() == nil && b.command.Val() == nil {
 				b.command.SetErr(err)
 			}
@@ -273,10 +273,10 @@ func (s *sender) process(ctx context.Context, cmd command) {
 }
 
 // pipeline sends commands together.
-func (s *sender) pipeline(ctx context.Context, bundles []*parcels) error {
+func (s *sender) pipeline(ctx context.Context, groups []*group) error {
 	return clients.Call(func() error {
 		pipe := s.client.Pipeline()
-		for _, b := range bundles {
+		for _, b := range groups {
 			_ = pipe.Process(ctx, b.command)
 		}
 		_, err := pipe.Exec(ctx)

@@ -8,18 +8,18 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// largestCall is how many requests go as one call of a script: it keeps others waiting
+// maxGroup is how many requests go as one call of a script: it keeps others waiting
 // for a fraction of a millisecond.
-const largestCall = 64
+const maxGroup = 64
 
 // ticketArg is the index of the argument in which the requests of one call differ:
 // the token of a registration, the entry of a release. The owners are in front of it
 // with the notifier, the presence is last.
 const ticketArg = 2
 
-// goesWith reports whether two requests may be one call: they are the same, but for the
+// joins reports whether two requests may be one call: they are the same, but for the
 // ticket.
-func (r *request) goesWith(other *request) bool {
+func (r *request) joins(other *request) bool {
 	if r.joint == nil || r.joint != other.joint || r.keys[0] != other.keys[0] {
 		return false
 	}
@@ -31,45 +31,45 @@ func (r *request) goesWith(other *request) bool {
 	return true
 }
 
-// parcels are sent as one command. There is at least one.
-type parcels struct {
+// group is the requests that are sent as one command: at least one.
+type group struct {
 	command command
-	all     []*parcel
+	all     []*pending
 }
 
-// bundle returns a batch as commands, in its order: a request stands in the place of
-// the first one that it goes with.
-func bundle(batch []*parcel) []*parcels {
-	var bundles []*parcels
+// grouped returns a batch as commands, in its order: a request stands in the place of
+// the first one that it joins.
+func grouped(batch []*pending) []*group {
+	var groups []*group
 	for _, p := range batch {
-		i := slices.IndexFunc(bundles, func(b *parcels) bool {
-			return len(b.all) < largestCall && p.goesWith(&b.all[0].request)
+		i := slices.IndexFunc(groups, func(b *group) bool {
+			return len(b.all) < maxGroup && p.joins(&b.all[0].request)
 		})
 		if i < 0 {
-			i = len(bundles)
-			bundles = append(bundles, new(parcels))
+			i = len(groups)
+			groups = append(groups, new(group))
 		}
-		bundles[i].all = append(bundles[i].all, p)
+		groups[i].all = append(groups[i].all, p)
 	}
-	for _, b := range bundles {
+	for _, b := range groups {
 		b.prepare(false)
 	}
-	return bundles
+	return groups
 }
 
-// prepare makes the command. whole says that it has the source of a script for several.
-func (b *parcels) prepare(whole bool) {
+// prepare makes the command. bySource says that it has the source of a script for several.
+func (b *group) prepare(bySource bool) {
 	r := b.all[0].request
 	if len(b.all) > 1 {
 		r = b.request()
-		r.whole = whole
+		r.bySource = bySource
 	}
 	b.command = r.command(b.all[0].ctx)
 }
 
 // request is that of all. Its arguments are those of each, but the owners and the
 // presence, of which there are none; those in which they differ come last.
-func (b *parcels) request() request {
+func (b *group) request() request {
 	first := b.all[0]
 	r := request{script: first.joint.script()}
 	r.keys = append(make([]string, 0, 2+len(b.all)), first.keys[:2]...)
@@ -83,17 +83,17 @@ func (b *parcels) request() request {
 }
 
 // answered hands out the answer, and returns those that are to be sent now.
-func (b *parcels) answered() []*parcels {
+func (b *group) answered() []*group {
 	value, err := b.command.answer()
 	switch {
 	case len(b.all) == 1:
-		b.all[0].land(value, err)
+		b.all[0].complete(value, err)
 		return nil
 	case redis.HasErrorPrefix(err, "NOSCRIPT") && b.command.Name() == "evalsha":
 		b.prepare(true)
-		return []*parcels{b}
+		return []*group{b}
 	case err == nil && value == "alone":
-		return b.apart()
+		return b.split()
 	}
 	values, _ := value.([]any)
 	if err == nil && len(values) != len(b.all)+b.all[0].joint.others {
@@ -101,27 +101,27 @@ func (b *parcels) answered() []*parcels {
 	}
 	for i, p := range b.all {
 		if err != nil {
-			p.land(nil, err)
+			p.complete(nil, err)
 		} else {
-			p.land(p.joint.answer(values, i), nil)
+			p.complete(p.joint.answer(values, i), nil)
 		}
 	}
 	return nil
 }
 
-// apart returns each by itself.
-func (b *parcels) apart() []*parcels {
-	var each []*parcels
+// split returns each by itself.
+func (b *group) split() []*group {
+	var each []*group
 	for i := range b.all {
-		alone := &parcels{all: b.all[i : i+1]}
+		alone := &group{all: b.all[i : i+1]}
 		alone.prepare(false)
 		each = append(each, alone)
 	}
 	return each
 }
 
-// parcel is a request that waits for its flight.
-type parcel struct {
+// pending is a request that waits for its answer.
+type pending struct {
 	request
 	ctx   context.Context
 	value any // the answer
@@ -129,8 +129,8 @@ type parcel struct {
 	done  chan struct{} // closed when there is the answer
 }
 
-// land hands the answer out.
-func (p *parcel) land(value any, err error) {
+// complete hands the answer out.
+func (p *pending) complete(value any, err error) {
 	p.value, p.err = value, err
 	close(p.done)
 }

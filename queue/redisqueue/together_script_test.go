@@ -57,7 +57,7 @@ var waysTogether = map[string]*redis.Script{"register": way("register_together")
 // togetherState is what is in the keys of a line, and requests that leave together.
 type togetherState struct {
 	*randomState
-	each []*parcel
+	each []*pending
 }
 
 func newTogetherState(seed uint64, prefix string) *togetherState {
@@ -91,7 +91,7 @@ func (s *togetherState) registrations() {
 		case s.odd():
 			s.do("RPUSH", s.prefix+"lease:"+token, "of another kind")
 		}
-		if slices.ContainsFunc(s.each, func(p *parcel) bool { return p.args[ticketArg] == token }) {
+		if slices.ContainsFunc(s.each, func(p *pending) bool { return p.args[ticketArg] == token }) {
 			continue // a token is of one call
 		}
 		s.add(registerScript(), registerTogether, token, token, grain, 2*grain, fmt.Sprintf(" %d 0 - 2 host ", grain))
@@ -125,7 +125,7 @@ func (s *togetherState) add(script *script, together *joint, token string, args 
 	keys := []string{s.prefix + "queue", s.prefix + "seq", s.prefix + "lease:" + token}
 	all := append(append([]any{"0", "me"}, args...), "")
 	s.args = append(s.args, args[0])
-	s.each = append(s.each, &parcel{request: request{script: script, keys: keys, args: all, joint: together}, ctx: context.Background(), done: make(chan struct{})})
+	s.each = append(s.each, &pending{request: request{script: script, keys: keys, args: all, joint: together}, ctx: context.Background(), done: make(chan struct{})})
 }
 
 // outcomes are what several requests have made of a state. A message, or what is
@@ -175,7 +175,7 @@ func (s *togetherState) runTogether(t *testing.T, client *redis.Client) (o outco
 	if len(s.each) == 0 {
 		return outcomes{left: s.left(t, client)}, "alone"
 	}
-	b := &parcels{all: s.each}
+	b := &group{all: s.each}
 	r := b.request()
 	var answer, left *redis.Cmd
 	_, _ = client.Pipelined(t.Context(), func(pipe redis.Pipeliner) error {
@@ -259,5 +259,5 @@ func (s *togetherState) add1(t *testing.T, o *outcomes, value any) {
 }
 
 func (s *togetherState) leaves(entry string) bool {
-	return s.operation == "release" && slices.ContainsFunc(s.each, func(p *parcel) bool { return p.args[ticketArg] == entry })
+	return s.operation == "release" && slices.ContainsFunc(s.each, func(p *pending) bool { return p.args[ticketArg] == entry })
 }

@@ -65,8 +65,8 @@ func (l *together) warmTogether() {
 }
 
 // gather calls f so often, in order, each when the one before waits with the others. They
-// leave together when depart is called.
-func gather(q *redisqueue.Queue, n int, f func(i int)) (depart func()) {
+// leave together when dispatch is called.
+func gather(q *redisqueue.Queue, n int, f func(i int)) (dispatch func()) {
 	g := redisqueue.Gather(q)
 	for i := range n {
 		go f(i)
@@ -77,8 +77,8 @@ func gather(q *redisqueue.Queue, n int, f func(i int)) (depart func()) {
 	return g.Depart
 }
 
-// begin begins registrations that leave together, when depart is called.
-func (l *together) begin(n int) (depart func()) {
+// begin begins registrations that leave together, when dispatch is called.
+func (l *together) begin(n int) (dispatch func()) {
 	l.Helper()
 	for range n {
 		r := &registration{done: make(chan struct{})}
@@ -316,9 +316,9 @@ func TestTogetherGoesAlone(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			l := newTogether(t)
-			depart := l.begin(4)
+			dispatch := l.begin(4)
 			test.before(l)
-			depart()
+			dispatch()
 			test.after(l)
 		})
 	}
@@ -433,7 +433,7 @@ func TestTogetherCanceled(t *testing.T) {
 	t.Parallel()
 	t.Run("before", func(t *testing.T) {
 		l := newTogether(t)
-		depart := l.begin(3)
+		dispatch := l.begin(3)
 		ended := l.registration[1]
 		ended.cancel()
 		<-ended.done
@@ -441,7 +441,7 @@ func TestTogetherCanceled(t *testing.T) {
 			t.Errorf("got %v; want Canceled", ended.err)
 		}
 		l.registration = slices.Delete(l.registration, 1, 2)
-		depart()
+		dispatch()
 		l.awaitInLine()
 	})
 	t.Run("under way", func(t *testing.T) {

@@ -393,9 +393,9 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	},
 	{
 		name: "lock: an error tells what an earlier ticket has seen",
-		in:   "lock attempt.replaced",
+		in:   "lock attempt.register",
 		old:  "a.stage, a.ahead, a.failure, a.asked = registering, 0, nil, time.Time{}",
-		new:  "",
+		new:  "a.stage = registering",
 	},
 	{
 		name: "lock: a loss is told before the hold",

@@ -386,7 +386,7 @@ func TestF38ChmodFails(t *testing.T) {
 // F38. seq cannot be read for once, and is ahead of the clock: Lock says so, and the
 // numbers ascend.
 func TestF38SeqIsNotRead(t *testing.T) {
-	const ahead = 4_000_000_000_000_000
+	const ahead int64 = 4_000_000_000_000_000
 	h := harness.New(t, faulttest.File(t))
 	h.Tolerant = true
 	a := h.Start()
