@@ -22,8 +22,7 @@ type attempt struct {
 // noMaxWait is the limit of an attempt that only its ctx ends.
 const noMaxWait time.Duration = 0
 
-// run calls f, unless something speaks against beginning at all, and makes the error
-// of it.
+// run calls f, unless the attempt cannot begin, and makes the caller's error of f's.
 func (a *attempt) run(ctx context.Context, op string, maxWait time.Duration, f func() error) error {
 	a.ctx, a.began = ctx, time.Now()
 	if ctx == nil {

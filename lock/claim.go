@@ -198,17 +198,17 @@ func (c *claim) release() error {
 		c.leave().settle(leaveGrace) // there is nothing to be learned from the queue any more
 		return fmt.Errorf("%w: %w", ErrLost, reason)
 	}
-	c.released()
-	err := c.confirmed()
+	c.tellReleased()
+	err := c.dropNow()
 	if hook := c.base.options.trace.ReleaseFailed; hook != nil && err != nil {
 		hook(c.ticket, err)
 	}
 	return err
 }
 
-// released tells the hooks, before anything else can own. If one of them panics,
+// tellReleased tells the hooks, before anything else can own. If one of them panics,
 // the ticket leaves the line all the same.
-func (c *claim) released() {
+func (c *claim) tellReleased() {
 	told := false
 	defer func() {
 		if !told {
@@ -221,8 +221,8 @@ func (c *claim) released() {
 	told = true
 }
 
-// confirmed takes the ticket out of the line and returns what the queue has said.
-func (c *claim) confirmed() error {
+// dropNow takes the ticket out of the line and returns what the queue has said.
+func (c *claim) dropNow() error {
 	ctx, cancel := c.base.forRelease()
 	defer cancel()
 	_, err := ask(ctx, 0, func(ctx context.Context) (struct{}, error) { return struct{}{}, c.drop(ctx) }, nil)
@@ -243,8 +243,8 @@ func untilItLapses(t queue.Ticket) string {
 	return fmt.Sprintf(", for its lease of %v at most", t.Lease)
 }
 
-// abandon gives up a claim that does not own, or of which the caller will not
-// hear. It waits for that no longer than leaveGrace; the rest happens in the
+// abandon gives up a claim that does not own, or that the caller does not get because a
+// hook has panicked. It waits for that no longer than leaveGrace; the rest happens in the
 // background.
 func (c *claim) abandon() {
 	if c.giveUp() {

@@ -158,7 +158,8 @@ func (m *Mutex) tryTurn(a *attempt) (locked bool, err error) {
 // error when it is not known whether the ticket was removed. In the last case
 // the heartbeat has ended too, so that the ticket lapses after one lease. A release
 // whose answer was lost is sent again. If the ticket is gone by then, Unlock returns nil:
-// as far as is known, the lock was held until Unlock. In every case the Mutex is unlocked afterwards and can be locked again.
+// as far as is known, the lock was held until Unlock. In every case the Mutex is unlocked
+// afterwards and can be locked again.
 //
 // A second Unlock ends whatever hold it finds, which may be that of another
 // goroutine by then, as with [sync.Mutex]. It is an error only if there is none.

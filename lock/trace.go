@@ -64,9 +64,10 @@ type Trace struct {
 
 	// Evicted: a call of this value has removed t, a ticket of another owner, because
 	// that owner was gone: its process died, was cut off or stopped for too long (the lease,
-	// redisqueue.WithCrashDetection, filequeue.WithStaleTimeout). All in line look after the head, so of many values one is told. It is
-	// called in a goroutine of its own. A queue that does not tell which tickets it
-	// evicts (see [queue.Evicted]) never has it called.
+	// redisqueue.WithCrashDetection, filequeue.WithStaleTimeout). All in line look after
+	// the head, so of many values one is told. It is called in a goroutine of its own. A
+	// queue that does not tell which tickets it evicts (see [queue.Evicted]) never has it
+	// called.
 	Evicted func(t queue.Ticket)
 }
 

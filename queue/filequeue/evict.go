@@ -27,8 +27,7 @@ type evictor struct {
 	clock func() (time.Time, error)
 }
 
-// evictOwners removes the dead among the first n, up to where as many are alive: others
-// take their place.
+// evictOwners removes the dead until the first n are alive, or none is left behind them.
 func (v *evictor) evictOwners(n int) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -225,8 +225,8 @@ func (k *knownLine) recheckOwners() {
 	}
 }
 
-// announce tells the first waiter that it is the first: it touches the ticket that
-// has just come to own, which that waiter listens to. Where several own, it has to
+// announce wakes the first waiter, which may be of another process: it touches the file of
+// t, the new owner, to which that waiter listens. Where several own, it has to
 // listen to all of them from now on. mu is held.
 func (k *knownLine) announce(t *ticket) {
 	if !t.waited {

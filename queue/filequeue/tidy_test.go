@@ -181,7 +181,7 @@ func TestFileWhoMadeTheDirectoryIsSaidAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := useDirectory(dir)
-	d.seq.made = true // this process has made it, and was not as fast
+	d.seq.made = true                                 // this process has made it, and was not as fast
 	if _, err := q.Members(t.Context()); err != nil { // has the lock, and takes no ticket
 		t.Fatal(err)
 	}

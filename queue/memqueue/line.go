@@ -61,14 +61,7 @@ func (l *line) accepts(k kind) error {
 	if len(l.entries) == 0 || l.entries[0].kind == k {
 		return nil
 	}
-	return &kindError{l.entries[0].kind, k}
-}
-
-// kindError says that a line of one kind cannot be joined by the other.
-type kindError struct{ is, joining kind }
-
-func (e *kindError) Error() string {
-	return fmt.Sprintf("the line is held as %s; %s cannot join it: give each a queue of its own", e.is, e.joining)
+	return fmt.Errorf("the line is held as %s; %s cannot join it: give each a queue of its own", l.entries[0].kind, k)
 }
 
 // join puts a new ticket at the end of the line.

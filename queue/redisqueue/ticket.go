@@ -308,8 +308,8 @@ func (o *operation) leave(ctx context.Context, cleanup int) error {
 
 // leaveLater goes on with a release that has handed on to another ticket of this process,
 // and whose caller's time is up: while the ticket is in line that hold is not the server's
-// word, and would be lost although nothing has happened to it. Of whom this evicts the
-// caller is not told: it has returned.
+// word, and would be lost although nothing has happened to it. The caller has returned, so
+// that it is not told which tickets this evicts.
 func (o *operation) leaveLater(r request, leaving *notifier.Leaving) {
 	lease := o.leaseOf(o.ticket)
 	ctx, cancel := context.WithTimeout(context.Background(), lease)

@@ -320,8 +320,8 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name:  "file: a process that has come as the directory was removed takes it for one that was there",
 		in:    ofFile + "seqLock.keep",
-		old:   "info, err := l.seq.await(ctx, l.dir, &s, longestLook, false)",
-		new:   "err := l.seq.create(l.dir, &s, l.content); if err != nil || ctx == nil { return }; info, err := l.seq.file.Stat()",
+		old:   "info, err := c.await(ctx, longestLook, false)",
+		new:   "err := l.seq.create(c.dir, &s, l.content); if err != nil || ctx == nil { return }; info, err := l.seq.file.Stat()",
 		tests: tests{"-run K58ComesAsTheOtherCleansUpInPlace ./internal/faulttest/file"},
 	},
 	{
@@ -513,12 +513,21 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: the kind of a line is what seq says",
-		in:   ofFile + "knownLine.kindOf",
-		old:  "switch first := k.line.entries[0]; {",
-		new: `if len(k.line.entries) > 0 {
-			return seq
-		}
-		switch first := k.line.entries[0]; {`,
+		in:   ofFile + "knownLine.checkKind",
+		old:  "case first.ticket != nil:",
+		new:  "case true:\ncase first.ticket != nil:",
+	},
+	{
+		name: "file: that this process has made the directory is said with the next number only",
+		in:   ofFile + "seqLock.read",
+		old:  "if valid && q.made && !said {",
+		new:  "if false && !said {",
+	},
+	{
+		name: "file: a listing that is not wanted any more keeps seq",
+		in:   ofFile + "call.members",
+		old:  "if c.ctx.Err() != nil { return nil, c.ctx.Err() // a",
+		new:  "if false { return nil, c.ctx.Err() // a",
 	},
 	{
 		name: "file: the dead count as owners",

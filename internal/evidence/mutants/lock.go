@@ -152,7 +152,7 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	},
 	{
 		name: "lock: a lost lock is unlocked without a word",
-		in:   "lock claim.confirmed",
+		in:   "lock claim.dropNow",
 		old:  `case errors.Is(err, queue.ErrNotQueued): return fmt.Errorf("%w: %w", ErrLost, err)`,
 		new: `case errors.Is(err, queue.ErrNotQueued):
 			return nil`,
@@ -160,9 +160,9 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: TryLock stands in line",
 		in:   "lock tryRegister",
-		old:  "t, ok, err := queue.TryRegister(ctx, b.queue)",
+		old:  "return queue.TryRegister(ctx, b.queue)",
 		new: `t, err := b.queue.Register(ctx)
-			ok := err == nil`,
+			return t, err == nil, err`,
 	},
 	{
 		name: "lock: a ticket that nothing keeps alive is held",
@@ -268,9 +268,9 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: a release is not told before anything else can own",
 		in:   "lock claim.release",
-		old:  "c.released() err := c.confirmed()",
-		new: `err := c.confirmed()
-		c.released()`,
+		old:  "c.tellReleased() err := c.dropNow()",
+		new: `err := c.dropNow()
+		c.tellReleased()`,
 	},
 	{
 		name: "lock: a release that was not confirmed is not told",
@@ -376,7 +376,7 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: a refused Lock waits until its ticket is gone",
 		in:   "lock newClaim",
-		old:  "start(func() (struct{}, error) { b.giveBack(t); return struct{}{}, nil }, nil).settle(leaveGrace)",
+		old:  "background(func() { b.giveBack(t) }).settle(leaveGrace)",
 		new:  "b.giveBack(t)",
 	},
 	{
@@ -396,6 +396,24 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 		in:   "lock attempt.register",
 		old:  "a.stage, a.ahead, a.failure, a.asked = registering, 0, nil, time.Time{}",
 		new:  "a.stage = registering",
+	},
+	{
+		name: "lock: between two tickets a call has seen nothing",
+		in:   "lock attempt.replaced",
+		old:  "a.failed(t, a.base.fail(\"wait\", err))",
+		new:  "a.failed(t, a.base.fail(\"wait\", err)); a.stage = registering",
+	},
+	{
+		name: "lock: a waiter that was not answered is told that it is not in line",
+		in:   "lock heartbeat.outOfLine",
+		old:  "return fmt.Errorf(\"%w: %w\", queue.ErrNotQueued, reason)",
+		new:  "return queue.ErrNotQueued",
+	},
+	{
+		name: "lock: a view that is nil is shared",
+		in:   "queue Share",
+		old:  "if view := q.Share(n); view != nil {",
+		new:  "if view := q.Share(n); true {",
 	},
 	{
 		name: "lock: a loss is told before the hold",

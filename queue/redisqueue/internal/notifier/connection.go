@@ -171,8 +171,8 @@ func (c *connection) knownLocked() {
 	}
 }
 
-// lookAfter is how long after the last look at the connection the next one is: to ask it
-// whether it is alive, or whether it has answered.
+// lookAfter is the time from one look at the connection to the next. A look sends a ping,
+// or, as long as one is not answered (silent), finds out whether to give the connection up.
 func (c *connection) lookAfter(silent bool) time.Duration {
 	c.notifier.mu.Lock()
 	defer c.notifier.mu.Unlock()
