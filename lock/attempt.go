@@ -120,7 +120,7 @@ func (a *attempt) quit(c *claim) {
 
 // holdBack waits until the hold before has been given up.
 func (a *attempt) holdBack(before *claim) error {
-	a.stage = heldBack
+	a.stage, a.failure = heldBack, nil // it owned, and so it was answered
 	select {
 	case <-before.ended:
 		return nil
@@ -174,6 +174,9 @@ func (a *attempt) acquire() (*claim, error) {
 			return nil, err
 		}
 		a.replaced(err)
+		if reason := c.alive.whyLost(); reason != nil && !errors.Is(reason, queue.ErrNotQueued) {
+			a.failure = reason // the queue has not said so, nor anything else for a lease
+		}
 		lease = c.ticket.Lease
 		// A queue that evicts all at once must not be a busy loop.
 		if again == nil {

@@ -16,9 +16,9 @@ var (
 	// ErrBusy is satisfied by the error of a Lock or Acquire that its ctx or WithMaxWait
 	// has ended while others were ahead in line, or while a lost hold of the same Mutex was
 	// not unlocked yet. So is ctx.Err(), or context.DeadlineExceeded after WithMaxWait.
-	// It is not if the queue did not answer when it was last asked, which may be up to 5 s
-	// before (see WithBackOff): so a program can tell a lock that is taken from a server
-	// that is away. The cause of the ctx is found by errors.Is as well, but
+	// It is not if the queue did not answer when it was last asked (WithBackOff says how
+	// often it is): so a program can tell a lock that is taken from a server that is away.
+	// The cause of the ctx is found by errors.Is as well, but
 	// not where it is an error of this package, of queue or of context: it may be that of
 	// another lock.
 	ErrBusy = errors.New("the lock is busy: others were ahead in line")

@@ -232,3 +232,45 @@ func TestBusyBetweenTwoTickets(t *testing.T) {
 		}
 	})
 }
+
+// Nor is it busy if the ticket was lost because the queue does not answer.
+func TestAwayBetweenTwoTickets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(leased(lease))
+		mustRegister(t, q)
+		seldom := lock.WithBackOff(func() backoff.BackOff { return backoff.NewConstantBackOff(4 * lease) })
+		m := lock.New(q, seldom, lock.WithMaxWait(2*lease))
+		done := make(chan error, 1)
+		go func() { done <- m.Lock(t.Context()) }()
+		synctest.Wait()
+		q.failBefore(down("Refresh", "Position", "IsHead", "Release", "Register", "Members"))
+		if err := <-done; errors.Is(err, lock.ErrBusy) || !errors.Is(err, errDown) || !strings.Contains(err.Error(), "did not answer") {
+			t.Errorf("Lock returned %v, want that the queue did not answer", err)
+		}
+	})
+}
+
+// One that owns after an outage was answered: it waits for the earlier hold of its Mutex.
+func TestHeldBackAfterAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(leased(lease))
+		m := lock.New(q)
+		mustLock(t, m)
+		time.Sleep(lease / 2) // refreshed after a third
+		ctx, cancel := context.WithTimeout(t.Context(), 6*lease)
+		defer cancel()
+		done := make(chan error, 1)
+		go func() { done <- m.Lock(ctx) }()
+		synctest.Wait()
+		q.failBefore(down("Refresh", "Position", "Release"))
+		<-m.Lost()
+		time.Sleep(lease / 8)
+		q.failBefore(down("nothing"))
+		if err := <-done; !errors.Is(err, lock.ErrBusy) || !strings.Contains(err.Error(), "an earlier hold of this Mutex was lost") {
+			t.Errorf("Lock returned %v, want ErrBusy: an earlier hold was lost", err)
+		}
+		if err := m.Unlock(); !errors.Is(err, lock.ErrLost) {
+			t.Errorf("Unlock returned %v, want ErrLost", err)
+		}
+	})
+}

@@ -404,6 +404,18 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 		new:  "a.failed(t, a.base.fail(\"wait\", err)); a.stage = registering",
 	},
 	{
+		name: "lock: busy, though the ticket was lost because the queue does not answer",
+		in:   "lock attempt.acquire",
+		old:  "a.failure = reason",
+		new:  "_ = reason",
+	},
+	{
+		name: "lock: a call that is held back tells of an outage before it",
+		in:   "lock attempt.holdBack",
+		old:  "a.stage, a.failure = heldBack, nil",
+		new:  "a.stage = heldBack",
+	},
+	{
 		name: "lock: a waiter that was not answered is told that it is not in line",
 		in:   "lock heartbeat.outOfLine",
 		old:  "return fmt.Errorf(\"%w: %w\", queue.ErrNotQueued, reason)",
