@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/fifolock/fifolock/queue"
 )
 
 // Harness is a lock, the workers that contend for it, and what is known of
@@ -136,6 +138,18 @@ func (h *Harness) Events() []Event {
 		all = append(all, p.events...)
 	}
 	return all
+}
+
+// Members returns the members of the line.
+func (h *Harness) Members() []queue.Member {
+	h.tb.Helper()
+	q, closeQueue := h.Spec.Open()
+	defer closeQueue()
+	members, err := queue.Members(context.Background(), q)
+	if err != nil {
+		h.tb.Fatal(err)
+	}
+	return members
 }
 
 // CheckNothingIsLeft waits until no artifact of the queue is left, and fails
