@@ -76,6 +76,16 @@ func (l *Line) drain(t *testing.T, from int, unlock func(*harness.Process)) []ha
 	return events
 }
 
+// Unlocked unlocks a worker's hold, and reports whether the hold was kept until then.
+func Unlocked(t *testing.T, w *harness.Process) (kept bool) {
+	t.Helper()
+	e := w.Unlock()
+	if e.Cause != harness.None && e.Cause != harness.CauseLost {
+		t.Errorf("Unlock of worker %d: %s", w.Number, e.Error)
+	}
+	return e.Cause == harness.None
+}
+
 // WantLost waits until a worker's hold is lost, and unlocks it. It returns both
 // events.
 func WantLost(t *testing.T, w *harness.Process) (lost, unlocked harness.Event) {

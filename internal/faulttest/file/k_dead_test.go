@@ -306,12 +306,13 @@ func TestK59NoDescriptorsWhileHeld(t *testing.T) {
 		a.Lock().Granted()
 		call := b.StandInLine()
 		mustDo(t, a, "limit", 0)
-		if !faulttest.KeptFor(h, 2, 3*stale) || !call.IsBlockedFor(faulttest.Moment) {
+		if !faulttest.KeptFor(h, 2, 3*stale) || !call.IsBlockedFor(faulttest.Moment) || !faulttest.Unlocked(t, a) {
 			return false
 		}
-		a.MustUnlock()
 		call.Granted()
-		b.MustUnlock()
+		if !faulttest.Unlocked(t, b) || !faulttest.Kept(h, 2) {
+			return false
+		}
 		if v := h.Check(); v.LostHolds > 0 || v.Evicted > 0 {
 			t.Errorf("%v; want that nobody loses anything", v)
 		}

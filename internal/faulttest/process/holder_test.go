@@ -24,7 +24,9 @@ func TestX11Panic(t *testing.T) {
 			t.Fatalf("the worker says %+v", e)
 		}
 		b.Lock().Granted()
-		b.MustUnlock()
+		if !faulttest.Unlocked(t, b) {
+			return false
+		}
 		if e := a.Do("panics", "bare"); e.Text != "recovered" {
 			t.Fatalf("the worker says %+v", e)
 		}
@@ -34,7 +36,9 @@ func TestX11Panic(t *testing.T) {
 		}
 		a.Kill()
 		call.Granted()
-		b.MustUnlock()
+		if !faulttest.Unlocked(t, b) {
+			return false
+		}
 		h.Check()
 		h.CheckNothingIsLeft()
 		return true
@@ -57,7 +61,9 @@ func TestX15Garbage(t *testing.T) {
 		}
 		a.Kill()
 		call.Granted()
-		b.MustUnlock()
+		if !faulttest.Unlocked(t, b) {
+			return false
+		}
 		h.Check()
 		h.CheckNothingIsLeft()
 		return true

@@ -179,10 +179,9 @@ func TestX09PatientWaiter(t *testing.T) {
 		a.Lock().Granted()
 		call := b.Lock()
 		ticket := call.Registered().Ticket
-		if !faulttest.KeptFor(h, 2, 20*lease) {
+		if !faulttest.KeptFor(h, 2, 20*lease) || !call.IsBlockedFor(faulttest.Moment) {
 			return false
 		}
-		call.StaysBlocked(faulttest.Moment)
 		unlocked, granted, last := a.Unlock(), call.Granted(), b.Unlock()
 		if !faulttest.Kept(h, 2) {
 			return false

@@ -261,10 +261,9 @@ func TestKilledConnectionsAreNoDeath(t *testing.T) {
 				}
 			}
 		}
-		if !faulttest.KeptFor(h, 2, 2*grace) {
+		if !faulttest.KeptFor(h, 2, 2*grace) || !call.IsBlockedFor(faulttest.Moment) {
 			return false
 		}
-		call.StaysBlocked(faulttest.Moment)
 		goesOn(t, h, a, b, call)
 		return true
 	})

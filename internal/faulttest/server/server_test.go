@@ -199,10 +199,9 @@ func TestR18OutOfMemory(t *testing.T) {
 		if e := newcomer.Lock().Cancelled(); !strings.Contains(e.Error, "OOM") {
 			t.Errorf("Lock returned %q, want OOM", e.Error)
 		}
-		if !faulttest.KeptFor(l.Harness, 3, 3*lease) {
+		if !faulttest.KeptFor(l.Harness, 3, 3*lease) || !l.Calls[1].IsBlockedFor(faulttest.Moment) {
 			return false
 		}
-		l.Calls[1].StaysBlocked(faulttest.Moment)
 		if !l.UnlockAll(t) {
 			return false
 		}
@@ -275,10 +274,9 @@ func TestR22DemotedAndBack(t *testing.T) {
 		server := redistest.StartServer(t)
 		l := faulttest.NewLine(t, harness.Redis(server.Addr, "demoted", lease), 3)
 		faulttest.Do(t, server.Client(), "REPLICAOF 127.0.0.1 1")
-		if !faulttest.KeptFor(l.Harness, 3, lease/2) {
+		if !faulttest.KeptFor(l.Harness, 3, lease/2) || !l.Calls[1].IsBlockedFor(faulttest.Moment) {
 			return false
 		}
-		l.Calls[1].StaysBlocked(faulttest.Moment)
 		faulttest.Do(t, server.Client(), "REPLICAOF NO ONE")
 		if !l.UnlockAll(t) {
 			return false
