@@ -39,14 +39,17 @@ func (l *Line) Drain(t *testing.T, from int) []harness.Event {
 // UnlockAll releases all workers, and reports whether all leases were kept until then.
 func (l *Line) UnlockAll(t *testing.T) (kept bool) {
 	t.Helper()
+	kept = true
 	unlock := func(w *harness.Process) {
-		if e := w.Unlock(); e.Cause != harness.None && Kept(l.Harness, len(l.Calls)) {
+		e := w.Unlock()
+		kept = kept && e.Cause != harness.CauseLost && Kept(l.Harness, len(l.Calls))
+		if e.Cause != harness.None && kept {
 			t.Errorf("Unlock of worker %d: %s", w.Number, e.Error)
 		}
 	}
 	unlock(l.Workers[0])
 	l.drain(t, 1, unlock)
-	return Kept(l.Harness, len(l.Calls))
+	return kept && Kept(l.Harness, len(l.Calls))
 }
 
 func (l *Line) drain(t *testing.T, from int, unlock func(*harness.Process)) []harness.Event {
@@ -76,7 +79,8 @@ func (l *Line) drain(t *testing.T, from int, unlock func(*harness.Process)) []ha
 	return events
 }
 
-// Unlocked unlocks a worker's hold, and reports whether the hold was kept until then.
+// Unlocked unlocks a worker's hold, and reports whether the hold was kept until then. What
+// Unlock returns may be all that says that it was not.
 func Unlocked(t *testing.T, w *harness.Process) (kept bool) {
 	t.Helper()
 	e := w.Unlock()

@@ -134,11 +134,7 @@ func x08WaiterIsEvicted(t *testing.T, spec harness.Spec) (kept bool) {
 	t.Helper()
 	h := harness.New(t, spec)
 	unlock := func(w *harness.Process) bool {
-		e := w.Unlock()
-		if e.Cause != harness.None && faulttest.Kept(h, 4) {
-			t.Errorf("Unlock of worker %d: %s", w.Number, e.Error)
-		}
-		return e.Cause == harness.None && faulttest.Kept(h, 4) // b takes two tickets
+		return faulttest.Unlocked(t, w) && faulttest.Kept(h, 4) // b takes two tickets
 	}
 	a, b, c := h.Start(), h.Start(), h.Start()
 	a.Lock().Granted()
@@ -182,12 +178,15 @@ func TestX09PatientWaiter(t *testing.T) {
 		if !faulttest.KeptFor(h, 2, 20*lease) || !call.IsBlockedFor(faulttest.Moment) {
 			return false
 		}
-		unlocked, granted, last := a.Unlock(), call.Granted(), b.Unlock()
-		if !faulttest.Kept(h, 2) {
+		if !faulttest.Unlocked(t, a) {
 			return false
 		}
-		if granted.Ticket != ticket || unlocked.Cause != harness.None || last.Cause != harness.None {
-			t.Errorf("granted with ticket %d, want %d; Unlock: %q, %q", granted.Ticket, ticket, unlocked.Error, last.Error)
+		granted := call.Granted()
+		if !faulttest.Unlocked(t, b) || !faulttest.Kept(h, 2) {
+			return false
+		}
+		if granted.Ticket != ticket {
+			t.Errorf("granted with ticket %d, want %d", granted.Ticket, ticket)
 		}
 		if v := h.Check(); v.Evicted != 0 || v.LostHolds != 0 {
 			t.Errorf("%v; want nobody evicted", v)

@@ -602,10 +602,7 @@ func TestMixedLine(t *testing.T) {
 		second.Granted()
 		without.Kill()
 		third.Granted()
-		if e := last.Unlock(); e.Cause != harness.None {
-			if faulttest.Kept(h, 3) {
-				t.Errorf("Unlock of the last: %s", e.Error)
-			}
+		if !faulttest.Unlocked(t, last) {
 			return false
 		}
 		h.Check()
