@@ -3,6 +3,7 @@
 package faulttest
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -35,6 +36,16 @@ func MustUnlock(t *testing.T, m *lock.Mutex) {
 	}
 }
 
+// MutexUnlocked unlocks m, and reports whether its hold was kept until then.
+func MutexUnlocked(t *testing.T, m *lock.Mutex) (kept bool) {
+	t.Helper()
+	err := m.Unlock()
+	if err != nil && !errors.Is(err, lock.ErrLost) {
+		t.Error(err)
+	}
+	return err == nil
+}
+
 // AwaitEmpty waits until no ticket is in line any more.
 func AwaitEmpty(t *testing.T, q queue.TicketQueue) {
 	t.Helper()
@@ -50,17 +61,34 @@ func AwaitEmpty(t *testing.T, q queue.TicketQueue) {
 	}
 }
 
-// AwaitLine waits until so many are in line.
+// AwaitLine waits until so many are in line. Where a lease may run out, [AwaitLineBehind]
+// does not wait for ever.
 func AwaitLine(t *testing.T, q queue.TicketQueue, n int) {
 	t.Helper()
-	for {
-		members, err := queue.Members(t.Context(), q)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(members) == n {
-			return
-		}
+	for !isLine(t, q, n) {
 		time.Sleep(100 * time.Microsecond)
 	}
+}
+
+// AwaitLineBehind is AwaitLine, of a line that m is in as its owner. It reports false if m
+// is lost before: a waiter takes another ticket, and m does not.
+func AwaitLineBehind(t *testing.T, m *lock.Mutex, q queue.TicketQueue, n int) (kept bool) {
+	t.Helper()
+	for lost := m.Lost(); !isLine(t, q, n); {
+		select {
+		case <-lost:
+			return false
+		case <-time.After(100 * time.Microsecond):
+		}
+	}
+	return true
+}
+
+func isLine(t *testing.T, q queue.TicketQueue, n int) bool {
+	t.Helper()
+	members, err := queue.Members(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(members) == n
 }

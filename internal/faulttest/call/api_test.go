@@ -230,7 +230,7 @@ func TestA07UseAfterLoss(t *testing.T) {
 // again or get an error.
 func TestA11LossIsToldOnce(t *testing.T) {
 	t.Parallel()
-	const lease, waiters = 3 * time.Second, 10
+	const lease, waiters = faulttest.LongLease, 10
 	server := redistest.StartServer(t)
 	var mu sync.Mutex
 	var told []int64
@@ -244,7 +244,7 @@ func TestA11LossIsToldOnce(t *testing.T) {
 	}))
 	faulttest.MustLock(t, m)
 	token := m.Token()
-	results := make(chan error)
+	results := make(chan error, waiters)
 	for range waiters {
 		go func() { results <- m.Lock(t.Context()) }()
 	}

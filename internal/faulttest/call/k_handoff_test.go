@@ -194,37 +194,71 @@ func TestHandOffOutOfOrder(t *testing.T) {
 // own beside another process: that one owns when all their leases are over.
 func TestHandOffOfAReleaseThatFails(t *testing.T) {
 	t.Parallel()
+	faulttest.WithLease(t, 3*time.Second, func(lease time.Duration) bool { return handOffOfAReleaseThatFails(t, lease) })
+}
+
+// handOffOfAReleaseThatFails reports false if a lease has run out where none is to, or
+// its owner's clock had no time to say so.
+func handOffOfAReleaseThatFails(t *testing.T, lease time.Duration) (kept bool) {
+	t.Helper()
 	p := faulttest.NewPaths(t)
-	const lease = 3 * time.Second
 	release := faulttest.ReleaseHash(t, p.Server.Client())
 	a := p.Mutex(p.Far, lease, lock.WithReleaseTimeout(lease/3))
 	faulttest.MustLock(t, a)
 	b := granted{Mutex: p.Mutex(p.Far, lease)}
 	b.call = faulttest.Lock(t.Context(), t, b.Mutex)
 	line := redisqueue.New(p.Near, p.Name)
-	faulttest.AwaitLine(t, line, 2)
+	lostA := a.Lost()
+	if !faulttest.AwaitLineBehind(t, a, line, 2) {
+		return false
+	}
 	d := granted{Mutex: p.Mutex(p.Near, lease)}
 	d.call = faulttest.Lock(t.Context(), t, d.Mutex)
-	faulttest.AwaitLine(t, line, 3)
+	if !faulttest.AwaitLineBehind(t, a, line, 3) {
+		return false
+	}
 	slow, send := p.Proxy.DelayRequests(release, 1)
-	if err := a.Unlock(); err == nil || errors.Is(err, queue.ErrNotQueued) {
+	defer send()
+	err := a.Unlock()
+	select {
+	case <-lostA:
+		return false
+	default:
+	}
+	if err == nil || errors.Is(err, queue.ErrNotQueued) {
 		t.Errorf("Unlock of A returned %v, want that it is not known", err)
 	}
-	<-slow
-	b.call.Granted()
+	select {
+	case <-slow:
+	case <-time.After(faulttest.Long):
+		return false // A has given up before it sent anything
+	}
+	select {
+	case err := <-b.call.Result():
+		if err != nil {
+			t.Fatal(err)
+		}
+	case err := <-d.call.Result():
+		t.Logf("D owns before B, which has lost its place: %v", err)
+		return false
+	}
 	select {
 	case err := <-d.call.Result():
+		if err != nil {
+			t.Fatal(err)
+		}
 		select {
 		case <-b.Lost():
 		default:
-			t.Errorf("D owns beside B: %v", err)
+			t.Log("D owns beside B")
+			return false
 		}
 		d.call = nil
 	case <-b.Lost():
 	case <-time.After(2 * lease): // B's ticket is the first that lives: it goes on owning
 	}
 	lost := b.Lost()
-	err := b.Unlock()
+	err = b.Unlock()
 	select {
 	case <-lost:
 		if !errors.Is(err, lock.ErrLost) {
@@ -241,5 +275,5 @@ func TestHandOffOfAReleaseThatFails(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	faulttest.MustUnlock(t, d.Mutex)
+	return faulttest.MutexUnlocked(t, d.Mutex)
 }

@@ -117,7 +117,7 @@ func TestK12WrappedCluster(t *testing.T) {
 
 // useWrappedCluster is the process. The last of the words is the queue's name.
 func useWrappedCluster(t *testing.T, words []string) {
-	const lease, patience = 2 * time.Second, 4 * time.Second
+	const lease, patience = faulttest.LongLease, 2 * faulttest.LongLease
 	nodes, name := words[:len(words)-1], words[len(words)-1]
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: nodes})
 	defer client.Close()

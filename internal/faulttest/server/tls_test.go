@@ -264,7 +264,7 @@ func TestR32TLSCancelled(t *testing.T) {
 // and both are told why. When the server is the right one again, they go on.
 func TestR32TLSCertificateRefused(t *testing.T) {
 	t.Parallel()
-	const name, lease = "tls", 3 * time.Second // longer than it takes to be refused
+	const name, lease = "tls", faulttest.LongLease // longer than it takes to be refused
 	ours, others := newAuthority(t), newAuthority(t)
 	certificate := ours.issue(t, 2, time.Now().Add(time.Hour))
 	server := startTLS(t, certificate)
@@ -343,7 +343,9 @@ func r32CertificateRotated(t *testing.T, lease time.Duration) (kept bool) {
 	next := mutex()
 	waiting := faulttest.Lock(t.Context(), t, next)
 	inLine := redisqueue.New(server.Client(), name)
-	faulttest.AwaitLine(t, inLine, 2)
+	if !faulttest.AwaitLineBehind(t, holder, inLine, 2) {
+		return false
+	}
 	members := func() []queue.Member {
 		members, err := inLine.Members(t.Context())
 		if err != nil {
@@ -357,10 +359,14 @@ func r32CertificateRotated(t *testing.T, lease time.Duration) (kept bool) {
 
 	server.rotate(t, others.issue(t, 5, time.Now().Add(time.Hour)))
 	seen := members()
-	for i := range seen { // both are still heard of
-		for now := seen; !now[i].LastSeen.After(seen[i].LastSeen); now = members() {
-			if len(now) < 2 || now[i].Ticket.Number != seen[i].Ticket.Number {
+	for i := range 2 { // both are still heard of
+		for {
+			now := members()
+			if len(seen) < 2 || len(now) < 2 || now[i].Ticket.Number != seen[i].Ticket.Number {
 				return false
+			}
+			if now[i].LastSeen.After(seen[i].LastSeen) {
+				break
 			}
 			time.Sleep(time.Millisecond)
 		}
@@ -373,9 +379,13 @@ func r32CertificateRotated(t *testing.T, lease time.Duration) (kept bool) {
 		return false
 	default:
 	}
-	faulttest.MustUnlock(t, holder)
+	if !faulttest.MutexUnlocked(t, holder) {
+		return false
+	}
 	waiting.Granted()
-	faulttest.MustUnlock(t, next)
+	if !faulttest.MutexUnlocked(t, next) {
+		return false
+	}
 	if keys := redistest.Keys(t, server.Client(), name); len(keys) > 0 {
 		t.Errorf("left behind: %q", keys)
 	}
