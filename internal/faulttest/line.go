@@ -36,6 +36,14 @@ func (l *Line) Drain(t *testing.T, from int) []harness.Event {
 	return l.drain(t, from, func(w *harness.Process) { w.MustUnlock() })
 }
 
+// DrainKept is Drain, and reports whether all leases were kept.
+func (l *Line) DrainKept(t *testing.T, from int) (grants []harness.Event, kept bool) {
+	t.Helper()
+	kept = true
+	grants = l.drain(t, from, func(w *harness.Process) { kept = Unlocked(t, w) && kept })
+	return grants, kept
+}
+
 // UnlockAll releases all workers, and reports whether all leases were kept until then.
 func (l *Line) UnlockAll(t *testing.T) (kept bool) {
 	t.Helper()

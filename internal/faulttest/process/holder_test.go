@@ -127,7 +127,7 @@ func TestX23BusyHolder(t *testing.T) {
 	const lease = time.Second
 	h := harness.New(t, faulttest.Redis(t, lease))
 	a := h.Start(harness.Environment("GOMAXPROCS=1", "GOGC=20"))
-	b := h.Start()
+	b := h.Start(harness.With(harness.Redis(h.Spec.Addr, h.Spec.Name, faulttest.LongLease))) // a may take long to unlock
 	a.Lock().Granted()
 	a.Do("busy")
 	b.LockFor(4 * lease)

@@ -37,7 +37,7 @@ func TestX07StoppedHolderOnFile(t *testing.T) {
 // it does then touches no other owner.
 func TestX07StoppedHolderOnRedis(t *testing.T) {
 	t.Parallel()
-	h := harness.New(t, faulttest.Redis(t, 2*time.Second))
+	h := harness.New(t, faulttest.Redis(t, 5*time.Second))
 	a, b, c := h.Start(), h.Start(), h.Start()
 	first := a.Lock().Granted()
 	call := b.StandInLine()
@@ -70,10 +70,10 @@ func TestX07StoppedHolderOnRedis(t *testing.T) {
 func TestX07StoppedHolderIsKilled(t *testing.T) {
 	t.Parallel()
 	withTimeout := faulttest.File(t)
-	withTimeout.Stale = time.Second
+	withTimeout.Stale = 5 * time.Second
 	for name, spec := range map[string]harness.Spec{
 		"file with a stale timeout": withTimeout,
-		"redis":                     faulttest.Redis(t, 2*time.Second),
+		"redis":                     faulttest.Redis(t, 5*time.Second),
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := harness.New(t, spec)

@@ -59,7 +59,7 @@ func (c clock) set(ahead time.Duration) {
 func TestR37ClockSetForward(t *testing.T) {
 	t.Parallel()
 	server, clock := startWithClock(t)
-	l := faulttest.NewLine(t, harness.Redis(server.Addr, "clock", 2*time.Second), 4)
+	l := faulttest.NewLine(t, harness.Redis(server.Addr, "clock", 5*time.Second), 4)
 	clock.set(time.Hour)
 	faulttest.WantLost(t, l.Workers[0])
 	l.Calls[0] = l.Workers[0].Lock()
@@ -106,7 +106,7 @@ func TestR37ClockSetBack(t *testing.T) {
 // their leases have an hour to go, but no lease is longer than it was made.
 func TestR37ClockSetBackForTheDead(t *testing.T) {
 	t.Parallel()
-	const lease = 2 * time.Second
+	const lease = 5 * time.Second
 	server, clock := startWithClock(t)
 	clock.set(time.Hour)
 	l := faulttest.NewLine(t, harness.Redis(server.Addr, "clock", lease), 3)

@@ -27,7 +27,7 @@ import (
 func TestR01RestartWithoutData(t *testing.T) {
 	t.Parallel()
 	server := redistest.StartServer(t)
-	l := faulttest.NewLine(t, harness.Redis(server.Addr, "restart", 2*time.Second), 4)
+	l := faulttest.NewLine(t, harness.Redis(server.Addr, "restart", 5*time.Second), 4)
 	server.Kill()
 	server.Start()
 	faulttest.WantLost(t, l.Workers[0])
@@ -41,7 +41,7 @@ func TestR01RestartWithoutData(t *testing.T) {
 func TestR02RestartWithOldData(t *testing.T) {
 	t.Parallel()
 	server := redistest.StartServer(t)
-	h := harness.New(t, harness.Redis(server.Addr, "restart", 2*time.Second))
+	h := harness.New(t, harness.Redis(server.Addr, "restart", 5*time.Second))
 	workers := h.StartAll(3)
 	first := workers[0].Lock().Granted()
 	if err := server.Client().Save(t.Context()).Err(); err != nil {
@@ -84,7 +84,7 @@ func TestR03Flush(t *testing.T) {
 	for _, command := range []string{"FLUSHALL", "FLUSHDB ASYNC", "SWAPDB 0 1"} {
 		t.Run(command, func(t *testing.T) {
 			server := redistest.StartServer(t)
-			l := faulttest.NewLine(t, harness.Redis(server.Addr, "flushed", time.Second), 6)
+			l := faulttest.NewLine(t, harness.Redis(server.Addr, "flushed", 5*time.Second), 6)
 			faulttest.Do(t, server.Client(), command)
 			faulttest.WantLost(t, l.Workers[0])
 			l.Drain(t, 1)
@@ -293,7 +293,7 @@ func TestR22DemotedAndBack(t *testing.T) {
 // get an error that says why.
 func TestR31UserDeleted(t *testing.T) {
 	t.Parallel()
-	const lease = time.Second
+	const lease = 5 * time.Second
 	server := redistest.StartServer(t)
 	admin := server.Client()
 	faulttest.Do(t, admin, "ACL SETUSER holder on >secret +@all ~* &*")
@@ -349,7 +349,7 @@ func TestR41SameNameInTwoDatabases(t *testing.T) {
 // memory: the holder tries until its lease has run out, and says why it has.
 func TestR43WritesRefused(t *testing.T) {
 	t.Parallel()
-	const lease = time.Second
+	const lease = 5 * time.Second
 	server := redistest.StartServer(t)
 	l := faulttest.NewLine(t, harness.Redis(server.Addr, "refused", lease), 2)
 	client := server.Client()
