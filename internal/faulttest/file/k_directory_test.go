@@ -633,7 +633,7 @@ func TestK57SwappedForALink(t *testing.T) {
 		mustDo(t, w, "umask", "077")
 		a := step(t, w, "mkdirat,openat,newfstatat,fchmod,fchmodat,linkat,renameat,renameat2")
 		over := func() bool { return owns(w) || w.Count(harness.Cancelled) > 0 }
-		a.LockFor(2 * time.Second)
+		call := a.Lock()
 		for range n - 1 {
 			if a.awaitStop(over) {
 				a.resume()
@@ -652,8 +652,13 @@ func TestK57SwappedForALink(t *testing.T) {
 				}
 			}
 			a.resume()
+			canceled := make(chan struct{})
+			end := time.AfterFunc(2*time.Second, func() { defer close(canceled); call.Cancel() })
+			a.steps(over)
+			if !end.Stop() {
+				<-canceled
+			}
 		}
-		a.steps(over)
 		w.Kill()
 		wantDirectory(t, victim, was)
 		if mode := mustLstat(t, precious).Mode(); mode != 0o600 {
