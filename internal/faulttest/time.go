@@ -54,6 +54,22 @@ func WithLease(t *testing.T, lease time.Duration, attempt func(lease time.Durati
 	t.Error("whatever the lease is, it runs out")
 }
 
+// InTheEnd makes attempts at something that is to be quick, three at most. A process that
+// has the processor taken away for longer than that is slow, with every right; one that
+// waits for what it must not wait for is slow each time.
+//
+// attempt reports whether it was quick.
+func InTheEnd(t *testing.T, attempt func() (quick bool)) {
+	t.Helper()
+	for range 3 {
+		if attempt() {
+			return
+		}
+		t.Log("it was slow")
+	}
+	t.Error("however often it is tried, it is slow")
+}
+
 // Kept reports whether no hold was lost and no waiter evicted: so many calls have
 // taken no more tickets than that.
 func Kept(h *harness.Harness, calls int) bool {
