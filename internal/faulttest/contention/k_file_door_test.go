@@ -244,15 +244,23 @@ func TestK50OvertakenFromTheCall(t *testing.T) {
 type call struct{ called, token int64 }
 
 // callsOf has processes of so many goroutines make calls, and returns those that were
-// made while all of the processes made some.
+// made while all of the processes made some. They make the first while the lock is held,
+// so that none is over before the others have begun.
 func callsOf(t *testing.T, goroutines []int, each int) []call {
 	t.Helper()
 	h := harness.New(t, faulttest.File(t))
-	workers := h.StartAll(len(goroutines))
+	workers, holder := h.StartAll(len(goroutines)), h.Start()
+	holder.Lock().Granted()
 	dir := t.TempDir()
+	inLine := 1
 	for i, w := range workers {
 		w.Tell("calls", goroutines[i], each, filepath.Join(dir, strconv.Itoa(i)))
+		inLine += goroutines[i]
 	}
+	for len(h.Members()) < inLine {
+		time.Sleep(time.Millisecond)
+	}
+	holder.MustUnlock()
 	var made []call
 	from, to := int64(0), int64(math.MaxInt64)
 	for i, w := range workers {
