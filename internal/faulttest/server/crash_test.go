@@ -475,7 +475,8 @@ func TestTwoHoldIfOnlyTheServerHearsOfTheEnd(t *testing.T) {
 	t.Parallel()
 	server := redistest.StartServer(t)
 	g := newGate(t, server.Addr)
-	a, b, q := twoMutexes(t, server, g, grace)
+	// A that gave up a connection would be refused a new one, and know before B owns.
+	a, b, q := twoMutexes(t, server, g, grace, func(o *redis.Options) { o.ReadTimeout = time.Minute })
 	armed(t, q, 1)
 	owns := lockInBackground(t, b)
 	armed(t, q, 2)
@@ -498,9 +499,10 @@ func TestTwoHoldIfOnlyTheServerHearsOfTheEnd(t *testing.T) {
 }
 
 // twoMutexes returns a Mutex that is held, through a gate, another one, and its queue.
-func twoMutexes(t *testing.T, server *redistest.Server, g *gate, grace time.Duration) (held, other *lock.Mutex, q queue.TicketQueue) {
+func twoMutexes(t *testing.T, server *redistest.Server, g *gate, grace time.Duration, change ...func(*redis.Options)) (held, other *lock.Mutex, q queue.TicketQueue) {
 	t.Helper()
-	through := redistest.ClientOf(t, g.addr, func(o *redis.Options) { o.MaxRetries = -1 })
+	change = append(change, func(o *redis.Options) { o.MaxRetries = -1 })
+	through := redistest.ClientOf(t, g.addr, change...)
 	options := []redisqueue.Option{redisqueue.WithLease(longLease), redisqueue.WithCrashDetection(grace)}
 	held = lock.New(redisqueue.New(through, "cut", options...), lock.WithReleaseTimeout(grace))
 	q = redisqueue.New(server.Client(), "cut", options...)
