@@ -5,6 +5,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -54,14 +55,16 @@ func TestK16SubscribeIsRefused(t *testing.T) {
 		served.Wait()
 		return time.Since(began)
 	}
-	var refused, untold time.Duration
+	// A pause of the machine makes a round longer, none makes one shorter: of the refused
+	// rounds the shortest counts, and it is compared with the longest of the others.
+	var refused, untold []time.Duration
 	for i := range rounds {
-		refused += serve(fmt.Sprint("refused-", i), func(q *redisqueue.Queue) queue.TicketQueue { return q })
-		untold += serve(fmt.Sprint("untold-", i), func(q *redisqueue.Queue) queue.TicketQueue { return deaf{q} })
+		refused = append(refused, serve(fmt.Sprint("refused-", i), func(q *redisqueue.Queue) queue.TicketQueue { return q }))
+		untold = append(untold, serve(fmt.Sprint("untold-", i), func(q *redisqueue.Queue) queue.TicketQueue { return deaf{q} }))
 	}
-	t.Logf("%d hand-offs: %v where SUBSCRIBE is refused, %v where nobody is told", rounds*waiters, refused, untold)
-	if refused > 3*untold {
-		t.Errorf("%d hand-offs take %v where SUBSCRIBE is refused, and %v where nobody is told", rounds*waiters, refused, untold)
+	t.Logf("%d hand-offs: %v where SUBSCRIBE is refused, %v where no waiter is told", waiters, refused, untold)
+	if slices.Min(refused) > 3*slices.Max(untold) {
+		t.Errorf("%d hand-offs take %v where SUBSCRIBE is refused, and %v where no waiter is told", waiters, refused, untold)
 	}
 }
 
