@@ -12,6 +12,8 @@ import (
 	"github.com/fifolock/fifolock/examples/internal/programtest"
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/internal/testenv"
+	"github.com/fifolock/fifolock/lock"
+	"github.com/fifolock/fifolock/queue/filequeue"
 )
 
 func TestMain(m *testing.M) { programtest.Main(m, main, redistest.Main) }
@@ -95,14 +97,12 @@ func TestSabotage(t *testing.T) {
 	}{
 		{"lost update", func(t *testing.T, run *running) {
 			// A number that is set back is what two at once would make of it.
-			// The section that is on its way may write over it, so it is done
-			// often.
-			for range 200 {
-				number, err := readNumber(run.path("number"))
-				if err == nil && number > 2 {
-					writeNumber(run.path("number"), number-2)
-				}
-				time.Sleep(time.Millisecond)
+			number, err := readNumber(run.path("number"))
+			if err == nil {
+				err = writeNumber(run.path("number"), number-2)
+			}
+			if err != nil {
+				t.Fatal(err)
 			}
 		}, "number in the file: "},
 
@@ -121,20 +121,30 @@ func TestSabotage(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			run := startRunning(t, 40)
-			run.awaitNumber(t, 5)
-			test.harm(t, run)
-			run.WantExit(cli.ExitFailed, test.want)
+			for rounds := 60; ; rounds *= 3 {
+				run := startRunning(t, rounds)
+				if run.awaitNumber(t, 5) && run.whileOwning(t, func() { test.harm(t, run) }) {
+					run.WantExit(cli.ExitFailed, test.want)
+					return
+				}
+				run.Wait() // it was too fast for this process
+			}
 		})
 	}
 }
 
 // running is the program at work on a file queue.
-type running struct{ *programtest.Process }
+type running struct {
+	*programtest.Process
+	last int // the number at the end
+}
 
 func startRunning(t *testing.T, rounds int) *running {
 	t.Helper()
-	return &running{programtest.Start(t, "-procs", "3", "-rounds", strconv.Itoa(rounds))}
+	return &running{
+		programtest.Start(t, "-procs", "3", "-rounds", strconv.Itoa(rounds)),
+		2*rounds + rounds/2 - 1, // one is killed in the middle
+	}
 }
 
 // path is where something is in the directory that the program has made.
@@ -146,12 +156,48 @@ func (r *running) path(name string) string {
 	return filepath.Join(made[0], filepath.FromSlash(name))
 }
 
-// awaitNumber waits until so many sections are done.
-func (r *running) awaitNumber(t *testing.T, least int) {
+// whileOwning calls harm when this process owns the lock of the program: no section is
+// on its way, and the program does not end. It reports false if the program had no
+// section left to do.
+func (r *running) whileOwning(t *testing.T, harm func()) bool {
+	t.Helper()
+	m := lock.New(filequeue.New(r.path("queue")))
+	err := m.Lock(t.Context())
+	if err == nil {
+		defer m.Unlock() // of a directory that the program may have removed by now
+		select {
+		case <-r.Ended():
+			return false
+		default:
+		}
+		var number int
+		if number, err = readNumber(r.path("number")); err == nil && number < r.last {
+			harm()
+			return true
+		}
+	}
+	select {
+	case <-r.Ended():
+	default:
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return false
+}
+
+// awaitNumber waits until so many sections are done. It reports false if the program has
+// ended.
+func (r *running) awaitNumber(t *testing.T, least int) bool {
 	t.Helper()
 	for {
 		if number, err := readNumber(r.path("number")); err == nil && number >= least {
-			return
+			return true
+		}
+		select {
+		case <-r.Ended():
+			return false
+		default:
 		}
 		if t.Context().Err() != nil {
 			t.Fatal(t.Context().Err())

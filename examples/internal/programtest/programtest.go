@@ -40,14 +40,16 @@ type Process struct {
 	Stderr *Output
 	t      *testing.T
 
-	temporary string // where it makes its temporary files
+	temporary string        // where it makes its temporary files
+	ended     chan struct{} // closed when it has ended and all that it wrote has been read
 }
 
 // Command returns the program, which is not started yet. At the end of the test it
 // is killed if it still runs.
 func Command(t *testing.T, args ...string) *Process {
 	t.Helper()
-	p := &Process{Cmd: exec.Command(os.Args[0], args...), Stdout: &Output{}, Stderr: &Output{}, t: t, temporary: t.TempDir()}
+	ended := make(chan struct{})
+	p := &Process{Cmd: exec.Command(os.Args[0], args...), Stdout: &Output{ended: ended}, Stderr: &Output{ended: ended}, t: t, temporary: t.TempDir(), ended: ended}
 	p.Env = append(os.Environ(), variable+"=1", "TMPDIR="+p.temporary, "TMP="+p.temporary)
 	p.Cmd.Stdout, p.Cmd.Stderr = p.Stdout, p.Stderr
 	var err error
@@ -71,11 +73,13 @@ func (p *Process) Start() {
 	if err := p.Cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
+	go func() {
+		defer close(p.ended)
+		p.Cmd.Wait()
+	}()
 	p.t.Cleanup(func() {
-		if p.ProcessState == nil {
-			p.Process.Kill()
-			p.Cmd.Wait()
-		}
+		p.Process.Kill() // if it has ended already, so be it
+		<-p.ended
 	})
 }
 
@@ -84,10 +88,10 @@ func (p *Process) Start() {
 // left behind, but by a signal.
 func (p *Process) Wait() (code int) {
 	p.t.Helper()
-	p.Cmd.Wait()
-	if p.ProcessState == nil {
+	if p.Process == nil {
 		p.t.Fatal("the program was not started")
 	}
+	<-p.ended
 	code = p.ProcessState.ExitCode()
 	entries, err := os.ReadDir(p.temporary)
 	if code >= 0 && (err != nil || len(entries) > 0) {
@@ -95,6 +99,9 @@ func (p *Process) Wait() (code int) {
 	}
 	return code
 }
+
+// Ended is closed when the program has ended.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
 
 // Temporary is the directory in which the program makes its temporary files.
 func (p *Process) Temporary() string { return p.temporary }
@@ -143,6 +150,7 @@ type Output struct {
 	mu    sync.Mutex
 	text  bytes.Buffer  // guarded by mu
 	grown chan struct{} // closed when there is more; guarded by mu
+	ended chan struct{} // closed when there will be no more
 }
 
 func (o *Output) Write(b []byte) (int, error) {
@@ -175,16 +183,22 @@ func (o *Output) Want(t *testing.T, words string) {
 	o.Await(t, words, func(text string) bool { return strings.Contains(text, words) })
 }
 
-// Await waits until enough has been written; what says of what.
+// Await waits until enough has been written; what says of what. It fails the test if the
+// program ends before.
 func (o *Output) Await(t *testing.T, what string, enough func(text string) bool) {
 	t.Helper()
-	for {
+	for ended := false; ; {
 		text, grown := o.look()
 		if enough(text) {
 			return
 		}
+		if ended {
+			t.Fatalf("the program has ended, and %q was not written, only:\n%s", what, text)
+		}
 		select {
 		case <-grown:
+		case <-o.ended:
+			ended = true // what it wrote is looked at once more
 		case <-t.Context().Done():
 			t.Fatalf("%q was not written, only:\n%s", what, text)
 		}
