@@ -406,7 +406,7 @@ func TestTerminal(t *testing.T) {
 }
 
 func TestEvict(t *testing.T) {
-	for name, p := range places(t, 3*time.Second) {
+	for name, p := range places(t, 9*time.Second) { // it outlives the start of five programs
 		t.Run(name, func(t *testing.T) {
 			holder, waiter := lock.New(p.q), lock.New(p.q)
 			if err := holder.Lock(t.Context()); err != nil {
