@@ -43,9 +43,9 @@ func TestReleaseOfARepeatedRequest(t *testing.T) {
 	warm(t, direct)
 	proxy := redistest.NewProxy(t, redistest.Addr(t))
 	near := redisqueue.New(direct, name)
-	far := redisqueue.New(redistest.ClientOf(t, proxy.Addr, func(o *redis.Options) { o.ReadTimeout = 100 * time.Millisecond }), name)
+	far := redisqueue.New(redistest.ClientOf(t, proxy.Addr), name)
 	holder := mustRegister(t, near)
-	_, deliver := proxy.HoldRequest(redisqueue.RegisterHash)
+	_, deliver := proxy.DivertRequest(redisqueue.RegisterHash)
 	first := mustRegister(t, far)
 	direct.Del(t.Context(), leaseKey(name, first)) // as if it had run out
 	deliver()

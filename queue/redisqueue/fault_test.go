@@ -102,14 +102,12 @@ func TestLateRegister(t *testing.T) {
 	for operation, hash := range map[string]string{"Register": redisqueue.RegisterHash, "TryRegister": redisqueue.TryRegisterHash} {
 		t.Run(operation, func(t *testing.T) {
 			proxy := redistest.NewProxy(t, redistest.Addr(t))
-			client := redistest.ClientOf(t, proxy.Addr, retries(-1), func(o *redis.Options) {
-				o.ReadTimeout = 50 * time.Millisecond
-			})
+			client := redistest.ClientOf(t, proxy.Addr, retries(-1))
 			for client.Ping(t.Context()).Err() != nil { // or there is no connection to send it on
 			}
 			name := redistest.Name(t)
 			q, near := redisqueue.New(client, name), redisqueue.New(direct, name)
-			_, deliver := proxy.HoldRequest(hash)
+			_, deliver := proxy.DivertRequest(hash)
 			if err := calls(q, queue.Ticket{})[operation](t.Context()); err == nil {
 				t.Fatal("no error without a reply")
 			}
@@ -172,15 +170,13 @@ func TestLateRegisterAtAServerThatRefuses(t *testing.T) {
 			direct := server.Client()
 			warm(t, direct)
 			proxy := redistest.NewProxy(t, server.Addr)
-			client := redistest.ClientOf(t, proxy.Addr, retries(-1), func(o *redis.Options) {
-				o.ReadTimeout = 50 * time.Millisecond
-			})
+			client := redistest.ClientOf(t, proxy.Addr, retries(-1))
 			for client.Ping(t.Context()).Err() != nil { // or there is no connection to send it on
 			}
 			if err := refuses.begin(direct); err != nil {
 				t.Fatal(err)
 			}
-			held, deliver := proxy.HoldRequest(redisqueue.RegisterHash)
+			held, deliver := proxy.DivertRequest(redisqueue.RegisterHash)
 			registered := make(chan error, 1)
 			go func() {
 				_, err := redisqueue.New(client, "late").Register(t.Context())

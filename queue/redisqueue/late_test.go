@@ -34,11 +34,9 @@ func TestLeaseIsOfOneTicket(t *testing.T) {
 	warm(t, direct)
 	proxy := redistest.NewProxy(t, redistest.Addr(t))
 	near := redisqueue.New(direct, name)
-	far := redisqueue.New(redistest.ClientOf(t, proxy.Addr, retries(5), func(o *redis.Options) {
-		o.ReadTimeout = 100 * time.Millisecond
-	}), name)
+	far := redisqueue.New(redistest.ClientOf(t, proxy.Addr, retries(5)), name)
 	holder := mustRegister(t, near)
-	_, deliver := proxy.HoldRequest(redisqueue.RegisterHash)
+	_, deliver := proxy.DivertRequest(redisqueue.RegisterHash)
 	first := mustRegister(t, far)
 	direct.Del(t.Context(), leaseKey(name, first)) // as if it had run out
 	deliver()
@@ -206,10 +204,8 @@ func TestOvertakenRegister(t *testing.T) {
 			proxy := redistest.NewProxy(t, redistest.Addr(t))
 			name := redistest.Name(t)
 			near := redisqueue.New(direct, name)
-			far := redisqueue.New(redistest.ClientOf(t, proxy.Addr, retries(5), func(o *redis.Options) {
-				o.ReadTimeout = 100 * time.Millisecond
-			}), name)
-			_, deliver := proxy.HoldRequest(test.hash)
+			far := redisqueue.New(redistest.ClientOf(t, proxy.Addr, retries(5)), name)
+			_, deliver := proxy.DivertRequest(test.hash)
 			test.call(t, near, far)
 			deliver()
 			wantEmpty(t, near)

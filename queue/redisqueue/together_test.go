@@ -378,10 +378,9 @@ func TestLostReplyOfTogether(t *testing.T) {
 // whole, also if only one of them has left a mark.
 func TestLateTogether(t *testing.T) {
 	t.Parallel()
-	short := func(o *redis.Options) { o.ReadTimeout = 100 * time.Millisecond }
 	t.Run("given up", func(t *testing.T) {
-		l := newTogether(t, retries(-1), short)
-		_, deliver := l.proxy.HoldRequest(redisqueue.RegisterTogetherHash)
+		l := newTogether(t, retries(-1))
+		_, deliver := l.proxy.DivertRequest(redisqueue.RegisterTogetherHash)
 		l.begin(3)()
 		l.wait()
 		for i, r := range l.registration {
@@ -393,8 +392,8 @@ func TestLateTogether(t *testing.T) {
 		l.wantLine([]string{l.holder.Member})
 	})
 	t.Run("overtaken", func(t *testing.T) {
-		l := newTogether(t, retries(5), short)
-		_, deliver := l.proxy.HoldRequest(redisqueue.RegisterTogetherHash)
+		l := newTogether(t, retries(5))
+		_, deliver := l.proxy.DivertRequest(redisqueue.RegisterTogetherHash)
 		l.begin(3)()
 		l.wait()
 		want := []string{l.holder.Member}
@@ -414,9 +413,9 @@ func TestLateTogether(t *testing.T) {
 		wantEmpty(t, l.near)
 	})
 	t.Run("release", func(t *testing.T) {
-		l := newTogether(t, short)
+		l := newTogether(t)
 		tickets := append([]queue.Ticket{l.holder}, registerTogether(t, l.far, 4)...)
-		_, deliver := l.proxy.HoldRequest(redisqueue.ReleaseTogetherHash)
+		_, deliver := l.proxy.DivertRequest(redisqueue.ReleaseTogetherHash)
 		for i, err := range releaseTogether(t, l.far, tickets) {
 			if err != nil {
 				t.Errorf("release %d: %v", i, err)
