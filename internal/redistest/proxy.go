@@ -25,6 +25,7 @@ type Proxy struct {
 	rules  []*rule
 	slow   []*delay      // of what the server says
 	dark   chan struct{} // closed when the network is not a black hole (any more)
+	heal   func()        // closes dark, once
 }
 
 // link is one connection through the proxy.
@@ -57,9 +58,8 @@ func NewProxy(tb testing.TB, addr string) *Proxy {
 		server:   addr,
 		listener: listener,
 		links:    make(map[*link]bool),
-		dark:     make(chan struct{}),
 	}
-	close(p.dark)
+	p.BlackHole()()
 	p.ended.Go(p.accept)
 	tb.Cleanup(p.close)
 	return p
@@ -119,8 +119,8 @@ func (p *Proxy) BlackHole() (heal func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	dark := make(chan struct{})
-	p.dark = dark
-	return sync.OnceFunc(func() { close(dark) })
+	p.dark, p.heal = dark, sync.OnceFunc(func() { close(dark) })
+	return p.heal
 }
 
 // add adds a rule and returns a function that ends it.
@@ -242,6 +242,7 @@ func (p *Proxy) close() {
 	case <-p.dark:
 	default:
 		p.tb.Error("a black hole was not healed")
+		p.heal() // or the links would wait in it for ever
 	}
 	p.mu.Unlock()
 	p.Cut()
