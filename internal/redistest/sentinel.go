@@ -6,7 +6,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -14,11 +16,19 @@ import (
 // SentinelName is what the sentinels call the primary.
 const SentinelName = "fifolock"
 
+// How long the primary must be silent until a sentinel misses it: on its own, and while
+// AwaitFailover waits.
+const (
+	downAfter       = 60 * time.Second
+	downAfterFailed = 500 * time.Millisecond
+)
+
 // quorum is how many of the three sentinels must miss the primary.
 const quorum = 2
 
 // Sentinel is a primary and a replica, and three sentinels that put the replica
-// in the primary's place half a second after they have missed it.
+// in the primary's place when the primary has failed and AwaitFailover is called. A
+// primary that is slow by chance stays the primary.
 type Sentinel struct {
 	Addrs   []string // of the sentinels
 	Primary *Server  // at first
@@ -82,9 +92,9 @@ func (s *Sentinel) startSentry(host, port string) {
 	s.tb.Helper()
 	file := filepath.Join(s.tb.TempDir(), "sentinel.conf")
 	text := fmt.Sprintf(`sentinel monitor %[1]s %[2]s %[3]s %[4]d
-sentinel down-after-milliseconds %[1]s 500
+sentinel down-after-milliseconds %[1]s %[5]d
 sentinel failover-timeout %[1]s 2000
-`, SentinelName, host, port, quorum)
+`, SentinelName, host, port, quorum, downAfter.Milliseconds())
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		s.tb.Fatal(err)
 	}
@@ -120,9 +130,12 @@ func (s *Sentinel) awaitAgreement() {
 	}
 }
 
-// AwaitFailover waits until the replica is the primary, and all sentinels say so.
+// AwaitFailover has the sentinels miss the primary, which has failed, and waits until the
+// replica is the primary, and all sentinels say so.
 func (s *Sentinel) AwaitFailover() {
 	s.tb.Helper()
+	s.missAfter(downAfterFailed)
+	defer s.missAfter(downAfter)
 	AwaitPrimary(s.tb, s.Replica)
 	for i := range s.Addrs {
 		sentry := s.sentry(i)
@@ -131,5 +144,16 @@ func (s *Sentinel) AwaitFailover() {
 			at := sentry.GetMasterAddrByName(ctx, SentinelName).Val()
 			return err == nil && len(at) == 2 && at[0] == host && at[1] == port
 		})
+	}
+}
+
+// missAfter sets for how long a server must be silent until the sentinels miss it.
+func (s *Sentinel) missAfter(silence time.Duration) {
+	s.tb.Helper()
+	for i := range s.Addrs {
+		milliseconds := strconv.FormatInt(silence.Milliseconds(), 10)
+		if err := s.sentry(i).Set(context.Background(), SentinelName, "down-after-milliseconds", milliseconds).Err(); err != nil {
+			s.tb.Fatal(err)
+		}
 	}
 }

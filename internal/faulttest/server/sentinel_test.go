@@ -25,6 +25,7 @@ func TestR23SentinelFailover(t *testing.T) {
 	l := faulttest.NewLine(t, sentinelQueue(s, 2*faulttest.LongLease), 4)
 	l.Workers[0].Write()
 	s.Primary.Kill()
+	s.AwaitFailover()
 	faulttest.WantLost(t, l.Workers[0])
 	l.Drain(t, 1)
 	if v := l.Check(); v.Failures != 0 || v.Evicted != 3 {
