@@ -229,6 +229,22 @@ func (c *Cluster) MoveSlot(ctx context.Context, slot, from, to int, pause func()
 	}
 }
 
+// SetNodeTimeout has the nodes that run hold one to be down that does not answer for the
+// timeout. A test that lowers it does so when the node has failed, or one that is slow by
+// chance would fail before.
+func (c *Cluster) SetNodeTimeout(timeout time.Duration) {
+	c.tb.Helper()
+	milliseconds := strconv.FormatInt(timeout.Milliseconds(), 10)
+	for _, n := range c.nodes {
+		if n.process == nil {
+			continue
+		}
+		if err := n.client.ConfigSet(context.Background(), "cluster-node-timeout", milliseconds).Err(); err != nil {
+			c.tb.Fatal(err)
+		}
+	}
+}
+
 // AwaitState waits until all nodes that run say that the state of the Cluster is
 // the given one, ok or fail.
 func (c *Cluster) AwaitState(state string) {

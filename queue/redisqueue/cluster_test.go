@@ -358,7 +358,7 @@ func TestSlotMovesForAWhile(t *testing.T) {
 func TestWatchFindsTheNewPrimary(t *testing.T) {
 	testenv.Long(t)
 	t.Parallel()
-	cluster := redistest.StartCluster(t, true, time.Second)
+	cluster := redistest.StartCluster(t, true, neverDown)
 	name := redistest.Name(t)
 	home := cluster.Place(cluster.Slot("{" + name + "}:queue"))
 	near := redisqueue.New(cluster.Client(), name)
@@ -376,8 +376,10 @@ func TestWatchFindsTheNewPrimary(t *testing.T) {
 	wantNoWake(t, wake)
 	fails := listensAt(far)
 	cluster.Primaries[fails].Kill()
+	cluster.SetNodeTimeout(time.Second)
 	wantWake(t, wake, queue.WakeHint)
 	redistest.AwaitPrimary(t, cluster.Replicas[fails])
+	cluster.SetNodeTimeout(neverDown)
 	cluster.AwaitState("ok")
 	listening(t, far) // again
 	drain(wake)
@@ -391,7 +393,7 @@ func TestWatchFindsTheNewPrimary(t *testing.T) {
 func TestReleaseInAClusterThatCanOnlyBeRead(t *testing.T) {
 	testenv.Long(t)
 	t.Parallel()
-	cluster := redistest.StartCluster(t, false, 500*time.Millisecond)
+	cluster := redistest.StartCluster(t, false, neverDown)
 	for _, server := range cluster.Primaries {
 		if err := server.Client().ConfigSet(t.Context(), "cluster-allow-reads-when-down", "yes").Err(); err != nil {
 			t.Fatal(err)
@@ -402,6 +404,7 @@ func TestReleaseInAClusterThatCanOnlyBeRead(t *testing.T) {
 	held := mustRegister(t, q)
 	elsewhere := cluster.Primaries[(cluster.Place(cluster.Slot("{"+name+"}"))+1)%len(cluster.Primaries)]
 	elsewhere.Kill()
+	cluster.SetNodeTimeout(500 * time.Millisecond)
 	cluster.AwaitState("fail")
 	if err := q.Refresh(t.Context(), held); err == nil || !strings.Contains(err.Error(), "cluster is down and readonly") {
 		t.Fatalf("Refresh: %v; want that the Cluster is down and can be read only", err)

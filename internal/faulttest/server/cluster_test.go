@@ -14,9 +14,9 @@ import (
 
 const (
 	// nodeTimeout is how long a node of a Cluster may be silent before it is
-	// held to be down, in tests in which one goes down.
+	// held to be down, when one has failed.
 	nodeTimeout = time.Second
-	neverDown   = time.Minute // in the others
+	neverDown   = time.Minute // before, and in tests in which none does
 )
 
 // home is a queue in a Cluster, its slot, and which of the primaries has it.
@@ -78,10 +78,11 @@ func slotMoves(t *testing.T, sections int, lease time.Duration) (kept bool) {
 // without its data, all goes on as after a restart.
 func TestR26PrimaryFailsWithoutReplica(t *testing.T) {
 	t.Parallel()
-	c := redistest.StartCluster(t, false, nodeTimeout)
+	c := redistest.StartCluster(t, false, neverDown)
 	q := clusterQueue(c, 2*faulttest.LongLease)
 	l := faulttest.NewLine(t, q.spec, 3)
 	c.Primaries[q.place].Kill()
+	c.SetNodeTimeout(nodeTimeout)
 	c.AwaitState("fail")
 	newcomer := l.Start()
 	const patience = 500 * time.Millisecond
@@ -108,14 +109,16 @@ func TestR26PrimaryFailsWithoutReplica(t *testing.T) {
 // the waiters line up again, and tokens ascend.
 func TestR26PrimaryFails(t *testing.T) {
 	t.Parallel()
-	c := redistest.StartCluster(t, true, nodeTimeout)
+	c := redistest.StartCluster(t, true, neverDown)
 	q := clusterQueue(c, 2*faulttest.LongLease)
 	redistest.HoldReplication(t, c.Primaries[q.place])
 	l := faulttest.NewLine(t, q.spec, 4)
 	c.Primaries[q.place].Kill()
+	c.SetNodeTimeout(nodeTimeout)
+	redistest.AwaitPrimary(t, c.Replicas[q.place])
+	c.SetNodeTimeout(neverDown)
 	faulttest.WantLost(t, l.Workers[0])
 	l.Drain(t, 1)
-	redistest.AwaitPrimary(t, c.Replicas[q.place])
 	if v := l.Check(); v.Failures != 0 || v.Evicted != 3 {
 		t.Errorf("%v; want that the three who waited took new tickets, and no more", v)
 	}
@@ -125,14 +128,16 @@ func TestR26PrimaryFails(t *testing.T) {
 // What the replica knows is not lost, not even a release while no node has the slot.
 func TestR26PrimaryFailsWithAllData(t *testing.T) {
 	t.Parallel()
-	c := redistest.StartCluster(t, true, nodeTimeout)
+	c := redistest.StartCluster(t, true, neverDown)
 	q := clusterQueue(c, 2*faulttest.LongLease)
 	l := faulttest.NewLine(t, q.spec, 4)
 	redistest.AwaitReplica(t, c.Primaries[q.place], c.Replicas[q.place])
 	c.Primaries[q.place].Kill()
+	c.SetNodeTimeout(nodeTimeout)
 	l.Workers[0].Write()
 	l.Workers[0].MustUnlock()
 	redistest.AwaitPrimary(t, c.Replicas[q.place])
+	c.SetNodeTimeout(neverDown)
 	l.Drain(t, 1)
 	if v := l.Check(); v.Failures != 0 || v.LostHolds != 0 || v.Evicted != 0 {
 		t.Errorf("%v; want nothing lost", v)
@@ -143,12 +148,14 @@ func TestR26PrimaryFailsWithAllData(t *testing.T) {
 // The primary of the slot fails while workers contend, and its replica lags.
 func TestR26PrimaryFailsUnderLoad(t *testing.T) {
 	t.Parallel()
-	c := redistest.StartCluster(t, true, nodeTimeout)
+	c := redistest.StartCluster(t, true, neverDown)
 	q := clusterQueue(c, 2*time.Second)
 	faulttest.UnderLoad(t, q.spec, func(passing func(sections int)) {
 		redistest.HoldReplication(t, c.Primaries[q.place])
 		passing(50)
 		c.Primaries[q.place].Kill()
+		c.SetNodeTimeout(nodeTimeout)
 		redistest.AwaitPrimary(t, c.Replicas[q.place])
+		c.SetNodeTimeout(neverDown)
 	})
 }

@@ -92,7 +92,7 @@ func TestK12WrappedCluster(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	c := redistest.StartCluster(t, false, nodeTimeout)
+	c := redistest.StartCluster(t, false, neverDown)
 	h := clusterQueue(c, faulttest.LongLease)
 	cmd := exec.Command(os.Args[0], "-test.run", "^TestK12WrappedCluster$", "-test.v")
 	cmd.Env = append(os.Environ(), nodesVariable+"="+strings.Join(append(c.Addrs(), h.spec.Name), ","))
@@ -108,6 +108,7 @@ func TestK12WrappedCluster(t *testing.T) {
 		t.Log(lines.Text())
 		if strings.Contains(lines.Text(), wrapperReady) {
 			c.Primaries[h.place].Kill()
+			c.SetNodeTimeout(nodeTimeout)
 		}
 	}
 	if err := cmd.Wait(); err != nil {
