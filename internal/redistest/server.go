@@ -117,7 +117,7 @@ func startOnFreePort(tb testing.TB, dir string, env []string, args ...string) *p
 	var err error
 	for range startAttempts {
 		var addr string
-		if addr, err = freeAddr(slices.Contains(args, "--cluster-enabled")); err != nil {
+		if addr, err = FreeAddr(); err != nil {
 			break
 		}
 		var p *process
@@ -129,23 +129,21 @@ func startOnFreePort(tb testing.TB, dir string, env []string, args ...string) *p
 	return nil
 }
 
-// freeAddr returns an address that is free now. The nodes of a Cluster talk to
-// each other at a second port, 10,000 above the first.
-func freeAddr(node bool) (string, error) {
-	const first, last, bus = 11_000, 22_000, 10_000 // below the ports that systems give away by themselves
-	if !node {
-		return listenBriefly(0)
-	}
-	for {
+// FreeAddr returns an address that is free now. No system gives away its port by itself,
+// so that it stays free while a server is down. The nodes of a Cluster talk to each
+// other at a second port, 10,000 above the first.
+func FreeAddr() (addr string, err error) {
+	const first, last, bus, attempts = 11_000, 22_000, 10_000, 1000 // below the ports that systems give away by themselves
+	for range attempts {
 		port := first + rand.IntN(last-first)
-		addr, err := listenBriefly(port)
-		if err != nil {
+		if addr, err = listenBriefly(port); err != nil {
 			continue
 		}
-		if _, err := listenBriefly(port + bus); err == nil {
+		if _, err = listenBriefly(port + bus); err == nil {
 			return addr, nil
 		}
 	}
+	return "", err
 }
 
 func listenBriefly(port int) (addr string, err error) {

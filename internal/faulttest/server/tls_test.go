@@ -17,7 +17,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -123,20 +122,19 @@ func startTLS(t *testing.T, certificate []string) *tlsServer {
 	} else if len(settings) == 0 {
 		t.Skip("needs a redis-server that was built with TLS (make BUILD_TLS=yes): put it first on PATH")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := redistest.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	args := []string{"--tls-port", strconv.Itoa(port), "--tls-auth-clients", "no"}
+	_, port, _ := net.SplitHostPort(addr)
+	args := []string{"--tls-port", port, "--tls-auth-clients", "no"}
 	for i, word := range certificate {
 		if i%2 == 0 {
 			word = "--" + word
 		}
 		args = append(args, word)
 	}
-	return &tlsServer{redistest.StartServer(t, args...), l.Addr().String()}
+	return &tlsServer{redistest.StartServer(t, args...), addr}
 }
 
 // tlsClient connects to addr with TLS as configured, without if that is nil.
