@@ -310,6 +310,28 @@ func TestJournalExcusesTheKilled(t *testing.T) {
 	}
 }
 
+// A worker that is killed between the mark of its slot and the word that it was granted
+// may be met from then on, and only then.
+func TestOccupancyOfOneKilledBeforeItsGrantWasTold(t *testing.T) {
+	for at, want := range map[int64]string{22: "met worker 0 with ticket 1", 24: ""} {
+		for killed, want := range map[int64]string{23: want, 0: "met ticket 1, which nobody was granted"} {
+			events := append(of([7]int64{0, 10, 11, 12, 0, 0, 1})[:2], of([7]int64{0, 0, 0, 0, 0, 0, 0}, [7]int64{1, 12, 13, 22, 30, 31, 2})[5:]...)
+			events = append(events, Event{At: at, Worker: 1, Kind: Met, Call: 1, Ticket: 2, Other: 1})
+			j := journal{events: events, killed: make(map[int]int64)}
+			if killed != 0 {
+				j.killed[0] = killed
+			}
+			attempts, _ := j.attempts()
+			var v Verdict
+			if v.occupancy(attempts); want == "" {
+				wantNone(t, v.Problems)
+			} else {
+				wantProblem(t, v.Problems, want)
+			}
+		}
+	}
+}
+
 func TestLinearizability(t *testing.T) {
 	for name, c := range map[string]struct {
 		events []Event

@@ -115,6 +115,13 @@ func (v *Verdict) count(attempts []*attempt, tolerant bool) {
 func (v *Verdict) occupancy(attempts []*attempt) {
 	byTicket := make(map[int64]*attempt)
 	for _, a := range attempts {
+		// The slot is marked before the grant is told: one that is killed in between was
+		// met with a ticket of which only the registration is known.
+		if n := len(a.tickets); n > 0 && !a.granted && a.killed != 0 {
+			byTicket[a.tickets[n-1].Ticket] = a
+		}
+	}
+	for _, a := range attempts {
 		if a.granted {
 			byTicket[a.ticket] = a
 		}
