@@ -137,10 +137,22 @@ func TestAbandonOfTheLastCleansUp(t *testing.T) {
 	if ticket, err := redisqueue.New(client, name).Register(ctx); err == nil {
 		t.Fatalf("got %+v, want that ctx has ended", ticket)
 	}
-	for len(redistest.Keys(t, direct, name)) > 1 { // the mark
+	marked := func() bool { // in the step in which the registration was taken back
+		for _, key := range redistest.Keys(t, direct, name) {
+			if value, err := direct.Get(t.Context(), key).Result(); err == nil && value == "" {
+				return true
+			}
+		}
+		return false
+	}
+	for !marked() {
 		time.Sleep(pause)
 	}
-	direct.Del(t.Context(), redistest.Keys(t, direct, name)...)
+	keys := redistest.Keys(t, direct, name)
+	if len(keys) != 1 {
+		t.Errorf("%q are left, want the mark alone", keys)
+	}
+	direct.Del(t.Context(), keys...)
 }
 
 // The server cannot take the mark of the abandoned at once, or has no memory for it: the
