@@ -3,6 +3,7 @@
 package faulttest
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -54,20 +55,53 @@ func WithLease(t *testing.T, lease time.Duration, attempt func(lease time.Durati
 	t.Error("whatever the lease is, it runs out")
 }
 
-// InTheEnd makes attempts at something that is to be quick, three at most. A process that
-// has the processor taken away for longer than that is slow, with every right; one that
-// waits for what it must not wait for is slow each time.
+// InTheEnd makes attempts at something that is to be quick, three at most. It is slow with
+// every right only while the processor is taken away, which this process sees by its own
+// timer: where that was never late, to be slow once is an error.
 //
 // attempt reports whether it was quick.
 func InTheEnd(t *testing.T, attempt func() (quick bool)) {
 	t.Helper()
 	for range 3 {
-		if attempt() {
+		latest := watchTimer(t.Context())
+		quick := attempt()
+		late := latest()
+		switch {
+		case quick:
+			return
+		case late < Soon/2:
+			t.Errorf("it was slow, though this machine was not: no timer was late by more than %v", late)
 			return
 		}
-		t.Log("it was slow")
+		t.Logf("it was slow, and a timer was late by %v", late)
 	}
 	t.Error("however often it is tried, it is slow")
+}
+
+// watchTimer sets a timer again and again. latest ends that, and returns by how much it was
+// late at most.
+func watchTimer(ctx context.Context) (latest func() time.Duration) {
+	const every = 5 * time.Millisecond
+	end, result := make(chan struct{}), make(chan time.Duration)
+	go func() {
+		late := time.Duration(0)
+		for last := time.Now(); ; {
+			select {
+			case <-time.After(every):
+				late = max(late, time.Since(last)-every)
+				last = time.Now()
+			case <-end:
+				result <- max(late, time.Since(last)-every)
+				return
+			case <-ctx.Done(): // the attempt has ended the test
+				return
+			}
+		}
+	}()
+	return func() time.Duration {
+		close(end)
+		return <-result
+	}
 }
 
 // Kept reports whether no hold was lost and no waiter evicted: so many calls have
