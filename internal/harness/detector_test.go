@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -73,6 +74,20 @@ func (p *Process) out() {
 	mark := p.Mark()
 	p.Tell("out")
 	p.AwaitKind(mark, Released)
+}
+
+// awaitStanding waits until it shows that the worker stands.
+func (p *Process) awaitStanding() {
+	for Now()-p.pulse().seen.Load() < int64(leastPause) {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// awaitRunning waits until it shows that the worker goes on.
+func (p *Process) awaitRunning() {
+	for from := Now(); p.pulse().seen.Load() < from; {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func wantProblem(t *testing.T, problems []string, part string) {
@@ -142,9 +157,24 @@ func TestKilledBeforeItKnows(t *testing.T) {
 	a, b := h.Start(), h.Start()
 	a.walk(1)
 	a.Stop()
+	a.awaitStanding()
 	b.walk(2)
 	b.out()
 	a.Continue()
+	a.Kill()
+	wantNone(t, h.judge().Problems)
+}
+
+// It gets no time, by no doing of the test's.
+func TestKilledWhenItGotNoTime(t *testing.T) {
+	h := broken(t)
+	h.Spec.Stale = time.Second
+	a, b := h.Start(), h.Start()
+	a.walk(1)
+	a.Signal(syscall.SIGSTOP)
+	a.awaitStanding()
+	b.walk(2)
+	b.out()
 	a.Kill()
 	wantNone(t, h.judge().Problems)
 }
@@ -156,9 +186,11 @@ func TestKilledWhenItWentOn(t *testing.T) {
 	a, b := h.Start(), h.Start()
 	a.walk(1)
 	a.Stop()
+	a.awaitStanding()
 	b.walk(2)
 	b.out()
 	a.Continue()
+	a.awaitRunning()
 	a.Do("read")
 	a.Kill()
 	wantProblem(t, h.judge().Problems, "was granted ticket 2")

@@ -189,7 +189,7 @@ func (h *Harness) needsTheNext() bool {
 	defer h.mu.Unlock()
 	for _, p := range h.processes {
 		failed := func(e Event) bool { return e.Cause == OtherCause || e.Cause == NotQueued }
-		if p.killed != 0 || p.halted || slices.ContainsFunc(p.events, failed) {
+		if p.killed != 0 || p.stopped || slices.ContainsFunc(p.events, failed) {
 			return true
 		}
 	}

@@ -32,10 +32,7 @@ type Process struct {
 	// Guarded by h.mu.
 	events  []Event
 	killed  int64 // just before the signal was sent; 0 if it was not
-	stopped int64 // since when it stands; 0 if it does not
-	stood   int64 // since when it stood the last time, until it went on
-	heard   int   // how many events there were when it went on
-	halted  bool  // it has stood
+	stopped bool  // it has stood
 	over    bool
 }
 
@@ -263,16 +260,9 @@ func (p *Process) Kill() {
 		return // it was not started
 	}
 	p.h.mu.Lock()
-	if p.killed == 0 && !p.over {
+	first := p.killed == 0 && !p.over
+	if first {
 		p.killed = Now()
-		// Its lease may have run out while it stood, and it had no chance to say so.
-		switch {
-		case !p.h.Spec.Leased():
-		case p.stopped != 0:
-			p.killed = p.stopped
-		case p.stood != 0 && p.heard == len(p.events):
-			p.killed = p.stood
-		}
 	}
 	p.h.mu.Unlock()
 	if p.cmd.SysProcAttr.Setpgid {
@@ -283,13 +273,26 @@ func (p *Process) Kill() {
 		f()
 	}
 	<-p.ended
+	if !first {
+		return
+	}
+	p.h.mu.Lock()
+	defer p.h.mu.Unlock()
+	said := int64(0)
+	if n := len(p.events); n > 0 {
+		said = p.events[n-1].At
+	}
+	p.killed = p.pulse().ranUntil(p.killed, said)
 }
+
+func (p *Process) pulse() *pulse { return &p.h.occupancy.slots[p.Number].pulse }
 
 // AfterKill has Kill call f when the signal is sent, before it waits for the end.
 func (p *Process) AfterKill(f func()) { p.afterKill = append(p.afterKill, f) }
 
 // KilledAt is the time just before the worker was killed, or since when it stood if it
-// was killed while it did, or before it has said anything after that, and leases run out.
+// was killed while it did, or just after that, and leases run out.
+// It is known when Kill has returned.
 func (p *Process) KilledAt() Event {
 	p.h.mu.Lock()
 	defer p.h.mu.Unlock()
@@ -320,7 +323,7 @@ func (p *Process) Stop() {
 	}
 	p.h.mu.Lock()
 	defer p.h.mu.Unlock()
-	p.stopped, p.halted = Now(), true
+	p.stopped = true
 }
 
 // stands reports whether all threads are stopped, or the process is gone.
@@ -348,8 +351,7 @@ func (p *Process) stands() bool {
 func (p *Process) Continue() {
 	p.h.tb.Helper()
 	p.h.mu.Lock()
-	p.stood, p.stopped, p.heard = p.stopped, 0, len(p.events)
-	p.halted = true // also by another than Stop
+	p.stopped = true // also by another than Stop
 	p.h.mu.Unlock()
 	p.Signal(syscall.SIGCONT)
 }

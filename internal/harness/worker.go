@@ -91,6 +91,9 @@ func runWorker(c config, commands map[string]Command) error {
 		w.Queue = deaf{told}
 	}
 	w.Mutex = lock.New(w.Queue, c.Spec.mutexOptions()...)
+	if c.Spec.Leased() {
+		go occupancy.slots[c.Number].pulse.beat()
+	}
 	w.emit(Event{Kind: Ready})
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
