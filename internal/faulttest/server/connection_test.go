@@ -169,6 +169,10 @@ func r39PoolUsedUp(t *testing.T, lease time.Duration) (told bool) {
 // The server is away for longer than the lease, while the holder works.
 func TestR44UnlockWhileTheServerIsAway(t *testing.T) {
 	t.Parallel()
+	faulttest.InTheEnd(t, func() (quick bool) { return unlockWhileTheServerIsAway(t) })
+}
+
+func unlockWhileTheServerIsAway(t *testing.T) (quick bool) {
 	const lease = 5 * time.Second
 	server := redistest.StartServer(t, "--appendonly", "yes")
 	spec := harness.Redis(server.Addr, "away", lease)
@@ -179,11 +183,12 @@ func TestR44UnlockWhileTheServerIsAway(t *testing.T) {
 	workers[0].Lock().Granted()
 	server.Kill()
 	began := harness.Event{At: harness.Now()}
-	if e := workers[0].Unlock(); e.Cause == harness.None {
+	e := workers[0].Unlock()
+	if e.Cause == harness.None {
 		t.Error("Unlock returned nil, without a server")
-	} else if took := faulttest.Since(began, e); took > spec.Release+faulttest.Soon {
-		t.Errorf("Unlock took %v with a release timeout of %v: %s", took, spec.Release, e.Error)
 	}
+	took := faulttest.Since(began, e)
+	t.Logf("Unlock took %v with a release timeout of %v: %s", took, spec.Release, e.Error)
 	server.Start()
 	workers[1].Lock().Granted() // the ticket that stayed behind lapses
 	server.Kill()
@@ -199,4 +204,5 @@ func TestR44UnlockWhileTheServerIsAway(t *testing.T) {
 	workers[2].MustUnlock()
 	h.Check()
 	h.CheckNothingIsLeft()
+	return took <= spec.Release+faulttest.Soon
 }

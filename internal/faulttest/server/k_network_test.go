@@ -54,15 +54,30 @@ func gather(t *testing.T, waiters int, holder func(p *faulttest.Paths) *redis.Cl
 func (c *crowd) calm(t *testing.T) {
 	t.Helper()
 	faulttest.AwaitSubscriptions(t, c.Near, 1)
-	before := faulttest.ScriptCalls(t, c.Near)
+	const mostASecond = 0.5 // of each waiter
 	for quiet := 0; quiet < 5; quiet++ {
+		looks := c.looks(t)
+		began := time.Now()
 		time.Sleep(faulttest.Moment)
-		calls := faulttest.ScriptCalls(t, c.Near)
-		if calls-before > len(c.calls)/20 {
+		if float64(looks()) > mostASecond*float64(len(c.calls))*time.Since(began).Seconds() {
 			quiet = -1
 		}
-		before = calls
 	}
+}
+
+// looks counts from now on.
+func (c *crowd) looks(t *testing.T) func() int {
+	t.Helper()
+	before := faulttest.ScriptCalls(t, c.Near)
+	return func() int { return faulttest.ScriptCalls(t, c.Near) - before }
+}
+
+// unusual counts the looks from now on that are not those from time to time, of which
+// each waiter has one in 5 s at least.
+func (c *crowd) unusual(t *testing.T) func() int {
+	t.Helper()
+	began, looks := time.Now(), c.looks(t)
+	return func() int { return looks() - int(time.Since(began).Seconds()/5*float64(len(c.calls))) }
 }
 
 // disperse lets those go that still wait.
@@ -83,12 +98,12 @@ func TestK15SubscriptionBreaksAgainAndAgain(t *testing.T) {
 	c := gather(t, waiters, func(p *faulttest.Paths) *redis.Client { return p.Near })
 	looks := 0
 	for range breaks {
-		before := faulttest.ScriptCalls(t, c.Near)
+		unusual := c.unusual(t)
 		if n := faulttest.Do(t, c.Near, "CLIENT KILL TYPE pubsub").(int64); n != 1 {
 			t.Fatalf("%d connections for wake-ups, want 1", n)
 		}
 		c.calm(t)
-		looks += faulttest.ScriptCalls(t, c.Near) - before
+		looks += unusual()
 	}
 	t.Logf("%d looks of %d waiters, for %d breaks", looks, waiters, breaks)
 	if looks > waiters*breaks/2 {
@@ -104,11 +119,11 @@ func TestK15ReplyToAReleaseIsLost(t *testing.T) {
 	const waiters = 1000
 	c := gather(t, waiters, func(p *faulttest.Paths) *redis.Client { return p.Far })
 	c.Proxy.LoseReplies(faulttest.ReleaseHash(t, c.Server.Client()), 1)
-	before := faulttest.ScriptCalls(t, c.Near)
+	unusual := c.unusual(t)
 	faulttest.MustUnlock(t, c.holder)
 	<-c.acquired
 	c.calm(t)
-	looks := faulttest.ScriptCalls(t, c.Near) - before
+	looks := unusual()
 	t.Logf("%d looks of %d waiters", looks, waiters)
 	if looks > waiters/2 {
 		t.Errorf("%d looks of %d waiters for one lost reply", looks, waiters)
