@@ -158,8 +158,8 @@ func Watch(ctx context.Context, q TicketQueue, t Ticket) (wake <-chan Wake, stop
 // Place is where a ticket stands.
 type Place struct {
 	// Ahead is how many members must leave before the ticket owns; 0 means that
-	// it owns. A number above 0 may be too high (members that have left since, or
-	// whose owners are dead) but never turns an owner into a waiter or a waiter
+	// it owns. A number above 0 may be too high by members that leave meanwhile or
+	// whose owners are dead, but never turns an owner into a waiter or a waiter
 	// into an owner.
 	Ahead int
 

@@ -67,7 +67,8 @@ type Ticket struct {
 // All methods may be called concurrently. They obey ctx as far as the backend
 // can be interrupted, and return an error for which errors.Is(err, ctx.Err())
 // holds when ctx ended the call. With a ctx that has ended before, they fail like
-// that too, even where there is nothing to wait for; Remove alone may work.
+// that too, even where there is nothing to wait for; Remove and Release
+// may work.
 //
 // The errors of package lock name a queue by its String method, or by its
 // type if it has none.

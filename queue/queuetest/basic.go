@@ -86,6 +86,17 @@ var basic = []property{
 		l.wantNotQueued("Remove of the zero Ticket", l.q.Remove(l.Context(), queue.Ticket{}))
 		l.wantEmpty(false)
 	}},
+	{"a ticket is its Member, not its Number alone", func(l *tester) {
+		left, a := l.register(), l.register()
+		l.remove(left)
+		other := a
+		other.Member = left.Member
+		_, err := l.q.IsHead(l.Context(), other)
+		l.wantNotQueued("IsHead", err)
+		l.wantNotQueued("Remove", l.q.Remove(l.Context(), other))
+		l.wantNotQueued("Release", queue.Release(l.Context(), l.q, other))
+		l.wantHead(a, true)
+	}},
 	{"CleanupStale removes none that is alive", func(l *tester) {
 		a, b := l.register(), l.register()
 		ctx := queue.OnEvicted(l.Context(), func(evicted []queue.Ticket) {
@@ -112,27 +123,63 @@ var basic = []property{
 		}
 		l.wantHead(l.register(), true)
 	}},
-	{"a ctx that has ended fails every call and takes no ticket", func(l *tester) {
-		a := l.register()
+	{"a ctx that was cancelled before fails every call and takes no ticket", func(l *tester) {
 		ctx, cancel := context.WithCancel(l.Context())
 		cancel()
-		_, err := l.q.Register(ctx)
-		l.wantCanceled("Register", err)
-		_, _, err = queue.TryRegister(ctx, l.q)
-		l.wantCanceled("TryRegister", err)
-		_, err = l.q.IsHead(ctx, a)
-		l.wantCanceled("IsHead", err)
-		_, err = queue.Position(ctx, l.q, a)
-		l.wantCanceled("Position", err)
-		_, err = l.q.IsEmpty(ctx)
-		l.wantCanceled("IsEmpty", err)
-		l.wantCanceled("CleanupStale", l.q.CleanupStale(ctx))
-		l.remove(a)
-		l.wantEmpty(true)
+		l.checkEnded(ctx)
 	}},
+	{"a ctx whose deadline is past fails every call and takes no ticket", func(l *tester) {
+		ctx, cancel := context.WithTimeout(l.Context(), -1)
+		defer cancel()
+		l.checkEnded(ctx)
+	}},
+	{"a ctx that ends meanwhile leaves no ticket of which the caller does not know", (*tester).checkEndsMeanwhile},
 	{"an error says which operation failed, on which queue, and why", (*tester).checkErrors},
 	{"a Register that is called after another has returned is behind it", (*tester).checkDoorway},
 	{"there is never more than one head, and all become it in order", func(l *tester) { l.checkExclusion(1) }},
+}
+
+func (l *tester) checkEnded(ctx context.Context) {
+	a := l.register()
+	_, err := l.q.Register(ctx)
+	l.wantEnded(ctx, "Register", err)
+	_, _, err = queue.TryRegister(ctx, l.q)
+	l.wantEnded(ctx, "TryRegister", err)
+	_, err = l.q.IsHead(ctx, a)
+	l.wantEnded(ctx, "IsHead", err)
+	_, err = queue.Position(ctx, l.q, a)
+	l.wantEnded(ctx, "Position", err)
+	_, err = l.q.IsEmpty(ctx)
+	l.wantEnded(ctx, "IsEmpty", err)
+	l.wantEnded(ctx, "CleanupStale", l.q.CleanupStale(ctx))
+	if err := l.q.Remove(ctx, a); err != nil { // it may work
+		l.wantEnded(ctx, "Remove", err)
+		l.remove(a)
+	}
+	l.wantEmpty(true)
+}
+
+func (l *tester) checkEndsMeanwhile() {
+	for range 100 {
+		for _, register := range []func(context.Context) (queue.Ticket, bool, error){
+			func(ctx context.Context) (queue.Ticket, bool, error) {
+				t, err := l.q.Register(ctx)
+				return t, err == nil, err
+			},
+			func(ctx context.Context) (queue.Ticket, bool, error) { return queue.TryRegister(ctx, l.q) },
+		} {
+			ctx, cancel := context.WithCancel(l.Context())
+			go cancel()
+			t, ok, err := register(ctx)
+			if err != nil {
+				<-ctx.Done()
+				l.wantEnded(ctx, "the call", err)
+			} else if ok {
+				l.remove(t)
+			}
+			l.awaitEmpty()
+		}
+	}
 }
 
 func (l *tester) checkDoorway() {

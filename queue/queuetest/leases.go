@@ -30,7 +30,7 @@ func RunLeases(t *testing.T, newQueue func(t *testing.T) queue.TicketQueue) {
 			leases(t, wrap(t))
 		})
 	}
-	if _, ok := q.(queue.Sharer); ok {
+	if isShared(q) {
 		t.Run("a dead owner in the middle", func(t *testing.T) {
 			t.Parallel()
 			deadInTheMiddle(t, newQueue(t).(queue.Sharer).Share(2))

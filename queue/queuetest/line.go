@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/fifolock/fifolock/queue"
 )
@@ -66,12 +67,15 @@ func (l *tester) wantHead(t queue.Ticket, want bool) {
 	}
 }
 
-// wantAhead checks how many must leave before t owns, as far as the queue can say
-// more than whether there are any.
+// wantAhead checks how many must leave before t owns, of a line in which all live. One that
+// is no Positioner says only whether there are any.
 func (l *tester) wantAhead(t queue.Ticket, want int) {
 	l.Helper()
+	if _, ok := l.q.(queue.Positioner); !ok {
+		want = min(want, 1)
+	}
 	place, err := queue.Position(l.Context(), l.q, t)
-	if l.ok("Position", err); (place.Ahead == 0) != (want == 0) || place.Ahead > want {
+	if l.ok("Position", err); place.Ahead != want {
 		l.Errorf("Position of ticket %d is %d, want %d", t.Number, place.Ahead, want)
 	}
 }
@@ -91,10 +95,23 @@ func (l *tester) wantNotQueued(what string, err error) {
 	}
 }
 
-func (l *tester) wantCanceled(what string, err error) {
+// wantEnded checks the error of a call whose ctx had ended before.
+func (l *tester) wantEnded(ctx context.Context, what string, err error) {
 	l.Helper()
-	if !errors.Is(err, context.Canceled) {
-		l.Errorf("%s with a cancelled ctx returned %v, want context.Canceled", what, err)
+	if !errors.Is(err, ctx.Err()) {
+		l.Errorf("%s with a ctx that has ended returned %v, want %v", what, err, ctx.Err())
+	}
+}
+
+// awaitEmpty waits until no ticket is in line.
+func (l *tester) awaitEmpty() {
+	l.Helper()
+	for {
+		empty, err := l.q.IsEmpty(l.Context())
+		if l.ok("IsEmpty", err); empty {
+			return
+		}
+		time.Sleep(pollInterval)
 	}
 }
 

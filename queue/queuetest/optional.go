@@ -1,6 +1,7 @@
 package queuetest
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"time"
@@ -65,6 +66,7 @@ var optional = []property{
 	{"a watcher is woken when its ticket becomes the head", (*tester).checkWatch},
 	{"WakeOwner comes only to an owner", (*tester).checkWakeOwner},
 	{"what happens between Register and Watch is not missed", (*tester).checkWatchLate},
+	{"a watcher is woken also when the ctx of Watch has ended", (*tester).checkWatchOutlivesItsContext},
 	{"stop may be called twice, and when the ticket is gone", func(l *tester) {
 		l.register()
 		b := l.register()
@@ -111,7 +113,12 @@ func (l *tester) checkTryRegister() {
 // listen to.
 func (l *tester) watch(t queue.Ticket) <-chan queue.Wake {
 	l.Helper()
-	wake, stop, err := queue.Watch(l.Context(), l.q, t)
+	return l.watchUnder(l.Context(), t)
+}
+
+func (l *tester) watchUnder(ctx context.Context, t queue.Ticket) <-chan queue.Wake {
+	l.Helper()
+	wake, stop, err := queue.Watch(ctx, l.q, t)
 	l.Cleanup(stop)
 	if err != nil {
 		l.Logf("Watch: %v: nothing to listen to", err)
@@ -176,6 +183,15 @@ func (l *tester) checkWatchLate() {
 	a, b := l.register(), l.register()
 	l.ok("Release", queue.Release(l.Context(), l.q, a))
 	l.await(b, l.watch(b))
+}
+
+func (l *tester) checkWatchOutlivesItsContext() {
+	a, b := l.register(), l.register()
+	ctx, cancel := context.WithCancel(l.Context())
+	wake := l.watchUnder(ctx, b)
+	cancel()
+	l.ok("Release", queue.Release(l.Context(), l.q, a))
+	l.await(b, wake)
 }
 
 func (l *tester) checkMembers() {
