@@ -477,24 +477,14 @@ func TestForgets(t *testing.T) {
 // subscription, which the client leaves where it is, follows when messages do not come.
 func TestWatchFollowsTheClient(t *testing.T) {
 	testenv.Long(t)
-	before, after := redistest.StartServer(t), redistest.StartServer(t)
-	var primary atomic.Pointer[redistest.Server]
-	primary.Store(before)
-	client := redistest.ClientOf(t, before.Addr, func(o *redis.Options) {
-		o.Dialer = func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, primary.Load().Addr)
-		}
-	})
+	client, after, change := changesOver(t)
 	q, other := redisqueue.New(client, "q"), redisqueue.New(after.Client(), "q")
 	ticket := mustRegister(t, q)
 	watch(t, q, ticket)
 	listening(t, q)
 	mustRelease(t, q, ticket)
 
-	primary.Store(after)
-	if err := before.Client().Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal").Err(); err != nil {
-		t.Fatal(err)
-	}
+	change()
 	channel := "fifolock:" + redisqueue.NotifierID(q)
 	for end := time.Now().Add(time.Minute); after.Client().PubSubNumSub(t.Context(), channel).Val()[channel] == 0; {
 		if time.Now().After(end) {
@@ -507,6 +497,45 @@ func TestWatchFollowsTheClient(t *testing.T) {
 		wantHead(t, q, next)
 		stop()
 		mustRelease(t, q, next)
+	}
+}
+
+// The same where nothing waits, so that no message is missed: the new server hears by
+// itself that it does not see the process.
+func TestCrashDetectionFollowsTheClient(t *testing.T) {
+	testenv.Long(t)
+	client, after, change := changesOver(t)
+	q := redisqueue.New(client, "q", redisqueue.WithLease(time.Hour), redisqueue.WithCrashDetection(500*time.Millisecond))
+	other := redisqueue.New(after.Client(), "q")
+	ticket := mustRegister(t, q)
+	listening(t, q)
+	change()
+	mustRegister(t, q)
+	for end := time.Now().Add(time.Minute); members(t, other)[0].Unseen; time.Sleep(pause) {
+		if time.Now().After(end) {
+			t.Fatalf("the new server does not see the process: %+v", members(t, other)[0])
+		}
+	}
+	wantNotQueued(t, q.Release(t.Context(), ticket))
+}
+
+// changesOver returns a client of one server that changes over to another, while the one
+// before is alive.
+func changesOver(t *testing.T) (client *redis.Client, after *redistest.Server, change func()) {
+	before, after := redistest.StartServer(t), redistest.StartServer(t)
+	var primary atomic.Pointer[redistest.Server]
+	primary.Store(before)
+	client = redistest.ClientOf(t, before.Addr, func(o *redis.Options) {
+		o.Dialer = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, primary.Load().Addr)
+		}
+	})
+	return client, after, func() {
+		t.Helper()
+		primary.Store(after)
+		if err := before.Client().Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal").Err(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -22,11 +22,12 @@ type connection struct {
 	listening bool      // the server has confirmed the subscription, and it has not broken since
 	upSince   time.Time // when it was confirmed
 
-	stale   bool          // it is to be made anew, see missedLocked
+	stale   bool          // it is to be made anew, see doubtLocked
 	renewed time.Duration // how long it must be up before it is made anew again; 0: firstDoubt
 
 	run        string        // of the server that sees the subscription; empty if that is not known
 	introduced bool          // the server was asked for it on this connection
+	asked      time.Time     // when it was asked last
 	seen       chan struct{} // closed when that is found out, or cannot be; nil while it is not being found out
 }
 
@@ -129,30 +130,31 @@ func (c *connection) introduceLocked() {
 		c.seen = make(chan struct{})
 	}
 	for p := range c.presences { // any will do: they have one client
+		c.asked = time.Now()
 		go c.introduce(c.subscription, c.upSince, p)
 		return
 	}
 	c.knownLocked()
 }
 
+// verifyLocked asks again whether the server that answers the scripts sees the subscription:
+// a client that changes over to another server leaves the subscription where it is, which
+// shows the process to a server that has no tickets any more.
+func (c *connection) verifyLocked() {
+	for p := range c.presences {
+		c.asked = time.Now()
+		go c.verify(c.subscription, c.upSince, p)
+		return
+	}
+}
+
 // introduce asks about the connection that was confirmed at the given time.
 func (c *connection) introduce(s *subscription, upSince time.Time, p *Presence) {
-	ctx, cancel := context.WithTimeout(s.ctx, p.grace)
-	defer cancel()
-	answer := make(chan string, 1)
-	go func() {
-		run, _ := p.server.Seen(ctx, c.notifier.channel())
-		answer <- run
-	}()
-	var run string // without it the leases decide, and ponged asks again
-	select {
-	case run = <-answer:
-	case <-ctx.Done(): // which a call of a client need not obey
-	}
+	run, _ := c.ask(s, p) // without it the leases decide, and ponged asks again
 	c.notifier.mu.Lock()
 	defer c.notifier.mu.Unlock()
-	if c.subscription != s || !c.listening || c.upSince != upSince {
-		return // the connection has broken meanwhile, and there may be another
+	if !c.isSameLocked(s, upSince) {
+		return
 	}
 	c.run, c.introduced = run, true
 	c.knownLocked()
@@ -162,6 +164,43 @@ func (c *connection) introduce(s *subscription, upSince time.Time, p *Presence) 
 	for p := range c.presences {
 		p.seenLocked()
 	}
+}
+
+// verify has the connection made anew if the server does not see it.
+func (c *connection) verify(s *subscription, upSince time.Time, p *Presence) {
+	run, err := c.ask(s, p)
+	c.notifier.mu.Lock()
+	defer c.notifier.mu.Unlock()
+	if err == nil && run != c.run && c.isSameLocked(s, upSince) {
+		c.doubtLocked()
+	}
+}
+
+// ask returns what Seen says in time: before a script is due that asks again.
+func (c *connection) ask(s *subscription, p *Presence) (run string, err error) {
+	ctx, cancel := context.WithTimeout(s.ctx, min(p.grace, silence))
+	defer cancel()
+	done := make(chan struct{})
+	var answer struct {
+		run string
+		err error
+	}
+	go func() {
+		defer close(done)
+		answer.run, answer.err = p.server.Seen(ctx, c.notifier.channel())
+	}()
+	select {
+	case <-done:
+		return answer.run, answer.err
+	case <-ctx.Done(): // which a call of a client need not obey
+		return "", ctx.Err()
+	}
+}
+
+// isSameLocked reports whether the connection has not broken since it was confirmed at the
+// given time.
+func (c *connection) isSameLocked(s *subscription, upSince time.Time) bool {
+	return c.subscription == s && c.listening && c.upSince == upSince
 }
 
 func (c *connection) knownLocked() {
@@ -182,13 +221,13 @@ func (c *connection) lookAfter(silent bool) time.Duration {
 	return c.partLocked(4)
 }
 
-// missedLocked is called when a second wake-up in a row did not come. Then the subscription
-// may be at a server that is not the primary any more: a client that changes over to
-// another leaves it where it is, and that server may be cut off from those that would end
-// it. So it is made anew; more and more seldom where that does not help, also if others
-// come in between: where views of different n share a line, say, wake-ups are missed on a
-// connection that works.
-func (c *connection) missedLocked() {
+// doubtLocked is called when a second wake-up in a row did not come, or the server that
+// answers does not see the subscription. Then it may be at a server that is not the primary
+// any more: a client that changes over to another leaves it where it is, and that server may
+// be cut off from those that would end it. So it is made anew; more and more seldom where
+// that does not help, also if others come in between: where views of different n share a
+// line, say, wake-ups are missed on a connection that works.
+func (c *connection) doubtLocked() {
 	up := time.Since(c.upSince)
 	if !c.listening || c.stale || up < max(firstDoubt, c.renewed) {
 		return
@@ -230,7 +269,11 @@ func (c *connection) ponged(s *subscription, sent time.Time) {
 		}
 		p.armNextLocked()
 	}
-	if len(c.presences) > 0 && c.run == "" && c.seen == nil {
+	switch {
+	case len(c.presences) == 0:
+	case c.run != "" && time.Since(c.asked) >= silence:
+		c.verifyLocked()
+	case c.run == "" && c.seen == nil:
 		c.introduceLocked() // the server was loading, say, or its primary was about to change
 	}
 }

@@ -313,7 +313,7 @@ func (n *Notifier) Found(token string) {
 	n.doubt = min(max(2*n.doubt, firstDoubt), longestDoubt)
 	n.doubtUntil = time.Now().Add(n.doubt)
 	if n.doubt > firstDoubt {
-		n.missedLocked()
+		n.doubtLocked()
 	}
 }
 

@@ -647,6 +647,47 @@ func TestNoHandOffWithoutASign(t *testing.T) {
 	}
 }
 
+// The client changes over to another server, and the subscription stays at the old one,
+// which answers its pings. It is made anew when the new one says that it does not see it,
+// and not where that is not known.
+func TestSubscriptionStaysBehind(t *testing.T) {
+	away := errors.New("away")
+	for what, c := range map[string]struct {
+		run   string
+		err   error
+		stale bool
+	}{
+		"the same server":  {"run", nil, false},
+		"another server":   {"other", nil, true},
+		"not subscribed":   {"", nil, true},
+		"the server fails": {"", away, false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := always(nil)
+				n, p := attach(t, s)
+				take(t, n, p, 1)
+				p.Answered(time.Now())
+				synctest.Wait()
+				asked := 0
+				s.seen = func() (string, error) { asked++; return c.run, c.err }
+				pinged := func() {
+					n.ponged(n.subscription, time.Now())
+					synctest.Wait()
+				}
+				time.Sleep(silence / 2)
+				if pinged(); asked != 0 {
+					t.Errorf("asked %d times, %v after the last time", asked, silence/2)
+				}
+				time.Sleep(silence)
+				if pinged(); asked != 1 || n.isStale(n.subscription) != c.stale {
+					t.Errorf("asked %d times, made anew: %v; want once, %v", asked, n.isStale(n.subscription), c.stale)
+				}
+			})
+		})
+	}
+}
+
 // A connection that the server has closed without its being heard looks like one that is
 // silent. A sign is sent so soon that the server cannot have evicted the process by then,
 // whenever it has closed it since the ping before. Only later the connection is given up,
