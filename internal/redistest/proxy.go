@@ -76,10 +76,10 @@ func (p *Proxy) LoseReplies(text string, times int) {
 	})
 }
 
-// LoseRequests loses the next so many commands that contain text: the
+// LoseRequests loses the next so many commands that contain text, until end is called: the
 // connection breaks instead.
-func (p *Proxy) LoseRequests(text string, times int) {
-	p.add(text, times, func(l *link, _ []byte) bool {
+func (p *Proxy) LoseRequests(text string, times int) (end func()) {
+	return p.add(text, times, func(l *link, _ []byte) bool {
 		l.close()
 		return false
 	})

@@ -60,6 +60,35 @@ func TestReleaseOfARepeatedRequest(t *testing.T) {
 	direct.Del(t.Context(), redistest.Keys(t, direct, name)...)
 }
 
+// A release that is not answered leaves it to the next to see to a registration that comes
+// late.
+func TestReleaseOfARepeatedRequestThatFailed(t *testing.T) {
+	t.Parallel()
+	redistest.NeedReal(t)
+	direct, name := redistest.Client(t), redistest.Name(t)
+	warm(t, direct)
+	proxy := redistest.NewProxy(t, redistest.Addr(t))
+	near := redisqueue.New(direct, name)
+	far := redisqueue.New(redistest.ClientOf(t, proxy.Addr), name)
+	holder := mustRegister(t, near)
+	_, deliver := proxy.DivertRequest(redisqueue.RegisterHash)
+	first := mustRegister(t, far)
+	end := proxy.LoseRequests(redisqueue.ReleaseHash, 1000)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := far.Release(ctx, first); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Release without a server returned %v", err)
+	}
+	end()
+	mustRelease(t, far, first)
+	deliver()
+	if list := members(t, near); len(list) != 1 {
+		t.Errorf("the line is %v; want the holder alone", list)
+	}
+	mustRelease(t, near, holder)
+	direct.Del(t.Context(), redistest.Keys(t, direct, name)...)
+}
+
 // One look makes up for a clock that was set back, however many died (K08), and for
 // a lease without an end (K11).
 func TestRepairOfMany(t *testing.T) {

@@ -275,7 +275,7 @@ func (v *view) leave(ctx context.Context, verb string, t *queue.Ticket, cleanup 
 func (o *operation) leave(ctx context.Context, cleanup int) error {
 	lease := o.leaseOf(o.ticket)
 	var mark int64
-	if _, ok := o.resent.LoadAndDelete(o.token); ok {
+	if _, ok := o.resent.Load(o.token); ok {
 		mark = lease.Milliseconds()
 	}
 	leaving := o.notifier.GiveUp(o.token) // the next of this process goes on now
@@ -300,6 +300,7 @@ func (o *operation) leave(ctx context.Context, cleanup int) error {
 		}
 		return err
 	}
+	o.resent.Delete(o.token) // the server has the mark
 	if wasRemoved(answer, lost) {
 		return nil
 	}
@@ -320,7 +321,10 @@ func (o *operation) leaveLater(r request, leaving *notifier.Leaving) {
 		leaving.Answered(wasRemoved(answer, 1), at[string](answer, 0))
 	}()
 	r.joint = nil // it may have been executed
-	answer, _, _ = o.exchange(ctx, retryPolicy{longest: lease, always: true}, r)
+	var err error
+	if answer, _, err = o.exchange(ctx, retryPolicy{longest: lease, always: true}, r); err == nil {
+		o.resent.Delete(o.token)
+	}
 }
 
 // wasRemoved reports whether a release has taken the ticket out of the line. lost is how

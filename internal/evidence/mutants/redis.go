@@ -382,8 +382,14 @@ end`,
 	{
 		name: "redis: a request that was overtaken takes a ticket",
 		in:   "queue/redisqueue operation.leave",
-		old:  "o.resent.LoadAndDelete(o.token); ok",
-		new:  "o.resent.LoadAndDelete(o.token); ok && false",
+		old:  "o.resent.Load(o.token); ok",
+		new:  "o.resent.Load(o.token); ok && false",
+	},
+	{
+		name: "redis: a release that fails forgets that a request was overtaken",
+		in:   "queue/redisqueue operation.leave",
+		old:  "o.resent.Load(o.token); ok",
+		new:  "o.resent.LoadAndDelete(o.token); ok",
 	},
 	{
 		name: "redis: a registration that failed is not taken back",
