@@ -205,9 +205,9 @@ func (s *storage) adviceWithoutReply(err error) string {
 	switch {
 	case s == nil:
 		return ""
-	case errors.As(err, &header), errors.As(err, &timeout) && timeout.Timeout() && retryOf(s.client).tls:
+	case errors.As(err, &header), errors.As(err, &timeout) && timeout.Timeout() && optionsOf(s.client).tls:
 		return "if that happens each time, the port may not be one for TLS, which the client's TLSConfig asks for"
-	case errors.Is(err, io.EOF) && !retryOf(s.client).tls:
+	case errors.Is(err, io.EOF) && !optionsOf(s.client).tls:
 		return "if that happens each time, the port may be one for TLS, which needs a TLSConfig in the client's options"
 	}
 	return ""
@@ -232,3 +232,19 @@ func (e *clientTimeoutError) Error() string {
 
 func (*clientTimeoutError) Timeout() bool   { return true }
 func (*clientTimeoutError) Temporary() bool { return true }
+
+func (s status) err() error {
+	switch s {
+	case statusOK:
+		return nil
+	case statusGone:
+		return queue.ErrNotQueued
+	case statusCrowded:
+		return errCrowded
+	case statusExhausted:
+		return errExhausted
+	case statusRefused:
+		return errRefused
+	}
+	return fmt.Errorf("the script answered %q", string(s))
+}

@@ -105,28 +105,17 @@ func newOptions(client redis.UniversalClient, opts []Option) (options, error) {
 			return o, err
 		}
 	}
-	switch {
-	case o.grace == 0:
-	case isSharded(client):
+	if o.grace == 0 {
+		return o, nil
+	}
+	switch client.(type) {
+	case clients.Reloader, clients.Sharded: // a ClusterClient, a Ring, or a wrapper
 		return o, errors.New("the nodes of a Cluster or a Ring do not tell each other of subscriptions: leave out WithCrashDetection")
-	case isAutoPipeliner(client):
+	case *redis.AutoPipeliner:
 		return o, errors.New("an AutoPipeliner may be one of a Cluster: give New the client itself, or leave out WithCrashDetection")
-	case o.grace >= o.lease/2:
+	}
+	if o.grace >= o.lease/2 {
 		return o, fmt.Errorf("crash detection after %v: give WithCrashDetection less than half the lease, which is %v", o.grace, o.lease)
 	}
 	return o, nil
-}
-
-// isSharded reports whether the client has more than one server to ask.
-func isSharded(client redis.UniversalClient) bool {
-	switch client.(type) {
-	case clients.Reloader, clients.Sharded: // a ClusterClient, a Ring, or a wrapper
-		return true
-	}
-	return false
-}
-
-func isAutoPipeliner(client redis.UniversalClient) bool {
-	_, ok := client.(*redis.AutoPipeliner)
-	return ok
 }

@@ -204,18 +204,13 @@ func (s *sender) run(batch []*pending, generation int) {
 	s.deliver(parts[0])
 }
 
-// clustered is a client whose keys are at several nodes.
-type clustered interface {
-	MasterForKey(ctx context.Context, key string) (*redis.Client, error)
-}
-
 // byNode returns a batch in parts, each for one node of a Cluster, or one shard of a Ring.
 func (s *sender) byNode(batch []*pending) (parts [][]*pending) {
 	var find func(key string) (*redis.Client, error)
 	switch client := s.client.(type) {
 	case clients.Sharded:
 		find = client.GetShardClientForKey
-	case clustered:
+	case clients.Clustered:
 		ctx := context.WithoutCancel(batch[0].ctx)
 		find = func(key string) (*redis.Client, error) { return client.MasterForKey(ctx, key) }
 	}

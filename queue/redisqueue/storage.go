@@ -1,6 +1,7 @@
 package redisqueue
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -150,4 +151,64 @@ func (s *storage) presenceToKeep(token string) string {
 		}
 	}
 	return "-"
+}
+
+// attempt sends a request once: by the hash of its script, or by its source where
+// the server does not know it yet, or any more. An execution by hash that found no
+// script was none.
+func (s *storage) attempt(ctx context.Context, r request) (reply, error) {
+	sent := time.Now()
+	by := &s.senders.free
+	switch {
+	case r.ordered:
+		by = &s.senders.ordered
+	case r.joint != nil:
+		by = s.joining
+	}
+	value, err := by.do(ctx, r)
+	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+		r.bySource, r.joint = true, nil
+		value, err = by.do(ctx, r)
+	}
+	if err != nil {
+		clients.ReloadState(ctx, s.client, err)
+		return reply{}, s.classify(err)
+	}
+	answer, err := r.script.reply(value)
+	if err != nil {
+		return reply{}, err
+	}
+	if s.presence != nil {
+		s.presence.Answered(sent)
+	}
+	queue.Evicted(ctx, answer.evicted)
+	return answer, nil
+}
+
+// send sends a request until it is answered, or p is over, or ctx has ended. lost is
+// how often it was sent, and may have been executed, without an answer.
+func (s *storage) send(ctx context.Context, p retryPolicy, r request) (answer reply, lost int, err error) {
+	began := time.Now()
+	answer, err = s.attempt(ctx, r)
+	if err == nil || isFinal(err) {
+		return answer, 0, err // as nearly always
+	}
+	client := optionsOf(s.client)
+	r.joint = nil // its own script finds out whether it was executed
+	last, wait := err, client.newBackOff()
+	for retries := 0; ; retries++ {
+		if !isUnsent(err) && !isRefusal(err) {
+			lost++
+		}
+		if ended := contextError(ctx); ended == nil || !isContextError(err) {
+			last = err // the end of ctx says less than the error before
+		}
+		if !p.goesOn(err, retries < client.retries, time.Since(began)) || !pause(ctx, wait.NextBackOff()) {
+			return reply{}, lost, last
+		}
+		answer, err = s.attempt(ctx, r)
+		if err == nil || isFinal(err) {
+			return answer, lost, err
+		}
+	}
 }

@@ -159,7 +159,7 @@ func (s *storage) leaseOf(t *queue.Ticket) time.Duration {
 // alive, or one of the first in a view of [Queue.Share]. It removes the dead among
 // them.
 func (v *view) IsHead(ctx context.Context, t queue.Ticket) (bool, error) {
-	place, err := v.place(ctx, "is head", &t)
+	place, err := v.place(ctx, "look for the head with", &t)
 	return err == nil && place.Ahead == 0, err
 }
 
@@ -170,7 +170,7 @@ func (v *view) IsHead(ctx context.Context, t queue.Ticket) (bool, error) {
 // watched, or the subscription is refused or down, and for a while after a ticket
 // of this client was found to own without having been told.
 func (v *view) Position(ctx context.Context, t queue.Ticket) (queue.Place, error) {
-	return v.place(ctx, "position", &t)
+	return v.place(ctx, "look for the position of", &t)
 }
 
 func (v *view) place(ctx context.Context, verb string, t *queue.Ticket) (place queue.Place, err error) {

@@ -2,8 +2,10 @@ package redisqueue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -133,4 +135,56 @@ type pending struct {
 func (p *pending) complete(value any, err error) {
 	p.value, p.err = value, err
 	close(p.done)
+}
+
+// command returns the request as EVALSHA (with the script's hash) or EVAL (with its
+// source).
+func (r request) command(ctx context.Context) command {
+	name, text := "evalsha", r.script.hash
+	if r.bySource {
+		name, text = "eval", r.script.source
+	}
+	args := make([]any, 0, 3+len(r.keys)+len(r.args))
+	args = append(args, name, text, len(r.keys))
+	for _, key := range r.keys {
+		args = append(args, key)
+	}
+	cmd := redis.NewCmd(ctx, append(args, r.args...)...)
+	cmd.SetFirstKeyPos(3)
+	return command{cmd, new(atomic.Bool)}
+}
+
+// command is a script on its way to the server. The client must not send it again by
+// itself: an answer to a request that was sent twice means something else, because
+// a ticket that is not there may have been removed by the first. So the queue counts.
+// The client still repeats a request that it knows was not executed: one that a node
+// of a Cluster has redirected, or that did not get onto the wire.
+type command struct {
+	*redis.Cmd
+	touched *atomic.Bool
+}
+
+// NoRetry is asked by the client, its pipelines included.
+func (command) NoRetry() bool { return true }
+
+// Args is called when the client writes the command, and maybe before: a command that
+// it has not asked for its arguments was not sent.
+func (c command) Args() []any {
+	c.touched.Store(true)
+	return c.Cmd.Args()
+}
+
+// errNoAnswer is said of a client that returned without an answer and without an error.
+var errNoAnswer = errors.New("the client gave no answer")
+
+// answer returns the client's answer.
+func (c command) answer() (any, error) {
+	value, err := c.Result()
+	if value == nil && err == nil {
+		err = errNoAnswer
+	}
+	if err != nil && !c.touched.Load() && !isReply(err) {
+		err = unsentError{err}
+	}
+	return value, err
 }

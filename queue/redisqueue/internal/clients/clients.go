@@ -32,6 +32,11 @@ type Sharded interface {
 	GetShardClientForKey(key string) (*redis.Client, error)
 }
 
+// Clustered is a client whose keys are at several nodes.
+type Clustered interface {
+	MasterForKey(ctx context.Context, key string) (*redis.Client, error)
+}
+
 // Reloader is a client of a Cluster, which knows which node has which slots.
 type Reloader interface {
 	ReloadState(ctx context.Context)

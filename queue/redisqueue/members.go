@@ -85,7 +85,7 @@ func (v *view) CleanupStale(ctx context.Context) error {
 
 // IsEmpty reports whether no ticket is in line, dead or alive.
 func (v *view) IsEmpty(ctx context.Context) (bool, error) {
-	o, err := v.begin(ctx, "is empty")
+	o, err := v.begin(ctx, "see whether it is empty")
 	var answer reply
 	if err == nil {
 		answer, err = o.ask(ctx, o.ofLine(isEmptyScript))
