@@ -60,8 +60,8 @@
 // Exit codes (go run says 1 for all of them; install it, or build it):
 //
 //	64   the arguments make no sense
-//	69   the queue cannot be used: the server is away, or refuses; the directory, the
-//	     name, the lease or the mode is refused
+//	69   the queue cannot be used: the server is away, or refuses; the directory or the
+//	     mode is refused
 //	70   the lock was lost: another one may have run beside the command
 //	75   others have the lock: with -try, or when -wait is over
 //	126  the command cannot be run
@@ -82,7 +82,6 @@ package main
 import (
 	"errors"
 	"flag"
-	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -108,7 +107,7 @@ const (
 func main() {
 	code, err := withlock(os.Args[1:])
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "withlock:", err)
+		cli.Say("withlock", err)
 	}
 	os.Exit(code)
 }
@@ -156,7 +155,7 @@ func parse(args []string) (settings, error) {
 	flags.Lease(&s.place, 30*time.Second)
 	flags.Crash(&s.place)
 	flags.Int(&s.max, "max", 0, 1, 1_000_000, "let so `many` run at a time; without it one, and the lock is a lock.Mutex, not a lock.Semaphore")
-	flags.Duration(&s.wait, "wait", 0, "stand in line no longer than this `time`")
+	flags.Duration(&s.wait, "wait", 0, "stand in line no longer than this `time` (WithMaxWait in an error)")
 	flags.BoolVar(&s.try, "try", false, "do not wait if others hold the lock or wait for it")
 	flags.BoolVar(&s.quiet, "quiet", false, "do not show the place in line")
 	flags.StringVar(&s.place.Label, "label", "", "what is shown of this ticket to others; the name of the command without it")

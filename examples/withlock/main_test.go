@@ -395,6 +395,10 @@ func TestErrors(t *testing.T) {
 		args  []string
 	}{
 		{exitUsage, "either -file or -redis", []string{"--", "true"}},
+		{exitUsage, "withlock -help lists the flags", []string{"--", "true"}},
+		{exitUsage, "begins with ~", []string{"-file=~/x", "--", "true"}},
+		{exitUsage, "without { and }", []string{"-redis", "x:1", "-name", "{a}", "--", "true"}},
+		{exitUsage, "at least 10ms", []string{"-redis", "x:1", "-name", "x", "-lease", "1ms", "--", "true"}},
 		{exitUsage, "not with both", []string{"-file", directory, "-redis", "x:1", "-name", "x", "--", "true"}},
 		{exitUsage, "which lock", []string{"-redis", "x:1", "--", "true"}},
 		{exitUsage, "percent-encode", []string{"-redis", "redis://x:y:z", "-name", "x", "--", os.Args[0]}},

@@ -65,7 +65,7 @@ func TestRefused(t *testing.T) {
 		needed bool
 		args   []string
 	}{
-		{"either -file or -redis", true, nil},
+		{"either -file or -redis, or with FIFOLOCK_REDIS", true, nil},
 		{"not with both", true, []string{"-file", "x", "-redis", "x:1"}},
 		{"not with both", false, []string{"-file", "x", "-redis", "x:1"}},
 		{"which lock", true, []string{"-redis", "x:1"}},
@@ -74,6 +74,9 @@ func TestRefused(t *testing.T) {
 		{"-file is empty", false, []string{"-file", ""}},
 		{"-redis is empty", false, []string{"-redis", ""}},
 		{"-name is empty", false, []string{"-redis", "x:1", "-name", ""}},
+		{"without { and }", true, []string{"-redis", "x:1", "-name", "{x}"}},
+		{"begins with ~", true, []string{"-file", "~/x"}},
+		{"begins with ~", false, []string{"-file", "~"}},
 		{"host:port, the path", true, []string{"-redis", "localhost", "-name", "x"}},
 		{"-redis: ", true, []string{"-redis", "redis://x:y:z", "-name", "x"}},
 		{"-redis: ", true, []string{"-redis", "http://x", "-name", "x"}},
@@ -81,6 +84,7 @@ func TestRefused(t *testing.T) {
 		{"-lease is for -redis", false, []string{"-lease", "1s"}},
 		{"a time above 0", true, append(redis, "-lease", "0")},
 		{"a time above 0", true, append(redis, "-lease", "-1s")},
+		{"-lease must be at least 10ms", true, append(redis, "-lease", "9ms")},
 		{"a time such as", true, append(redis, "-lease", "7")},
 		{"-crash is for -redis", true, []string{"-file", "x", "-crash", "1s"}},
 		{"-crash is for -redis", false, []string{"-crash", "1s"}},
@@ -246,7 +250,7 @@ func TestHelp(t *testing.T) {
 	var out strings.Builder
 	f.SetOutput(&out)
 	f.Usage()
-	for _, want := range []string{"usage: program [flags]", "-file directory", "-redis address", "-name name", "-lease", "(default 30s)"} {
+	for _, want := range []string{"usage: program [flags]", redisVariable, "-file directory", "-redis address", "-name name", "-lease", "(default 30s)"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("-help does not say %q:\n%s", want, &out)
 		}

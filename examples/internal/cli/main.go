@@ -41,16 +41,25 @@ func Main(program string, run func(ctx context.Context, args []string, out io.Wr
 
 // exitCode says what there is to say of err.
 func exitCode(program string, err error) int {
-	var usage UsageError
-	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
+	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return 0
-	case errors.As(err, &usage):
-		fmt.Fprintf(os.Stderr, "%s: %v (%s -help lists the flags)\n", program, err, program)
+	}
+	Say(program, err)
+	var usage UsageError
+	if errors.As(err, &usage) {
 		return ExitUsage
 	}
-	fmt.Fprintf(os.Stderr, "%s: %v\n", program, err)
 	return ExitFailed
+}
+
+// Say writes the error of a program to stderr, and for a [UsageError] where the flags
+// are listed.
+func Say(program string, err error) {
+	var usage UsageError
+	if errors.As(err, &usage) {
+		err = fmt.Errorf("%w (%s -help lists the flags)", err, program)
+	}
+	fmt.Fprintf(os.Stderr, "%s: %v\n", program, err)
 }
 
 // Sleep returns nil after d, or the error of ctx when that ends first.

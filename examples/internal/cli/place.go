@@ -39,21 +39,31 @@ type Place struct {
 // empty, which a program that needs a lock of its user's refuses.
 func (f *Flags) Place(p *Place, needed bool) {
 	f.StringVar(&p.File, "file", "", "keep the queue in this `directory`")
-	f.StringVar(&p.Redis, "redis", "", "keep the queue in the Redis server at this `address`: host:port, the path of a socket, or a redis:// or rediss:// URL")
+	fromEnvironment := "; " + redisVariable + " is not used"
+	if needed {
+		fromEnvironment = "; without -file and -redis, that of " + redisVariable + " in the environment"
+	}
+	f.StringVar(&p.Redis, "redis", "", "keep the queue in the Redis server at this `address`: host:port, the path of a socket, or a redis:// or rediss:// URL"+fromEnvironment)
 	f.StringVar(&p.Name, "name", "", "with -redis: the `name` of the lock")
-	f.Mode(&p.Mode, "mode", "with -file: let other users share the queue: the permission `bits` of its files, such as 0660")
+	f.Mode(&p.Mode, "mode", "with -file: let other users share the queue: the permission `bits` of its files, such as 0660 (WithFileMode in an error)")
 	f.Check(func() error { return f.checkPlace(p, needed) })
 }
 
-// usualLease is that of redisqueue.
-const usualLease = 30 * time.Second
+// Of redisqueue.
+const (
+	usualLease = 30 * time.Second
+	leastLease = 10 * time.Millisecond
+)
 
 // Lease adds the flag for how long Redis believes an owner.
 func (f *Flags) Lease(p *Place, lease time.Duration) {
 	f.Duration(&p.Lease, "lease", lease, "with -redis: the `time` that an owner may be out of touch before it loses its place")
 	f.Check(func() error {
-		if p.Redis == "" && f.Given("lease") {
+		switch {
+		case p.Redis == "" && f.Given("lease"):
 			return errors.New("-lease is for -redis: in a directory an owner keeps its place for as long as it lives")
+		case p.Redis != "" && p.Lease < leastLease:
+			return fmt.Errorf("-lease must be at least %v", leastLease)
 		}
 		return nil
 	})
@@ -102,7 +112,11 @@ func (f *Flags) checkPlace(p *Place, needed bool) error {
 	case p.File != "" && p.Redis != "":
 		return errors.New("say where the lock is with -file or with -redis, not with both")
 	case needed && p.File == "" && p.Redis == "":
-		return errors.New("say where the lock is, with either -file or -redis")
+		return fmt.Errorf("say where the lock is, with either -file or -redis, or with %s in the environment", redisVariable)
+	case p.File == "~" || strings.HasPrefix(p.File, "~/"):
+		return errors.New("-file begins with ~, which a shell replaces only in front of a word without quotes: give the whole path")
+	case strings.ContainsAny(p.Name, "{}"):
+		return errors.New("-name must be without { and }")
 	case p.Redis == "" && p.Name != "":
 		return errors.New("-name is for -redis; a lock in a directory is named by the directory")
 	case p.File == "" && p.Mode != 0:
