@@ -30,7 +30,7 @@ func (i *inspector) evict(ctx context.Context, in io.Reader) error {
 	m := l.Members[at]
 	fmt.Fprintf(i.out, "%s\nTake ticket %d of %s out of the line? Type yes to do so: ", m.consequence(), m.Token, m.owner())
 	if !confirmed(ctx, in) {
-		return errors.New("nothing was evicted")
+		return errors.New("nothing was evicted: the answer was not yes")
 	}
 	return i.remove(ctx, m)
 }
@@ -43,9 +43,7 @@ func (i *inspector) remove(ctx context.Context, m member) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	err := queue.Release(ctx, q, m.ticket)
+	err := i.ask(ctx, func(ctx context.Context) error { return queue.Release(ctx, q, m.ticket) })
 	if errors.Is(err, queue.ErrNotQueued) {
 		return fmt.Errorf("ticket %d has left the line by itself meanwhile", m.Token)
 	}

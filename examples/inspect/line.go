@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"text/tabwriter"
 	"time"
 
@@ -17,6 +20,8 @@ type line struct {
 	Queue   string    `json:"queue"`
 	Time    time.Time `json:"time"`
 	Members []member  `json:"members"`
+
+	missing bool // the directory is not there
 }
 
 type member struct {
@@ -40,9 +45,11 @@ type member struct {
 }
 
 func (i *inspector) look(ctx context.Context) (line, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	found, err := queue.Members(ctx, i.queue)
+	var found []queue.Member
+	err := i.ask(ctx, func(ctx context.Context) (err error) {
+		found, err = queue.Members(ctx, i.queue)
+		return err
+	})
 	if err != nil {
 		return line{}, err
 	}
@@ -54,7 +61,25 @@ func (i *inspector) look(ctx context.Context) (line, error) {
 			Lease: seconds(m.Ticket.Lease), Crash: seconds(m.CrashDetection), Unseen: m.Unseen, Gone: m.Gone, ticket: m.Ticket,
 		}
 	}
+	if i.place.File != "" {
+		_, err := os.Lstat(i.place.File)
+		l.missing = errors.Is(err, fs.ErrNotExist)
+	}
 	return l, nil
+}
+
+// ask calls f, which asks the storage. It says of an error what its user can do.
+func (i *inspector) ask(ctx context.Context, f func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	err := f(limited)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && i.place.Redis != "":
+		return fmt.Errorf("no answer within %v: the server is stopped, overloaded or unreachable: %w", answerTimeout, err)
+	case errors.Is(err, fs.ErrPermission) && i.place.File != "":
+		return fmt.Errorf("run inspect as the user of the queue, or as root: %w", err)
+	}
+	return err
 }
 
 func (l line) writeJSON(out io.Writer) error {
@@ -93,6 +118,8 @@ func (l line) summary() string {
 	}
 	waiting := len(l.Members) - owners - dead
 	switch {
+	case len(l.Members) == 0 && l.missing:
+		return "free, none in line: there is no such directory (a mistyped name looks the same)"
 	case len(l.Members) == 0:
 		return "free, none in line"
 	case owners == 0:

@@ -9,8 +9,9 @@
 //	go run ./examples/inspect -file ~/report.lock -watch 1s -for 1m
 //	go run ./examples/inspect -file ~/report.lock -evict 1795644838700928
 //
-// A queue is there only while a process is in line; so a name that was never used
-// looks like a lock that is free.
+// Without -file and -redis the address is that of FIFOLOCK_REDIS in the environment. A
+// queue is there only while a process is in line; so a name that was never used looks
+// like a lock that is free.
 //
 // Times are by the clock of the storage: the Redis server, the file system. A
 // holder that looks dead is evicted by the next process that comes or waits. LAST
@@ -39,6 +40,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/fifolock/fifolock/examples/internal/cli"
@@ -65,13 +67,16 @@ func parse(args []string) (settings, error) {
 	flags.Duration(&s.watch, "watch", 0, "look again after this `time`, until interrupted")
 	flags.Duration(&s.lifetime, "for", 0, "with -watch: end after this `time`")
 	flags.BoolVar(&s.json, "json", false, "print JSON, one object a line")
-	flags.Int64Var(&s.evict, "evict", 0, "take the ticket with this `token` out of the line, after a question")
+	flags.Func("evict", "take the ticket with this `token` out of the line, after a question", func(text string) (err error) {
+		if s.evict, err = strconv.ParseInt(text, 10, 64); err != nil || s.evict <= 0 {
+			return errors.New("give a token, which is a number above 0")
+		}
+		return nil
+	})
 	flags.Check(func() error {
 		switch {
 		case s.lifetime > 0 && s.watch == 0:
 			return errors.New("-for is for -watch")
-		case flags.Given("evict") && s.evict <= 0:
-			return errors.New("-evict: a token is above 0")
 		case s.evict > 0 && (s.watch > 0 || s.json):
 			return errors.New("-evict asks and answers: leave out -watch and -json")
 		}

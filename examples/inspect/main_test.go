@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -284,8 +285,10 @@ func list(t *testing.T, directory string) string {
 
 func TestCreatesNothing(t *testing.T) {
 	directory := t.TempDir()
-	for _, d := range []string{directory, filepath.Join(directory, "missing")} {
-		wantLines(t, []string{"-file", d}, []string{"none in line"})
+	for d, want := range map[string]string{directory: "none in line\n", filepath.Join(directory, "missing"): "none in line: there is no such directory"} {
+		if output := programtest.Run(t, "-file", d); !strings.Contains(output, want) {
+			t.Errorf("%s: it does not say %q:\n%s", d, want, output)
+		}
 	}
 	if found := list(t, directory); found != "" {
 		t.Errorf("inspect created %s", found)
@@ -418,7 +421,7 @@ func TestEvict(t *testing.T) {
 
 			evict := append(p.flags, "-evict", fmt.Sprint(holder.Token()))
 			for _, answer := range []string{"no\n", "y\n", ""} {
-				evictWith(t, answer, evict...).WantExit(cli.ExitFailed, "nothing was evicted")
+				evictWith(t, answer, evict...).WantExit(cli.ExitFailed, "nothing was evicted: the answer was not yes")
 			}
 			awaitMembers(t, p.q, 2)
 
@@ -518,6 +521,7 @@ func TestRefused(t *testing.T) {
 		programtest.Refusal{Words: "above 0", Args: []string{"-file", "x", "-watch", "1s", "-for", "-1s"}},
 		programtest.Refusal{Words: "-for is for -watch", Args: []string{"-file", "x", "-for", "1s"}},
 		programtest.Refusal{Words: "above 0", Args: []string{"-file", "x", "-evict", "0"}},
+		programtest.Refusal{Words: "give a token", Args: []string{"-file", "x", "-evict", "abc"}},
 		programtest.Refusal{Words: "leave out -watch", Args: []string{"-file", "x", "-evict", "7", "-watch", "1s"}},
 		programtest.Refusal{Words: "-lease", Args: []string{"-file", "x", "-lease", "1s"}},
 		programtest.Refusal{Words: "surplus", Args: []string{"-file", "x", "surplus"}},
@@ -528,6 +532,35 @@ func TestRefused(t *testing.T) {
 	programtest.WantRefused(t, cli.ExitFailed,
 		programtest.Refusal{Words: "connection refused", Args: []string{"-redis", "127.0.0.1:1", "-name", "x"}},
 	)
+}
+
+// TestAdvice: an error of the storage comes with what its user can do about it.
+func TestAdvice(t *testing.T) {
+	refuse := func(context.Context) error { return fmt.Errorf("opening: %w", fs.ErrPermission) }
+	hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	inRedis, inFiles := cli.Place{Redis: "x:1", Name: "x"}, cli.Place{File: "x"}
+	for name, test := range map[string]struct {
+		place    cli.Place
+		lifetime time.Duration
+		f        func(context.Context) error
+		want     string
+	}{
+		"a server that hangs":       {inRedis, time.Minute, hang, "no answer within 5s: the server is stopped, overloaded or unreachable: context deadline exceeded"},
+		"the end of -for":           {inRedis, time.Second, hang, "context deadline exceeded"},
+		"another user's directory":  {inFiles, time.Minute, refuse, "run inspect as the user of the queue, or as root: opening: " + fs.ErrPermission.Error()},
+		"another user's connection": {inRedis, time.Minute, refuse, "opening: " + fs.ErrPermission.Error()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), test.lifetime)
+				defer cancel()
+				i := &inspector{settings: settings{place: test.place}}
+				if err := i.ask(ctx, test.f); err.Error() != test.want {
+					t.Errorf("%q, want %q", err, test.want)
+				}
+			})
+		})
+	}
 }
 
 func TestAgo(t *testing.T) {
