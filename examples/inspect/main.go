@@ -21,6 +21,12 @@
 // long its process must have ended. If crash detection does not work for longer than a
 // moment, the owner's program lacks a right in the server.
 //
+// The members of -json, the first in line first, have place, token, owns (it holds the
+// lock, or a permit), max (the n of a semaphore), dead (it looks dead), host, pid, label,
+// since and last_seen, lease_seconds, crash_detection_seconds, unseen (crash detection
+// does not work), and gone (since when its process has been missing). What is not known
+// is left out, but owns and dead never are.
+//
 // -evict takes the ticket with that token out of the line, after it has said what
 // that does and was answered with yes. It is for a holder that hangs and cannot be
 // ended, which is the better way: a ticket goes with its process.

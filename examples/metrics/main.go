@@ -12,8 +12,9 @@
 // see. To use it in a program of your own, take metrics.go and prometheus.go.
 //
 // What to alert on: fifolock_lost_total and fifolock_releases_failed_total (check
-// what was done under the lock), fifolock_failed_total with the reason "error" (the
-// queue is out of reach, or a hold that was lost is not unlocked), and fifolock_wait_seconds.
+// what was done under the lock), fifolock_heartbeats_failed_total (it may soon be lost),
+// fifolock_failed_total with the reason "error" (the queue is out of reach, or a hold that
+// was lost is not unlocked), and fifolock_wait_seconds.
 //
 // Exit codes:
 //
