@@ -160,7 +160,7 @@ func write(t *testing.T, path, text string) {
 var foreign = []string{
 	"context deadline exceeded", "dial tcp", "connection refused", "no such host", "missing port", "i/o timeout", "tls: ", "failed to verify",
 	"NOAUTH", "WRONGPASS", "NOPERM", "ACL failure in script", "The user executing the script", "WRONGTYPE", "READONLY", "OOM", "permission denied", "too many open files",
-	"can't parse map reply", "ERR This instance has cluster support disabled",
+	"can't parse map reply", "invalid reply", "not a directory", "ERR This instance has cluster support disabled",
 }
 
 func isForeign(text string) bool {
