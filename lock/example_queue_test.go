@@ -15,8 +15,8 @@ import (
 // that a queue must have; package queuetest checks whether they are right.
 type ownQueue struct {
 	mu   sync.Mutex
-	last int64   // the last number given out
-	line []int64 // the numbers in line
+	last int64          // the last number given out
+	line []queue.Ticket // a ticket may be compared with ==
 }
 
 // Register takes the next number and stands in line: one step, under the mutex.
@@ -28,7 +28,7 @@ func (q *ownQueue) Register(ctx context.Context) (queue.Ticket, error) {
 	}
 	q.last++
 	t := queue.Ticket{Number: q.last, Member: fmt.Sprint(q.last), Ahead: len(q.line)}
-	q.line = append(q.line, q.last)
+	q.line = append(q.line, t)
 	return t, nil
 }
 
@@ -38,7 +38,7 @@ func (q *ownQueue) IsHead(ctx context.Context, t queue.Ticket) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	i := slices.Index(q.line, t.Number)
+	i := slices.Index(q.line, t)
 	if i < 0 {
 		return false, queue.ErrNotQueued // an empty line is not its turn
 	}
@@ -51,7 +51,7 @@ func (q *ownQueue) Remove(ctx context.Context, t queue.Ticket) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	i := slices.Index(q.line, t.Number)
+	i := slices.Index(q.line, t)
 	if i < 0 {
 		return queue.ErrNotQueued
 	}
