@@ -11,8 +11,9 @@ import (
 	"github.com/fifolock/fifolock/queue"
 )
 
-// attempt is one call that wants to own: what it has seen of the line, for the
-// hooks and for the error that it may end with. One goroutine has it.
+// attempt is one call of Lock or Acquire (or TryLock, TryAcquire), from its first ticket to
+// its turn: what it has seen of the line, for the hooks and for the error that it may end
+// with. One goroutine has it.
 type attempt struct {
 	base   *base
 	ticket queue.Ticket // the latest of which the hooks must still hear; zero if there is none
@@ -62,98 +63,6 @@ func (a *attempt) failed(t queue.Ticket, err error) {
 	if hook := a.base.options.trace.Failed; hook != nil {
 		hook(t, time.Since(a.began), err)
 	}
-}
-
-// await waits until c owns, as it may do already. Otherwise the ticket is given
-// back, which wakes the next in line: also when the hand-off and the end of ctx
-// met. It returns queue.ErrNotQueued when the ticket was lost.
-func (a *attempt) await(c *claim, owns bool) error {
-	owned := false
-	defer func() { // deferred, because a hook may panic
-		if !owned {
-			c.abandon()
-		}
-	}()
-	a.stage, a.ticket = inLine, c.ticket
-	a.ahead, a.failure = c.ticket.Ahead, nil
-	if hook := a.base.options.trace.Registered; hook != nil {
-		hook(c.ticket)
-	}
-	if !owns {
-		if err := wait(c, &a.report); err != nil {
-			a.quit(c)
-			return err
-		}
-	}
-	if err := c.own(); err != nil {
-		return err
-	}
-	// The turn may have come after the end of ctx, while a hook ran.
-	if err := a.ctx.Err(); err != nil {
-		a.failure, a.asked = nil, time.Time{} // it has answered
-		return err
-	}
-	owned = true
-	return nil
-}
-
-// quit gives up the claim of a wait that has failed, and looks meanwhile which ticket
-// holds the lock, if it was the end of ctx and the queue has answered before. Both are
-// waited for no longer than leaveGrace.
-func (a *attempt) quit(c *claim) {
-	a.ended = time.Now()
-	if !c.giveUp() {
-		return
-	}
-	c.alive.stop()
-	left := c.leave()
-	grace, cancel := context.WithTimeout(context.Background(), leaveGrace)
-	defer cancel()
-	if a.ctx.Err() != nil && a.failure == nil {
-		a.readHolders(grace, a.base.queue, c.ticket)
-	}
-	select {
-	case <-left.done:
-	case <-grace.Done():
-	}
-}
-
-// holdBack waits until the hold before has been given up.
-func (a *attempt) holdBack(before *claim) error {
-	a.stage, a.failure = heldBack, nil // it owned, and so it was answered
-	select {
-	case <-before.ended:
-		return nil
-	case <-a.ctx.Done():
-		return a.ctx.Err()
-	}
-}
-
-// acquired tells the hooks that c owns. If one of them panics, undo is called.
-func (a *attempt) acquired(c *claim, undo func()) {
-	told := false
-	defer func() {
-		if !told {
-			undo()
-		}
-	}()
-	a.ticket = queue.Ticket{}
-	if hook := a.base.options.trace.Acquired; hook != nil {
-		hook(c.ticket, c.acquired.Sub(a.began))
-	}
-	c.alive.acquired()
-	told = true
-}
-
-// replaced tells the hooks that the latest ticket has left the line without having
-// owned, and that the attempt goes on.
-func (a *attempt) replaced(err error) {
-	t := a.ticket
-	a.ticket, a.ended = queue.Ticket{}, time.Time{}
-	if !isNamed(err) { // the queue's own error has the ticket
-		err = fmt.Errorf("ticket %d: %w", t.Number, err)
-	}
-	a.failed(t, a.base.fail("wait", err))
 }
 
 // acquire waits for a turn: it returns a claim that owns, or leaves none behind.
@@ -210,6 +119,17 @@ func (a *attempt) register(lease time.Duration) (*claim, error) {
 	}
 }
 
+// replaced tells the hooks that the latest ticket has left the line without having
+// owned, and that the attempt goes on.
+func (a *attempt) replaced(err error) {
+	t := a.ticket
+	a.ticket, a.ended = queue.Ticket{}, time.Time{}
+	if !isNamed(err) { // the queue's own error has the ticket
+		err = fmt.Errorf("ticket %d: %w", t.Number, err)
+	}
+	a.failed(t, a.base.fail("wait", err))
+}
+
 // tryAcquire returns a claim that owns at once, or nil if there is none.
 func (a *attempt) tryAcquire() (*claim, error) {
 	c, err := tryRegister(a.ctx, a.base)
@@ -225,4 +145,223 @@ func (a *attempt) tryAcquire() (*claim, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// await waits until c owns, as it may do already. Otherwise the ticket is given
+// back, which wakes the next in line: also when the hand-off and the end of ctx
+// met. It returns queue.ErrNotQueued when the ticket was lost.
+func (a *attempt) await(c *claim, owns bool) error {
+	owned := false
+	defer func() { // deferred, because a hook may panic
+		if !owned {
+			c.abandon()
+		}
+	}()
+	a.stage, a.ticket = inLine, c.ticket
+	a.ahead, a.failure = c.ticket.Ahead, nil
+	if hook := a.base.options.trace.Registered; hook != nil {
+		hook(c.ticket)
+	}
+	if !owns {
+		if err := wait(c, &a.report); err != nil {
+			a.quit(c)
+			return err
+		}
+	}
+	if err := c.own(); err != nil {
+		return err
+	}
+	// The turn may have come after the end of ctx, while a hook ran.
+	if err := a.ctx.Err(); err != nil {
+		a.failure, a.asked = nil, time.Time{} // it has answered
+		return err
+	}
+	owned = true
+	return nil
+}
+
+// quit gives up the claim of a wait that has failed, and looks meanwhile which ticket
+// holds the lock, if it was the end of ctx and the queue has answered before. Both are
+// waited for no longer than leaveGrace.
+func (a *attempt) quit(c *claim) {
+	a.ended = time.Now()
+	if !c.giveUp() {
+		return
+	}
+	c.alive.stop()
+	left := c.leave()
+	grace, cancel := context.WithTimeout(context.Background(), leaveGrace)
+	defer cancel()
+	if a.ctx.Err() != nil && a.failure == nil {
+		a.readHolders(grace, a.base.queue, c.ticket)
+	}
+	select {
+	case <-left.done:
+	case <-grace.Done():
+	}
+}
+
+// acquired tells the hooks that c owns. If one of them panics, undo is called.
+func (a *attempt) acquired(c *claim, undo func()) {
+	told := false
+	defer func() {
+		if !told {
+			undo()
+		}
+	}()
+	a.ticket = queue.Ticket{}
+	if hook := a.base.options.trace.Acquired; hook != nil {
+		hook(c.ticket, c.acquired.Sub(a.began))
+	}
+	c.alive.acquired()
+	told = true
+}
+
+// holdBack waits until the hold before has been given up.
+func (a *attempt) holdBack(before *claim) error {
+	a.stage, a.failure = heldBack, nil // it owned, and so it was answered
+	select {
+	case <-before.ended:
+		return nil
+	case <-a.ctx.Done():
+		return a.ctx.Err()
+	}
+}
+
+// waiter is one claim that waits for its turn. One goroutine has it.
+//
+// The order is: listen, look, wait for a wake-up or for the next poll. A wake-up
+// is a hint, unless it is a WakeOwner. It listens also while a look is under way: a
+// connection that hangs, of many, must not keep it from a grant that was sent to
+// it, nor from noticing that its ticket is lost.
+type waiter struct {
+	seen     *report
+	claim    *claim
+	interval *pollInterval
+	timer    *time.Timer        // the next look
+	ctx      context.Context    // of the looks
+	look     *call[queue.Place] // under way; nil if none is
+	hinted   bool               // while it looks: the answer may be older than the hint
+	since    time.Time          // since when no look has succeeded; zero if the latest has
+}
+
+// wait waits until c's ticket owns, as far as the queue has said, and notes what it sees
+// of the line. Whether the ticket is still alive is looked at by own.
+func wait(c *claim, seen *report) error {
+	seen.asked = time.Now()
+	if err := c.listen(seen.ctx); err != nil {
+		return err
+	}
+	seen.asked = time.Time{}
+	ctx, cancel := context.WithCancel(seen.ctx)
+	defer cancel()
+	w := &waiter{seen: seen, claim: c, interval: newPollInterval(c.base.options.newBackOff, c.ticket.Lease), ctx: ctx}
+	w.timer = time.NewTimer(w.interval.first(c.ticket.Ahead, c.watch.wake != nil))
+	defer w.timer.Stop()
+	return w.wait()
+}
+
+func (w *waiter) wait() error {
+	for {
+		select {
+		case wake := <-w.claim.watch.wake:
+			if wake == queue.WakeOwner {
+				w.claim.watch.granted = true
+				return nil
+			}
+			w.hint()
+		case <-w.timer.C:
+			w.ask()
+		case <-w.answer():
+			owns, err := w.looked(w.look.value, w.look.err)
+			if owns || err != nil {
+				return err
+			}
+		case <-w.claim.alive.lost:
+			return w.claim.alive.outOfLine()
+		case <-w.ctx.Done():
+			return w.ctx.Err()
+		}
+	}
+}
+
+// hint looks now, or again when the look that is under way is answered.
+func (w *waiter) hint() {
+	if w.look != nil {
+		w.hinted = true
+		return
+	}
+	w.timer.Stop()
+	w.ask()
+}
+
+// ask begins a look.
+func (w *waiter) ask() {
+	w.hinted, w.seen.asked = false, time.Now()
+	w.look = start(func() (queue.Place, error) {
+		return queue.Position(w.ctx, w.claim.base.queue, w.claim.ticket)
+	}, nil)
+}
+
+// answer is ready when the look under way was answered.
+func (w *waiter) answer() <-chan struct{} {
+	if w.look == nil {
+		return nil
+	}
+	return w.look.done
+}
+
+// looked takes the answer of a look, and arranges for the next one unless the ticket
+// owns.
+func (w *waiter) looked(place queue.Place, err error) (owns bool, _ error) {
+	took := time.Since(w.seen.asked)
+	w.look, w.seen.asked = nil, time.Time{}
+	switch {
+	case err != nil:
+		if err := w.failed(err); err != nil {
+			return false, err
+		}
+		place = queue.Place{Ahead: w.seen.ahead} // and nothing to rely on
+	case place.Ahead == 0:
+		return true, nil
+	default:
+		w.since, w.seen.failure, w.seen.took = time.Time{}, nil, took
+		w.moved(place.Ahead)
+	}
+	if w.hinted {
+		w.ask()
+	} else {
+		w.timer.Reset(w.interval.next(place, w.claim.watch.wake != nil))
+	}
+	return false, nil
+}
+
+// moved notes the place in line, and starts the backoff anew if it has changed.
+func (w *waiter) moved(ahead int) {
+	if ahead == w.seen.ahead {
+		return
+	}
+	w.seen.ahead = ahead
+	w.interval.reset()
+	if hook := w.claim.base.options.trace.Waiting; hook != nil {
+		hook(w.claim.ticket, ahead)
+	}
+}
+
+// failed decides whether a look that failed ends the waiting. A ticket with a
+// lease keeps its place while the lease can last, so that a server that is
+// restarted does not send all away; then the error is returned.
+func (w *waiter) failed(err error) error {
+	lease := w.claim.ticket.Lease
+	if lease == 0 || errors.Is(err, queue.ErrNotQueued) || errors.Is(err, queue.ErrClosed) || w.ctx.Err() != nil {
+		return err
+	}
+	if w.since.IsZero() {
+		w.since = time.Now()
+	}
+	w.seen.failure = err
+	if time.Since(w.since) < lease {
+		return nil
+	}
+	return err
 }

@@ -8,21 +8,6 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// defaultReleaseTimeout is longer than a go-redis read timeout (5 s) and the
-// retry after it, so that one lost reply does not make an Unlock fail.
-const defaultReleaseTimeout = 10 * time.Second
-
-// Option changes how a [Mutex] or a [Semaphore] behaves. A wrong one is reported by the
-// first call.
-type Option func(*options) error
-
-type options struct {
-	newBackOff     func() backoff.BackOff // nil: the default, which knows the place in line
-	releaseTimeout time.Duration
-	maxWait        time.Duration // 0: only the ctx ends a wait
-	trace          Trace         // all that were given, as one
-}
-
 // WithBackOff gives the time between two polls of a waiter: newBackOff is called
 // once for each wait, and what it returns is used by one goroutine. A call whose ticket
 // was evicted pauses as it says, too, before it takes another. It is Reset

@@ -43,47 +43,6 @@ func (d maxWaitError) Error() string {
 	return fmt.Sprintf("WithMaxWait allows %v", time.Duration(d))
 }
 
-// waitError is the error of an attempt that its ctx has ended: what there was to
-// wait for.
-type waitError struct {
-	detail  string // after how long, and with what to wait for
-	ended   error  // ctx.Err()
-	cause   error  // context.Cause(ctx), as causeError; nil if it is ended
-	failure error  // what the queue said instead of an answer; nil if it answered
-	busy    bool   // others were ahead, and the queue said so
-}
-
-func (e *waitError) Error() string {
-	text := e.ended.Error() + " " + e.detail
-	for _, err := range []error{e.failure, e.cause} {
-		if err != nil {
-			text += ": " + err.Error()
-		}
-	}
-	return text
-}
-
-func (e *waitError) Is(target error) bool { return e.busy && target == ErrBusy }
-
-func (e *waitError) Unwrap() []error {
-	return slices.DeleteFunc([]error{e.ended, e.failure, e.cause}, func(err error) bool { return err == nil })
-}
-
-// causeError is why the caller has ended its ctx. That may be the error of another lock, as
-// in an errgroup, or under Do: what this package says by the errors of its contract, it says
-// of its own lock only.
-type causeError struct{ error }
-
-var ofContract = []error{
-	ErrBusy, ErrLost, ErrNotLocked, queue.ErrNotQueued, queue.ErrClosed, context.Canceled, context.DeadlineExceeded,
-}
-
-func (e causeError) Is(target error) bool {
-	return !slices.Contains(ofContract, target) && errors.Is(e.error, target)
-}
-
-func (e causeError) As(target any) bool { return errors.As(e.error, target) }
-
 // explain says of an attempt that ctx has ended what there was to wait for: those
 // in front, or a queue that does not answer.
 func (r *report) explain(err error) error {
