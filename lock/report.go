@@ -141,10 +141,6 @@ var reading = make(chan struct{}, 4)
 
 // readHolders notes which tickets hold the lock, if the queue can say so before ctx ends.
 func (r *report) readHolders(ctx context.Context, q queue.TicketQueue, leaving queue.Ticket) {
-	lister, ok := q.(queue.Lister)
-	if !ok {
-		return
-	}
 	select {
 	case reading <- struct{}{}:
 	default:
@@ -152,7 +148,7 @@ func (r *report) readHolders(ctx context.Context, q queue.TicketQueue, leaving q
 	}
 	list, err := ask(ctx, 0, func(ctx context.Context) ([]queue.Member, error) {
 		defer func() { <-reading }()
-		return lister.Members(ctx)
+		return queue.Members(ctx, q)
 	}, nil)
 	switch {
 	case err == nil:
