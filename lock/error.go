@@ -38,7 +38,7 @@ var (
 
 	errNoAnswer = errors.New("the queue's call has ended its goroutine (runtime.Goexit) and gave no answer")
 
-	// errHeldBack is what a call has waited for that owned already.
+	// errHeldBack is why a call whose ticket owned had to step back.
 	errHeldBack = errors.New("an earlier hold of this Mutex was lost and is not unlocked yet")
 )
 
@@ -68,9 +68,8 @@ func (e *waitError) Unwrap() []error {
 	return slices.DeleteFunc([]error{e.ended, e.failure, e.cause}, func(err error) bool { return err == nil })
 }
 
-// causeError is why the caller has ended its ctx. That may be the error of another lock, as
-// in an errgroup, or under Do: what this package says by the errors of its contract, it says
-// of its own lock only.
+// causeError is the caller's reason for ending its ctx. It may come from another lock, as in
+// an errgroup or under Do, so errors.Is does not find the errors ofContract in it.
 type causeError struct{ error }
 
 var ofContract = []error{

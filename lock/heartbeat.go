@@ -30,7 +30,7 @@ const (
 	checkInterval = 10 * time.Second
 )
 
-// errGivenUp is why a ticket is given up that the queue does not believe to have kept.
+// errGivenUp is the reason when the queue has closed the ticket's Lost.
 var errGivenUp = errors.New("the queue gave the ticket up: it could not show in time that this process lives (crash detection)")
 
 // heartbeat keeps a ticket alive from the moment it is in line until stop, and
@@ -251,10 +251,10 @@ func (h *heartbeat) lose(reason error) {
 	}
 }
 
-// presumeLost is lose for fear that the storage might believe in the ticket no more. Where it
-// does (heartbeats arrive whose answers do not; it was restarted, and knows nothing of
-// connections before), the ticket would hold up the others for another lease. The loser
-// has the time to stop that a lease leaves it. h.mu is held.
+// presumeLost gives up a ticket that the storage may still have: only the answers may have
+// been lost. The ticket of an owner would then hold up the line, so withdraw removes it after
+// a tenth of the lease. Until then the owner has time to stop. A waiter's call removes its
+// ticket itself. h.mu is held.
 func (h *heartbeat) presumeLost(reason error) {
 	h.lose(reason)
 	if h.owner {

@@ -21,9 +21,9 @@ const (
 	// Of a waiter that relies on being woken (see queue.Place.Recheck).
 	missed         = time.Second     // how often the first in line looks for a wake-up that was lost
 	missedPerPlace = time.Second     // how often the others do, for each place
-	longest        = 5 * time.Second // but no less often,
-	looksPerLease  = 3               // with a lease, than its heartbeats come;
-	longestSure    = time.Minute     // without one, than this and Recheck
+	longest        = 5 * time.Second // the longest time between two looks of the others; without a lease, Recheck if that is longer
+	looksPerLease  = 3               // with a lease, the others look at least this often in its length
+	longestSure    = time.Minute     // the longest time of the others without a lease, however long Recheck is
 
 	// farthest is any place that far back.
 	farthest = 1000
