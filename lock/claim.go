@@ -189,18 +189,22 @@ func (c *claim) confirm(ctx context.Context) (answered bool) {
 	return true
 }
 
-// release gives up a claim that owns, and returns what the queue has said.
-func (c *claim) release() error {
+// release gives up a claim that owns, and returns the caller's error of op.
+func (c *claim) release(op string) error {
 	if !c.giveUp() {
-		return ErrNotLocked
+		return c.base.fail(op, ErrNotLocked)
 	}
 	if reason := c.alive.stop(); reason != nil {
 		c.leave().settle(leaveGrace) // there is nothing to be learned from the queue any more
-		return fmt.Errorf("%w: %w", ErrLost, reason)
+		return c.base.fail(op, fmt.Errorf("%w: %w", ErrLost, reason))
 	}
 	c.tellReleased()
 	err := c.dropNow()
-	if hook := c.base.options.trace.ReleaseFailed; hook != nil && err != nil {
+	if err == nil {
+		return nil
+	}
+	err = c.base.fail(op, err)
+	if hook := c.base.options.trace.ReleaseFailed; hook != nil {
 		hook(c.ticket, err)
 	}
 	return err

@@ -175,14 +175,11 @@ func (m *Mutex) unlock(of *claim) error {
 	if hold == nil {
 		return m.base.fail(op, ErrNotLocked)
 	}
-	err := hold.release()
+	err := hold.release(op)
 	// If the next in line is of this process, it is ready to run now, and waits
 	// for this goroutine to block. Let it go first: it has the lock.
 	runtime.Gosched()
-	if err != nil {
-		return m.base.fail(op, err)
-	}
-	return nil
+	return err
 }
 
 // end takes the hold from the Mutex, unless it is another one than the given; nil

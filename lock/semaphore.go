@@ -174,9 +174,5 @@ func (h *Hold) Release() error {
 		return fmt.Errorf("release: %w", ErrNotLocked)
 	}
 	h.semaphore.pass()
-	err := h.claim.release()
-	if err != nil {
-		return h.semaphore.base.fail("release", err)
-	}
-	return nil
+	return h.claim.release("release")
 }

@@ -233,13 +233,26 @@ func TestReleaseFailed(t *testing.T) {
 				var g gauges
 				q := newFaulty(leased(lease))
 				option, tickets := registration()
-				m := lock.New(q, option, g.trace())
+				var told error
+				hook := lock.WithTrace(&lock.Trace{ReleaseFailed: func(_ queue.Ticket, err error) { told = err }})
+				m := lock.New(q, option, g.trace(), hook)
 				mustLock(t, m)
 				test.fault(q, <-tickets)
-				if err := m.Unlock(); !errors.Is(err, test.want) {
+				err := m.Unlock()
+				if !errors.Is(err, test.want) {
 					t.Errorf("Unlock returned %v, want %v", err, test.want)
 				}
+				if told != err {
+					t.Errorf("the hook ReleaseFailed was told %v, and Unlock returned %v", told, err)
+				}
 				g.want(t, figures{unconfirmed: 1})
+
+				q = newFaulty(leased(lease))
+				hold := mustAcquire(t, lock.NewSemaphore(q, 1, option, hook))
+				evict(t, q, <-tickets)
+				if err := hold.Release(); !errors.Is(err, lock.ErrLost) || told != err {
+					t.Errorf("the hook ReleaseFailed was told %v, and Release returned %v, want ErrLost", told, err)
+				}
 			})
 		})
 	}
