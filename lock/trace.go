@@ -62,12 +62,13 @@ type Trace struct {
 	// err is what Unlock or Release returns.
 	ReleaseFailed func(t queue.Ticket, err error)
 
-	// Evicted: a call of this value has removed t, a ticket of another owner, because
+	// Evicted: a call of this value has removed t, a ticket of another owner as a rule, because
 	// that owner was gone: its process died, was cut off or stopped for too long (the lease,
 	// redisqueue.WithCrashDetection, filequeue.WithStaleTimeout). All in line look after
-	// the head, so of many values one is told. It is called in a goroutine of its own. A
-	// queue that does not tell which tickets it evicts (see [queue.Evicted]) never has it
-	// called.
+	// the head, so of many values one is told. A holder whose own entry has lapsed in the
+	// storage may evict it itself: then both Lost and Evicted are called for t. It is called
+	// in a goroutine of its own. A queue that does not tell which tickets it evicts (see
+	// [queue.Evicted]) never has it called.
 	Evicted func(t queue.Ticket)
 }
 
