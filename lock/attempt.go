@@ -338,6 +338,9 @@ func (w *waiter) looked(place queue.Place, err error) (owns bool, _ error) {
 
 // moved notes the place in line, and starts the backoff anew if it has changed.
 func (w *waiter) moved(ahead int) {
+	if _, ok := w.claim.base.queue.(queue.Positioner); !ok {
+		ahead = max(ahead, w.seen.ahead) // queue.Position says 1 whatever the place
+	}
 	if ahead == w.seen.ahead {
 		return
 	}

@@ -296,3 +296,35 @@ func TestK65MaxWaitBoundsTheWaitOnly(t *testing.T) {
 		}
 	})
 }
+
+// A queue without Position says only whether a ticket is the head: no look makes a place
+// in line better than it was when the ticket was taken.
+func TestALookThatKnowsNoPlaceKeepsTheOneThatIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := memqueue.New()
+		const before = 5
+		var line []queue.Ticket
+		for range before {
+			line = append(line, mustRegister(t, q))
+		}
+		trace := lock.WithTrace(&lock.Trace{Waiting: func(_ queue.Ticket, ahead int) { t.Errorf("the hook Waiting was told %d", ahead) }})
+		m := lock.New(queuetest.Hidden(q)["Positioner"], trace)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := m.Lock(ctx); err == nil || !strings.Contains(err.Error(), fmt.Sprintf(" with %d ahead in line", before)) {
+			t.Errorf("Lock returned %v, want that %d are ahead", err, before)
+		}
+		locked := make(chan error, 1)
+		go func() { locked <- m.Lock(t.Context()) }()
+		synctest.Wait()
+		for _, ticket := range line {
+			if err := q.Remove(t.Context(), ticket); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := <-locked; err != nil {
+			t.Error(err)
+		}
+		mustUnlock(t, m)
+	})
+}
