@@ -34,6 +34,8 @@ type Mutex struct {
 }
 
 // New makes a Mutex of q. It does no I/O. A wrong argument is reported by the first call.
+// q must not be a view that [queue.Sharer]'s Share returns: with more than one permit several
+// Mutex values would hold at once; use [NewSemaphore].
 func New(q queue.TicketQueue, opts ...Option) *Mutex {
 	m := &Mutex{base: newBase(q, opts)}
 	m.self = m
