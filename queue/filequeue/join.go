@@ -3,8 +3,10 @@ package filequeue
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
 // Why at most one process owns, even if other programs remove, replace or change seq.
@@ -187,6 +189,26 @@ func (l *seqLock) takeNumbers(count int64) (int64, error) {
 		c.kind = l.s.kind
 	}
 	return 0, errBusy
+}
+
+// createTicket creates the ticket's file and takes its flock. If it returns an
+// error, there is no file. The seq lock is held.
+func createTicket(dir *lockedfile.Dir, number int64, s *settings) (*ticket, error) {
+	name, err := newTicketName(number)
+	if err != nil {
+		return nil, fmt.Errorf("naming the ticket: %w", err)
+	}
+	file := lockedfile.NewFile{Name: name, Mode: s.fileMode(), Content: s.content().bytes()}
+	lock, err := file.Create(dir, s.mode != 0, s.stale > 0)
+	switch {
+	case errors.Is(err, lockedfile.ErrBusy) || errors.Is(err, fs.ErrExist):
+		return nil, errBusy // removed or locked at once: another program is at it
+	case lockedfile.IsGone(err):
+		return nil, errDirectoryGone
+	case err != nil:
+		return nil, fmt.Errorf("creating the ticket: %w", err)
+	}
+	return &ticket{dir: dir, name: name, number: number, slots: s.slots, kind: s.kind, stale: s.stale, lock: lock, seen: lock.Info().ModTime()}, nil
 }
 
 // append puts the new ticket at the end of the line.

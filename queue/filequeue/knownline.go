@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
@@ -242,4 +243,57 @@ func (k *knownLine) announce(t *ticket) {
 		modified = time.Time{} // as it is: this is no sign of life
 	}
 	_ = k.dir.Chtimes(t.name, now, modified) // an error: a hint is lost
+}
+
+// seemsGone reports whether the ticket should be examined. mu is held.
+func (e *entry) seemsGone(dir *lockedfile.Dir) bool {
+	if e.ticket == nil {
+		if err := e.openProbe(dir); err != nil {
+			return !isExhausted(err)
+		}
+		if locked, err := e.probe.TryLock(); locked || err != nil {
+			e.probe.Unlock()
+			return true
+		}
+	}
+	if e.stale() == 0 {
+		return false
+	}
+	info, err := dir.Lstat(e.name)
+	return err != nil || time.Since(info.ModTime()) > e.stale()
+}
+
+// openProbe keeps the file of a remote ticket open, so that its lock can be asked for also
+// when the process has no descriptors left. mu is held.
+func (e *entry) openProbe(dir *lockedfile.Dir) error {
+	if e.probe != nil {
+		return nil
+	}
+	probe, err := dir.OpenToProbe(e.name)
+	if err != nil {
+		return err
+	}
+	e.probe = probe
+	e.read(probe)
+	return nil
+}
+
+func (e *entry) closeProbe() {
+	if e.probe != nil {
+		e.probe.Close()
+		e.probe = nil
+	}
+}
+
+// read notes the content of a remote ticket's file. mu is held.
+func (e *entry) read(f *lockedfile.File) {
+	if e.said == nil {
+		e.said = readContent(f.File)
+	}
+}
+
+// isExhausted reports whether the process, or the system, has no more of something
+// that it may have again later.
+func isExhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
 }

@@ -3,6 +3,9 @@ package filequeue
 import (
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
 // line has the tickets that a process knows to be in line, in order. It is a state
@@ -47,6 +50,32 @@ type line struct {
 
 func newLine() line {
 	return line{slots: make(map[int]int), unremovable: make(map[string]struct{})}
+}
+
+// entry is one place in line. Its name, number and slots do not change.
+type entry struct {
+	name   string
+	number int64
+	slots  int // 0: the ticket is of another process
+
+	// Guarded as the line is.
+	ticket *ticket          // nil: of another process
+	probe  *lockedfile.File // open, to ask for the lock of a remote one; may be nil
+	said   *content         // of the file of a remote one; nil: not read yet
+}
+
+// isDoubtful reports whether the owner may be gone without this process's knowing.
+func (e *entry) isDoubtful() bool { return e.ticket == nil || e.ticket.stale > 0 }
+
+// stale is the ticket's stale timeout, as far as it is known.
+func (e *entry) stale() time.Duration {
+	switch {
+	case e.ticket != nil:
+		return e.ticket.stale
+	case e.said != nil:
+		return e.said.stale
+	}
+	return 0
 }
 
 // news is the effect of a transition on the entries.

@@ -1,12 +1,9 @@
 package filequeue
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
@@ -32,26 +29,6 @@ type ticket struct {
 	listening map[string]func() // ends listening to a remote ticket, by its name
 	waited    bool              // has had to wait, and was not found to own yet
 	closed    bool
-}
-
-// createTicket creates the ticket's file and takes its flock. If it returns an
-// error, there is no file. The seq lock is held.
-func createTicket(dir *lockedfile.Dir, number int64, s *settings) (*ticket, error) {
-	name, err := newTicketName(number)
-	if err != nil {
-		return nil, fmt.Errorf("naming the ticket: %w", err)
-	}
-	file := lockedfile.NewFile{Name: name, Mode: s.fileMode(), Content: s.content().bytes()}
-	lock, err := file.Create(dir, s.mode != 0, s.stale > 0)
-	switch {
-	case errors.Is(err, lockedfile.ErrBusy) || errors.Is(err, fs.ErrExist):
-		return nil, errBusy // removed or locked at once: another program is at it
-	case lockedfile.IsGone(err):
-		return nil, errDirectoryGone
-	case err != nil:
-		return nil, fmt.Errorf("creating the ticket: %w", err)
-	}
-	return &ticket{dir: dir, name: name, number: number, slots: s.slots, kind: s.kind, stale: s.stale, lock: lock, seen: lock.Info().ModTime()}, nil
 }
 
 // withdraw takes back a ticket that is not in line yet.
@@ -180,83 +157,4 @@ func (w *waiter) wake(what queue.Wake) {
 	for _, wake := range w.wakes {
 		wakeup.Put(wake, what)
 	}
-}
-
-// entry is one place in line. Its name, number and slots do not change.
-type entry struct {
-	name   string
-	number int64
-	slots  int // 0: the ticket is of another process
-
-	// Guarded as the line is.
-	ticket *ticket          // nil: of another process
-	probe  *lockedfile.File // open, to ask for the lock of a remote one; may be nil
-	said   *content         // of the file of a remote one; nil: not read yet
-}
-
-// isDoubtful reports whether the owner may be gone without this process's knowing.
-func (e *entry) isDoubtful() bool { return e.ticket == nil || e.ticket.stale > 0 }
-
-// stale is the ticket's stale timeout, as far as it is known.
-func (e *entry) stale() time.Duration {
-	switch {
-	case e.ticket != nil:
-		return e.ticket.stale
-	case e.said != nil:
-		return e.said.stale
-	}
-	return 0
-}
-
-// seemsGone reports whether the ticket should be examined. mu is held.
-func (e *entry) seemsGone(dir *lockedfile.Dir) bool {
-	if e.ticket == nil {
-		if err := e.openProbe(dir); err != nil {
-			return !isExhausted(err)
-		}
-		if locked, err := e.probe.TryLock(); locked || err != nil {
-			e.probe.Unlock()
-			return true
-		}
-	}
-	if e.stale() == 0 {
-		return false
-	}
-	info, err := dir.Lstat(e.name)
-	return err != nil || time.Since(info.ModTime()) > e.stale()
-}
-
-// openProbe keeps the file of a remote ticket open, so that its lock can be asked for also
-// when the process has no descriptors left. mu is held.
-func (e *entry) openProbe(dir *lockedfile.Dir) error {
-	if e.probe != nil {
-		return nil
-	}
-	probe, err := dir.OpenToProbe(e.name)
-	if err != nil {
-		return err
-	}
-	e.probe = probe
-	e.read(probe)
-	return nil
-}
-
-func (e *entry) closeProbe() {
-	if e.probe != nil {
-		e.probe.Close()
-		e.probe = nil
-	}
-}
-
-// read notes the content of a remote ticket's file. mu is held.
-func (e *entry) read(f *lockedfile.File) {
-	if e.said == nil {
-		e.said = readContent(f.File)
-	}
-}
-
-// isExhausted reports whether the process, or the system, has no more of something
-// that it may have again later.
-func isExhausted(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
 }
