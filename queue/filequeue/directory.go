@@ -118,7 +118,7 @@ func (d *directory) close() (evicted []queue.Ticket) {
 	d.mu.Unlock()
 	remove := false
 	if d.cleanUp.Load() && !d.gone {
-		c := d.call(context.Background(), &settings{path: d.path, slots: 1, mode: d.mode})
+		c := d.call(context.Background(), &settings{path: d.path, mode: d.mode})
 		remove = c.cleanUp()
 		evicted = c.evicted
 	}

@@ -111,6 +111,14 @@ const (
 	noKind    kind = ""          // not known
 )
 
+// kindOf is the kind of a line whose tickets say that so many own.
+func kindOf(owners int) kind {
+	if owners > 0 {
+		return shared
+	}
+	return exclusive
+}
+
 // user is the lock that the kind is for, in words.
 func (k kind) user() string {
 	if k == shared {
@@ -247,14 +255,6 @@ func parseOwners(text string) int {
 	}
 	n, _ := strconv.Atoi(text)
 	return n
-}
-
-// kind is that of the line which the ticket is in.
-func (c content) kind() kind {
-	if c.owners > 0 {
-		return shared
-	}
-	return exclusive
 }
 
 // readContent returns the content of a ticket's file, nil if it cannot be read.

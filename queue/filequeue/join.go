@@ -31,8 +31,8 @@ import (
 
 // register takes a ticket; onlyFree, if it owns at once.
 func (c *call) register(onlyFree bool) (t queue.Ticket, ok bool, err error) {
-	if onlyFree && c.isTaken(c.s.slots) {
-		return queue.Ticket{}, false, c.checkKind(noKind, c.s.kind)
+	if onlyFree && c.isTaken(c.s.slots()) {
+		return queue.Ticket{}, false, c.checkKind(noKind, kindOf(c.s.owners))
 	}
 	var p poll
 	r := &registration{ctx: c.ctx, s: c.s, onlyFree: onlyFree, alone: onlyFree}
@@ -105,11 +105,11 @@ func (l *seqLock) isFree() (bool, error) {
 			return false, err
 		}
 	}
-	if err := l.evictOwners(l.s.slots); err != nil {
+	if err := l.evictOwners(l.s.slots()); err != nil {
 		return false, err
 	}
 	n, _ := l.known()
-	return n < l.s.slots, l.checkKind(l.content.kind, l.s.kind)
+	return n < l.s.slots(), l.checkKind(l.content.kind, kindOf(l.s.owners))
 }
 
 // join takes the next numbers and stands in line, for each of the calls.
@@ -120,7 +120,7 @@ func (l *seqLock) join(all []*registration) {
 		switch {
 		case err != nil:
 			r.err = err
-		case r.onlyFree && before >= l.s.slots:
+		case r.onlyFree && before >= l.s.slots():
 			r.err = nil
 			return // another process has come before, through another seq; r is alone
 		default:
@@ -151,7 +151,7 @@ func (l *seqLock) join(all []*registration) {
 func (l *seqLock) takeNumbers(count int64) (int64, error) {
 	const tries = 5
 	same := l.same
-	c := l.content
+	c, joining := l.content, kindOf(l.s.owners)
 	for range tries {
 		_, highest := l.known()
 		number, err := nextNumber(c.number, highest, count)
@@ -160,7 +160,7 @@ func (l *seqLock) takeNumbers(count int64) (int64, error) {
 		}
 		c.number = number + count - 1
 		if c.kind == noKind {
-			c.kind = l.s.kind
+			c.kind = joining
 		}
 		// First the number, then the ticket: a crash in between wastes one, and
 		// never gives one out twice.
@@ -173,20 +173,20 @@ func (l *seqLock) takeNumbers(count int64) (int64, error) {
 			}
 		}
 		same = false
-		if err := l.evictOwners(l.s.slots); err != nil {
+		if err := l.evictOwners(l.s.slots()); err != nil {
 			return 0, err
 		}
 		_, highest = l.known()
 		if highest >= number {
 			continue // of a ticket that seq did not know
 		}
-		if err := l.checkKind(c.kind, l.s.kind); err != nil {
+		if err := l.checkKind(c.kind, joining); err != nil {
 			return 0, err
 		}
-		if c.kind == l.s.kind {
+		if c.kind == joining {
 			return number, nil
 		}
-		c.kind = l.s.kind
+		c.kind = joining
 	}
 	return 0, errBusy
 }
@@ -208,7 +208,7 @@ func createTicket(dir *lockedfile.Dir, number int64, s *settings) (*ticket, erro
 	case err != nil:
 		return nil, fmt.Errorf("creating the ticket: %w", err)
 	}
-	return &ticket{dir: dir, name: name, number: number, slots: s.slots, kind: s.kind, stale: s.stale, lock: lock, seen: lock.Info().ModTime()}, nil
+	return &ticket{dir: dir, name: name, number: number, owners: s.owners, stale: s.stale, lock: lock, seen: lock.Info().ModTime()}, nil
 }
 
 // append puts the new ticket at the end of the line.
@@ -218,11 +218,11 @@ func (l *seqLock) append(t *ticket) (queue.Ticket, error) {
 	if l.gone {
 		return queue.Ticket{}, errDirectoryGone
 	}
-	i := l.line.joined(&entry{name: t.name, number: t.number, slots: t.slots, ticket: t})
-	n := ahead(i, t.slots)
+	i := l.line.joined(&entry{name: t.name, number: t.number, slots: t.slots(), ticket: t})
+	n := ahead(i, t.slots())
 	t.waited = n > 0
 	if t.waited {
-		for _, e := range l.line.owners(t.slots) {
+		for _, e := range l.line.owners(t.slots()) {
 			if e.ticket == nil {
 				_ = e.openProbe(l.dir) // while there are descriptors
 			}

@@ -74,9 +74,9 @@ func (k *knownLine) checkKind(seq, joining kind) error {
 	is := seq
 	switch first := k.line.entries[0]; {
 	case first.ticket != nil:
-		is = first.ticket.kind
+		is = kindOf(first.ticket.owners)
 	case first.said != nil:
-		is = first.said.kind()
+		is = kindOf(first.said.owners)
 	}
 	if is == noKind || is == joining {
 		return nil
@@ -234,7 +234,7 @@ func (k *knownLine) announce(t *ticket) {
 		return
 	}
 	t.waited = false
-	if t.slots == 1 || k.line.local(t.slots, t.slots) != nil {
+	if t.slots() == 1 || k.line.local(t.slots(), t.slots()) != nil {
 		return
 	}
 	now := time.Now()

@@ -33,7 +33,7 @@ func (c *call) release(t queue.Ticket) error {
 	if check && !lockedfile.CloseBeforeRemove {
 		// The ticket is out of the line: the next call makes good for a failure
 		// from here on, and the caller is not told.
-		_ = c.evictOwners(c.s.slots)
+		_ = c.evictOwners(c.s.slots())
 	}
 	return err
 }
@@ -55,7 +55,7 @@ func (k *knownLine) giveUp(t queue.Ticket) {
 func (k *knownLine) removeLocal(t *ticket) (check bool, err error) {
 	i, _ := k.line.index(t.name)
 	n := k.line.left(i)
-	last := t.slots - 1 // it is a remote one that owns now
+	last := t.slots() - 1 // it is a remote one that owns now
 	check = i <= last && last < len(k.line.entries) && k.line.entries[last].ticket == nil
 	// The next owner, if of this process, goes on before the file is removed, which takes
 	// as long as all the rest. It owns even if the removal fails: the file keeps out the

@@ -112,5 +112,5 @@ func (c *call) cleanupStale() error {
 	if err := l.list(); err != nil {
 		return err
 	}
-	return l.evictOwners(c.s.slots)
+	return l.evictOwners(c.s.slots())
 }

@@ -74,16 +74,15 @@ func WithLabel(text string) Option {
 
 // settings are the arguments of New, checked and completed. They do not change.
 type settings struct {
-	path  string        // absolute and clean
-	stale time.Duration // 0: tickets live as long as their owners
-	mode  fs.FileMode   // that of WithFileMode, 0 without it
-	label string
-	kind  kind
-	slots int // how many own at a time
+	path   string        // absolute and clean
+	stale  time.Duration // 0: tickets live as long as their owners
+	mode   fs.FileMode   // that of WithFileMode, 0 without it
+	label  string
+	owners int // 0: one, exclusively
 }
 
 func newSettings(dir string, opts []Option) (settings, error) {
-	s := settings{path: dir, kind: exclusive, slots: 1}
+	s := settings{path: dir}
 	for _, opt := range opts {
 		if opt == nil {
 			continue
@@ -111,7 +110,7 @@ func newSettings(dir string, opts []Option) (settings, error) {
 
 // share returns the settings of a view in which the first n own.
 func (s settings) share(n int) (settings, error) {
-	s.kind, s.slots = shared, n
+	s.owners = n
 	if n < 1 {
 		return s, fmt.Errorf("Share was given %d: give 1 or more", n)
 	}
@@ -139,13 +138,8 @@ func (s *settings) seqFile(c seqContent) lockedfile.NewFile {
 
 // content is that of the tickets' files.
 func (s *settings) content() content {
-	return content{stale: s.stale, owners: s.owners(), label: s.label}
+	return content{stale: s.stale, owners: s.owners, label: s.label}
 }
 
-// owners is how many own at a time by the terms of a view; 0 if it is none.
-func (s *settings) owners() int {
-	if s.kind == exclusive {
-		return 0
-	}
-	return s.slots
-}
+// slots is how many own at a time.
+func (s *settings) slots() int { return max(1, s.owners) }

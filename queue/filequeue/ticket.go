@@ -18,8 +18,7 @@ type ticket struct {
 	dir    *lockedfile.Dir
 	name   string
 	number int64
-	slots  int
-	kind   kind
+	owners int // 0: one, exclusively
 	stale  time.Duration
 	lock   *lockedfile.Lock
 	waiter waiter // has a lock of its own
@@ -30,6 +29,9 @@ type ticket struct {
 	waited    bool              // has had to wait, and was not found to own yet
 	closed    bool
 }
+
+// slots is how many own at a time by the ticket's terms.
+func (t *ticket) slots() int { return max(1, t.owners) }
 
 // withdraw takes back a ticket that is not in line yet.
 func (t *ticket) withdraw() {

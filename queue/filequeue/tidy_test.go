@@ -105,7 +105,7 @@ func TestFileSeqThatIsMadeAnewIsSharedAsBefore(t *testing.T) {
 	if err := q.Release(t.Context(), ticket); err != nil {
 		t.Fatal(err)
 	}
-	l, err := d.call(t.Context(), &settings{path: dir, slots: 1}).lockSeq(noLimit, nil)
+	l, err := d.call(t.Context(), &settings{path: dir}).lockSeq(noLimit, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,7 +73,7 @@ func (k *knownLine) look(of queue.Ticket) (queue.Place, []*entry, error) {
 	if err != nil || place.Ahead == 0 || k.isLookedFor(t) {
 		return place, nil, err
 	}
-	return place, k.line.doubtful(i, t.slots), nil
+	return place, k.line.doubtful(i, t.slots()), nil
 }
 
 // isLookedFor reports whether another ticket of this process waits in front of it, and
@@ -83,7 +83,7 @@ func (k *knownLine) isLookedFor(t *ticket) bool {
 	if k.recheck == nil {
 		return false
 	}
-	first := k.line.firstWaiting(t.slots)
+	first := k.line.firstWaiting(t.slots())
 	return first != nil && first.number < t.number
 }
 
@@ -100,10 +100,10 @@ func (k *knownLine) place(t *ticket) (place queue.Place, i int, err error) {
 	}
 	i, _ = k.line.index(t.name)
 	for {
-		if i <= t.slots || !k.isLookedFor(t) || k.line.entries[i-1].ticket == nil {
-			i = k.prune(i, t.slots)
+		if i <= t.slots() || !k.isLookedFor(t) || k.line.entries[i-1].ticket == nil {
+			i = k.prune(i, t.slots())
 		}
-		n := ahead(i, t.slots)
+		n := ahead(i, t.slots())
 		if n == 0 {
 			t.listenTo(nil)
 			k.announce(t)
@@ -112,7 +112,7 @@ func (k *knownLine) place(t *ticket) (place queue.Place, i int, err error) {
 		if !t.waiter.isHeard() {
 			return queue.Place{Ahead: n}, i, nil
 		}
-		begun, all := t.listenTo(remote(k.line.watched(i, t.slots)))
+		begun, all := t.listenTo(remote(k.line.watched(i, t.slots())))
 		if !begun {
 			place := queue.Place{Ahead: n}
 			if all {
@@ -172,7 +172,7 @@ func (k *knownLine) watch(of queue.Ticket) (wake <-chan queue.Wake, stop func(),
 	}
 	listener := t.waiter.add()
 	i, _ := k.line.index(t.name)
-	if ahead(i, t.slots) == 0 || len(remote(k.line.watched(i, t.slots))) > 0 {
+	if ahead(i, t.slots()) == 0 || len(remote(k.line.watched(i, t.slots()))) > 0 {
 		place, _, err := k.place(t)
 		if err != nil {
 			t.waiter.remove(listener)

@@ -502,13 +502,13 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: a call that only tries does not ask for the kind of a line that is full",
 		in:   ofFile + "seqLock.isFree",
-		old:  "l.checkKind(l.content.kind, l.s.kind)",
+		old:  "l.checkKind(l.content.kind, kindOf(l.s.owners))",
 		new:  "nil",
 	},
 	{
 		name: "file: a call that only tries does not ask for the kind of this process's line",
 		in:   ofFile + "call.register",
-		old:  "c.checkKind(noKind, c.s.kind)",
+		old:  "c.checkKind(noKind, kindOf(c.s.owners))",
 		new:  "nil",
 	},
 	{
@@ -532,7 +532,7 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: the dead count as owners",
 		in:   ofFile + "seqLock.isFree",
-		old:  "if err := l.evictOwners(l.s.slots); err != nil {",
+		old:  "if err := l.evictOwners(l.s.slots()); err != nil {",
 		new:  "if err := l.evictOwners(0); err != nil {",
 	},
 	{
@@ -563,7 +563,7 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name:  "file: a call that only tries stands in line where another seq was used",
 		in:    ofFile + "seqLock.join",
-		old:   "case r.onlyFree && before >= l.s.slots:",
+		old:   "case r.onlyFree && before >= l.s.slots():",
 		new:   "case false && before > 0:",
 		tests: ofAway,
 	},
