@@ -4,8 +4,61 @@ import (
 	"context"
 	"errors"
 
+	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
+
+// done is called when a call is over. With the last one, unless a ticket is left, the
+// directory is cleaned up and closed.
+func (d *directory) done() (evicted []queue.Ticket) {
+	directories.Lock()
+	d.calls--
+	last := d.calls == 0 && len(d.tickets) == 0 // which only calls change
+	if last {
+		d.calls = -1 // later calls wait for a fresh one
+	}
+	directories.Unlock()
+	if !last {
+		return nil
+	}
+	evicted = d.close()
+	d.unlist()
+	close(d.closed)
+	return evicted
+}
+
+// close is called when the directory is not used any more.
+func (d *directory) close() (evicted []queue.Ticket) {
+	if !d.isOpen.Load() {
+		return nil
+	}
+	d.mu.Lock()
+	if d.recheck != nil {
+		d.recheck.Stop()
+		d.recheck = nil
+	}
+	d.mu.Unlock()
+	remove := false
+	if d.cleanUp.Load() && !d.gone {
+		c := d.call(context.Background(), &settings{path: d.path, mode: d.mode})
+		remove = c.cleanUp()
+		evicted = c.evicted
+	}
+	d.seq.close()
+	for _, e := range d.line.entries { // remote ones; they may be in line for long
+		e.closeProbe()
+	}
+	d.dir.Close()
+	if remove {
+		_ = lockedfile.RemoveDirectory(d.path) // an error: another process has moved in meanwhile
+	}
+	return evicted
+}
+
+// call begins a call, or the cleaning up after the last.
+func (d *directory) call(ctx context.Context, s *settings) *call {
+	return &call{evictor: evictor{knownLine: &d.knownLine}, seq: &d.seq, ctx: ctx, s: s}
+}
 
 // cleanUp removes every artifact of the queue if the line is empty. The directory is not
 // used by this process any more. remove says that the directory is to be removed when it is

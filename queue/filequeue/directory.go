@@ -1,16 +1,13 @@
 package filequeue
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
-	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
@@ -77,25 +74,6 @@ func useDirectory(path string) *directory {
 	}
 }
 
-// done is called when a call is over. With the last one, unless a ticket is left, the
-// directory is cleaned up and closed.
-func (d *directory) done() (evicted []queue.Ticket) {
-	directories.Lock()
-	d.calls--
-	last := d.calls == 0 && len(d.tickets) == 0 // which only calls change
-	if last {
-		d.calls = -1 // later calls wait for a fresh one
-	}
-	directories.Unlock()
-	if !last {
-		return nil
-	}
-	evicted = d.close()
-	d.unlist()
-	close(d.closed)
-	return evicted
-}
-
 // unlist lets later calls meet on a fresh directory.
 func (d *directory) unlist() {
 	directories.Lock()
@@ -103,100 +81,6 @@ func (d *directory) unlist() {
 	if directories.byPath[d.path] == d {
 		delete(directories.byPath, d.path)
 	}
-}
-
-// close is called when the directory is not used any more.
-func (d *directory) close() (evicted []queue.Ticket) {
-	if !d.isOpen.Load() {
-		return nil
-	}
-	d.mu.Lock()
-	if d.recheck != nil {
-		d.recheck.Stop()
-		d.recheck = nil
-	}
-	d.mu.Unlock()
-	remove := false
-	if d.cleanUp.Load() && !d.gone {
-		c := d.call(context.Background(), &settings{path: d.path, mode: d.mode})
-		remove = c.cleanUp()
-		evicted = c.evicted
-	}
-	d.seq.close()
-	for _, e := range d.line.entries { // remote ones; they may be in line for long
-		e.closeProbe()
-	}
-	d.dir.Close()
-	if remove {
-		_ = lockedfile.RemoveDirectory(d.path) // an error: another process has moved in meanwhile
-	}
-	return evicted
-}
-
-// call begins a call, or the cleaning up after the last.
-func (d *directory) call(ctx context.Context, s *settings) *call {
-	return &call{evictor: evictor{knownLine: &d.knownLine}, seq: &d.seq, ctx: ctx, s: s}
-}
-
-const (
-	// mostVanished is how often a call starts over because something on the way to the
-	// directory was not there.
-	mostVanished = 50
-
-	// longestRemoving is how long a call waits while there is an exclusive flock on the
-	// directory. For safety it need not wait at all.
-	longestRemoving = 40 * time.Millisecond
-)
-
-// withDirectory calls f with the directory of the settings, and again with a fresh
-// one as long as it is removed or replaced meanwhile. create says that it shall be
-// made if it is not there; otherwise the error is errNoDirectory.
-func withDirectory(ctx context.Context, s *settings, create bool, f func(*call) error) error {
-	var p poll
-	vanished := 0
-	var removing time.Time // since when; zero if it is not
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		patient := removing.IsZero() || time.Since(removing) < longestRemoving
-		err := withDirectoryOnce(ctx, s, create, patient, f)
-		switch {
-		case errors.Is(err, errDirectoryGone):
-		case errors.Is(err, errRemoving):
-			if removing.IsZero() {
-				removing = time.Now()
-			}
-		case create && errors.Is(err, fs.ErrNotExist) && vanished < mostVanished:
-			vanished++ // a directory above it was removed, or the file system is slow to know
-		default:
-			return err
-		}
-		if err := p.wait(ctx); err != nil {
-			return err
-		}
-	}
-}
-
-func withDirectoryOnce(ctx context.Context, s *settings, create, patient bool, f func(*call) error) error {
-	d := useDirectory(s.path)
-	c := d.call(ctx, s)
-	defer func() {
-		if c.cleansUp {
-			d.cleanUp.Store(true)
-		}
-		queue.Evicted(ctx, append(c.evicted, d.done()...))
-	}()
-	// The error of open may be errDirectoryGone too, if another process was faster to make
-	// it. Other calls of this process may have opened that one by now, and have tickets.
-	if err := d.open(s, create, patient); err != nil {
-		return err
-	}
-	err := f(c)
-	if errors.Is(err, errDirectoryGone) {
-		d.invalidate()
-	}
-	return err
 }
 
 // open opens the directory unless it is open. One that is joined must be one that s

@@ -40,6 +40,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/fifolock/fifolock/queue"
 )
@@ -152,6 +153,19 @@ func (q *view) with(ctx context.Context, operation string, create bool, f func(*
 	return q.fail(operation, err)
 }
 
+// onTicket is with for a call about a ticket. Without a directory no ticket is in
+// line.
+func (q *view) onTicket(ctx context.Context, operation string, t queue.Ticket, f func(*call) error) error {
+	err := q.call(ctx, false, f)
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, errNoDirectory) {
+		err = queue.ErrNotQueued
+	}
+	return q.fail(fmt.Sprintf("%s ticket %d", operation, t.Number), err)
+}
+
 // fail is where all errors of this package are made.
 func (q *view) fail(operation string, err error) error {
 	if err == nil {
@@ -173,17 +187,65 @@ func (q *view) call(ctx context.Context, create bool, f func(*call) error) error
 	return withDirectory(ctx, &q.settings, create, f)
 }
 
-// onTicket is with for a call about a ticket. Without a directory no ticket is in
-// line.
-func (q *view) onTicket(ctx context.Context, operation string, t queue.Ticket, f func(*call) error) error {
-	err := q.call(ctx, false, f)
-	if err == nil {
-		return nil
+const (
+	// mostVanished is how often a call starts over because something on the way to the
+	// directory was not there.
+	mostVanished = 50
+
+	// longestRemoving is how long a call waits while there is an exclusive flock on the
+	// directory. For safety it need not wait at all.
+	longestRemoving = 40 * time.Millisecond
+)
+
+// withDirectory calls f with the directory of the settings, and again with a fresh
+// one as long as it is removed or replaced meanwhile. create says that it shall be
+// made if it is not there; otherwise the error is errNoDirectory.
+func withDirectory(ctx context.Context, s *settings, create bool, f func(*call) error) error {
+	var p poll
+	vanished := 0
+	var removing time.Time // since when; zero if it is not
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		patient := removing.IsZero() || time.Since(removing) < longestRemoving
+		err := withDirectoryOnce(ctx, s, create, patient, f)
+		switch {
+		case errors.Is(err, errDirectoryGone):
+		case errors.Is(err, errRemoving):
+			if removing.IsZero() {
+				removing = time.Now()
+			}
+		case create && errors.Is(err, fs.ErrNotExist) && vanished < mostVanished:
+			vanished++ // a directory above it was removed, or the file system is slow to know
+		default:
+			return err
+		}
+		if err := p.wait(ctx); err != nil {
+			return err
+		}
 	}
-	if errors.Is(err, errNoDirectory) {
-		err = queue.ErrNotQueued
+}
+
+func withDirectoryOnce(ctx context.Context, s *settings, create, patient bool, f func(*call) error) error {
+	d := useDirectory(s.path)
+	c := d.call(ctx, s)
+	defer func() {
+		if c.cleansUp {
+			d.cleanUp.Store(true)
+		}
+		queue.Evicted(ctx, append(c.evicted, d.done()...))
+	}()
+	// The error of open may be errDirectoryGone too, if another process was faster to make
+	// it. Other calls of this process may have opened that one by now, and have tickets.
+	if err := d.open(s, create, patient); err != nil {
+		return err
 	}
-	return q.fail(fmt.Sprintf("%s ticket %d", operation, t.Number), err)
+	err := f(c)
+	if errors.Is(err, errDirectoryGone) {
+		d.invalidate()
+	}
+	return err
 }
 
 // Register implements [queue.TicketQueue]. It fails if the line is used by the other
