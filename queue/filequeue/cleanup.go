@@ -57,7 +57,7 @@ func (d *directory) close() (evicted []queue.Ticket) {
 
 // call begins a call, or the cleaning up after the last.
 func (d *directory) call(ctx context.Context, s *settings) *call {
-	return &call{evictor: evictor{knownLine: &d.knownLine}, seq: &d.seq, ctx: ctx, s: s}
+	return &call{knownLine: &d.knownLine, seq: &d.seq, ctx: ctx, s: s}
 }
 
 // cleanUp removes every artifact of the queue if the line is empty. The directory is not

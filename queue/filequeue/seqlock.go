@@ -7,16 +7,23 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
 // call is one call of a Queue, or the cleaning up after the last, with the directory open.
 type call struct {
-	evictor  // with the line of the directory
+	*knownLine // of the directory
+
 	seq      *seq
 	ctx      context.Context
 	s        *settings
-	cleansUp bool // it asks for the directory to be cleaned up after the last call
+	cleansUp bool           // it asks for the directory to be cleaned up after the last call
+	evicted  []queue.Ticket // told to the caller when no lock is held any more
+
+	// clock is that of the file system. nil without the seq lock: then no ticket is
+	// evicted by its age.
+	clock func() (time.Time, error)
 }
 
 // seqLock is the lock on seq while it is held. What must not happen to a queue in two

@@ -221,9 +221,9 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	// Which tickets are alive.
 	{
 		name: "file: heads are evicted by age",
-		in:   ofFile + "evictor.isTooOld",
+		in:   ofFile + "call.isTooOld",
 		old:  "stale := e.stale()",
-		new:  "stale := max(e.stale(), 20*time.Millisecond)",
+		new:  "stale := max(e.stale(), 2*leastStaleTimeout)",
 	},
 	{
 		name: "file: a heartbeat counts however late it comes",
@@ -245,7 +245,7 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: nothing is ever evicted",
-		in:   ofFile + "evictor.examine",
+		in:   ofFile + "call.examine",
 		old:  "if err != nil || !locked {",
 		new:  "if err != nil || locked || !locked {",
 	},
@@ -257,8 +257,8 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: a dead ticket that cannot be removed stays in line",
-		in:   ofFile + "evictor.removeGone",
-		old:  "v.tell(v.line.unremoved(i))",
+		in:   ofFile + "call.removeGone",
+		old:  "c.tell(c.line.unremoved(i))",
 		new:  "_ = i",
 	},
 	{
@@ -483,9 +483,9 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: the dead are removed only in front",
-		in:   ofFile + "evictor.evictOwners",
-		old:  "i < n && i < len(v.line.entries)",
-		new:  "i < 1 && i < len(v.line.entries)",
+		in:   ofFile + "call.evictOwners",
+		old:  "i < n && i < len(c.line.entries)",
+		new:  "i < 1 && i < len(c.line.entries)",
 	},
 	{
 		name: "file: the wrong rank is told",
