@@ -24,7 +24,7 @@ type notifier struct {
 	// on some systems fsnotify waits for that one.
 	mu      sync.Mutex
 	watcher *fsnotify.Watcher // nil while there is nothing to listen to; guarded by mu
-	idle    *time.Timer       // closes the watcher; nil unless it runs; guarded by mu
+	idle    *time.Timer       // closes the watcher; set only while nothing is listened to; guarded by mu
 
 	// listenersMu is held for an instant only, with nothing called under it but
 	// listeners.
@@ -100,16 +100,15 @@ func (n *notifier) stopIfIdle() {
 	if n.watcher == nil || n.idle != nil || n.isHeard() {
 		return
 	}
-	var timer *time.Timer
-	timer = time.AfterFunc(idleTime, func() { n.stop(&timer) })
-	n.idle = timer
+	n.idle = time.AfterFunc(idleTime, n.stop)
 }
 
-// stop closes the watcher, unless it was used again since the timer was set.
-func (n *notifier) stop(timer **time.Timer) {
+// stop closes the watcher, unless it is in use again. An earlier timer that could not be
+// stopped any more may close it before its time, but only while it listens to nothing.
+func (n *notifier) stop() {
 	n.mu.Lock()
 	var w *fsnotify.Watcher
-	if n.idle == *timer {
+	if n.idle != nil {
 		w, n.watcher, n.idle = n.watcher, nil, nil
 	}
 	n.mu.Unlock()
