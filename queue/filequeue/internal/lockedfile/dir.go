@@ -2,6 +2,7 @@ package lockedfile
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -9,25 +10,24 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Dir is an open directory: its methods look at, open and remove its files. They may be
 // called concurrently, but for Close.
+//
+// With locks on the directory itself, the processes that use it show that to each other.
+// A place is a lock on one byte of it; see system_linux.go.
 type Dir struct {
 	path string // where it is, or was when it was opened
 	root *os.Root
+	file *os.File // the directory itself
 	info fs.FileInfo
-	locks
 
-	hidden bool // it is being made, and no other process creates anything in it
+	making bool // it is being made, and no other process creates anything in it
 
-	listing sync.Mutex // guards the position of the file of locks
-}
-
-// locks are those on the directory itself, with which the processes that use it show that
-// to each other. A place is one byte of it; see system_linux.go.
-type locks struct {
-	file *os.File // of the directory
+	listing sync.Mutex // guards the position of file
 }
 
 // Open opens the directory at the path. The error says that there is nothing
@@ -95,6 +95,42 @@ func (d *Dir) IsCurrent() bool {
 		return !IsGone(err)
 	}
 	return os.SameFile(info, d.info)
+}
+
+// IsHidden reports whether the directory is at its hidden path: a process is about to remove
+// it, which succeeds if nothing is in it, and will move it back otherwise.
+func (d *Dir) IsHidden() bool { return d.isAt(hiddenPath(d.path)) }
+
+// Restore moves a hidden directory back to its path, if the process that has hidden it is
+// gone. The error is that of the move, which another user may not be allowed. It may be
+// called by several at the same time.
+func (d *Dir) Restore() error {
+	// With the flock no other process does anything to it, if it is still there.
+	if !d.IsHidden() || !d.Share() || !d.IsHidden() {
+		return nil
+	}
+	err := move(hiddenPath(d.path), d.path)
+	if d.isAt(d.path) {
+		return nil // another one may have been faster
+	}
+	return err
+}
+
+// hiddenPath is the path at which the directory of the other path is made and removed. It
+// is as long as any temporary name, whatever the name of the directory.
+func hiddenPath(path string) string {
+	id := uuid.NewSHA1(uuid.Nil, []byte(filepath.Base(path)))
+	return filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s%x", temporaryPrefix, id[:]))
+}
+
+// move renames a directory. Where that cannot be told not to replace anything, it replaces
+// nothing but an empty directory.
+func move(from, to string) error {
+	err := moveWithoutReplacing(nil, from, to)
+	if errors.Is(err, errors.ErrUnsupported) {
+		err = os.Rename(from, to)
+	}
+	return err
 }
 
 // lost explains that a file that was just made is not there: if the directory is, another

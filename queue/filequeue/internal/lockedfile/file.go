@@ -101,7 +101,7 @@ type NewFile struct {
 // which the caller has locked; otherwise the error is fs.ErrExist if there is one. It is
 // ErrBusy if another program was at the file before it was locked and in its place.
 func (n NewFile) CreateLocked(d *Dir, replace bool) (*File, error) {
-	if d.hidden {
+	if d.making {
 		return n.createLockedAt(d, n.Name)
 	}
 	made, err := newTemporaryName()

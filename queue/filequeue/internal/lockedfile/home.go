@@ -6,8 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/google/uuid"
 )
 
 // Home is where a directory is made, and removed: under a hidden name beside its path,
@@ -40,13 +38,6 @@ type Home struct {
 	File string      // that it has when it appears, and that goes with it; "": none
 }
 
-// hiddenPath is the path at which the directory of the other path is made and removed. It
-// is as long as any temporary name, whatever the name of the directory.
-func hiddenPath(path string) string {
-	id := uuid.NewSHA1(uuid.Nil, []byte(filepath.Base(path)))
-	return filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s%x", temporaryPrefix, id[:]))
-}
-
 // errOccupied: this process must leave the hidden path alone.
 var errOccupied = errors.New("there is something at the hidden path")
 
@@ -69,7 +60,7 @@ func (h Home) Make(prepare func(*Dir) error, undo func()) (*Dir, error) {
 		return nil, err
 	}
 	if err = moveWithoutReplacing(nil, d.path, h.Path); err == nil {
-		d.path, d.hidden = h.Path, false
+		d.path, d.making = h.Path, false
 		return d, nil
 	}
 	if undo != nil {
@@ -112,7 +103,7 @@ func (h Home) makeHidden(prepare func(*Dir) error) (*Dir, error) {
 		}
 		return nil, ErrBusy // it can be made now
 	}
-	d.hidden = true
+	d.making = true
 	if err := h.finish(d, prepare); err != nil {
 		_ = h.discard(d)
 		return nil, err
@@ -175,25 +166,6 @@ func (h Home) empty(d *Dir) error {
 		c.Leavings = append(c.Leavings, h.File)
 	}
 	return d.RemoveFiles(c.Leavings)
-}
-
-// IsHidden reports whether the directory is at its hidden path: a process is about to remove
-// it, which succeeds if nothing is in it, and will move it back otherwise.
-func (d *Dir) IsHidden() bool { return d.isAt(hiddenPath(d.path)) }
-
-// Restore moves a hidden directory back to its path, if the process that has hidden it is
-// gone. The error is that of the move, which another user may not be allowed. It may be
-// called by several at the same time.
-func (d *Dir) Restore() error {
-	// With the flock no other process does anything to it, if it is still there.
-	if !d.IsHidden() || !d.Share() || !d.IsHidden() {
-		return nil
-	}
-	err := move(hiddenPath(d.path), d.path)
-	if d.isAt(d.path) {
-		return nil // another one may have been faster
-	}
-	return err
 }
 
 // discard removes a directory that is at a hidden path, and closes it.
@@ -327,14 +299,4 @@ func (h Home) hide(d *Dir) (at string, err error) {
 		return h.Path, fs.ErrNotExist
 	}
 	return hidden, nil
-}
-
-// move renames a directory. Where that cannot be told not to replace anything, it replaces
-// nothing but an empty directory.
-func move(from, to string) error {
-	err := moveWithoutReplacing(nil, from, to)
-	if errors.Is(err, errors.ErrUnsupported) {
-		err = os.Rename(from, to)
-	}
-	return err
 }

@@ -48,19 +48,19 @@ func Nap(d time.Duration) bool {
 // cannot be opened to write: any number may have the same.
 
 // TakePlace takes the place at. If it cannot, for any reason, it has no place.
-func (d locks) TakePlace(at int64) {
+func (d *Dir) TakePlace(at int64) {
 	_ = d.fcntl(unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_RDLCK, Start: at, Len: 1})
 }
 
 // LeavePlace gives the place up.
-func (d locks) LeavePlace(at int64) {
+func (d *Dir) LeavePlace(at int64) {
 	_ = d.fcntl(unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_UNLCK, Start: at, Len: 1})
 }
 
 // FirstPlace is the lowest place, from the one on and before the other, that is held
 // through another open of the directory; ok is false if there is none, or if it cannot
 // be told.
-func (d locks) FirstPlace(from, before int64) (at int64, ok bool) {
+func (d *Dir) FirstPlace(from, before int64) (at int64, ok bool) {
 	for from < before {
 		// The kernel tells of any, and nearly always of the first that was taken.
 		l := unix.Flock_t{Type: unix.F_WRLCK, Start: from, Len: before - from}
@@ -82,6 +82,6 @@ func (d locks) FirstPlace(from, before int64) (at int64, ok bool) {
 	return at, ok
 }
 
-func (d locks) fcntl(command int, l *unix.Flock_t) error {
+func (d *Dir) fcntl(command int, l *unix.Flock_t) error {
 	return unix.FcntlFlock(d.file.Fd(), command, l)
 }

@@ -12,8 +12,8 @@ func Nap(time.Duration) bool { return false }
 
 // There are no places here.
 
-func (locks) TakePlace(int64) {}
+func (*Dir) TakePlace(int64) {}
 
-func (locks) LeavePlace(int64) {}
+func (*Dir) LeavePlace(int64) {}
 
-func (locks) FirstPlace(_, _ int64) (at int64, ok bool) { return 0, false }
+func (*Dir) FirstPlace(_, _ int64) (at int64, ok bool) { return 0, false }

@@ -134,11 +134,11 @@ func (d *Dir) CheckAccess(shared fs.FileMode) error {
 // Share takes a shared flock on the directory, for as long as it is open, and reports
 // whether it could. A process that joins or is in line has it: systemd-tmpfiles and its
 // like keep away from a directory that has one, and no other process removes it.
-func (d locks) Share() bool { return !errors.Is(d.try(unix.LOCK_SH), unix.EWOULDBLOCK) }
+func (d *Dir) Share() bool { return !errors.Is(d.tryFlock(unix.LOCK_SH), unix.EWOULDBLOCK) }
 
 // Exclude takes an exclusive flock on the directory instead, and reports whether it
 // could: if not, it drops the shared one. Of all that call it, the last one can.
-func (d locks) Exclude() bool {
+func (d *Dir) Exclude() bool {
 	err := d.tryExclusive()
 	if isPassing(err) {
 		// Two that try at the same time must not both fail because of the other one's
@@ -150,11 +150,11 @@ func (d locks) Exclude() bool {
 }
 
 // Leave drops the flock on the directory.
-func (d locks) Leave() { _ = unix.Flock(int(d.file.Fd()), unix.LOCK_UN) }
+func (d *Dir) Leave() { _ = unix.Flock(int(d.file.Fd()), unix.LOCK_UN) }
 
-func (d locks) tryExclusive() error { return d.try(unix.LOCK_EX) }
+func (d *Dir) tryExclusive() error { return d.tryFlock(unix.LOCK_EX) }
 
-func (d locks) try(how int) error { return unix.Flock(int(d.file.Fd()), how|unix.LOCK_NB) }
+func (d *Dir) tryFlock(how int) error { return unix.Flock(int(d.file.Fd()), how|unix.LOCK_NB) }
 
 // fileLock is a flock on a file that stays open when it is dropped; gofrs/flock closes
 // the file with the lock.

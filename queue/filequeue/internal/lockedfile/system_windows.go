@@ -88,13 +88,13 @@ func (d *Dir) CheckAccess(fs.FileMode) error { return nil }
 
 // There is no flock on a directory here.
 
-func (locks) Share() bool { return true }
+func (*Dir) Share() bool { return true }
 
-func (locks) Exclude() bool { return true }
+func (*Dir) Exclude() bool { return true }
 
-func (locks) Leave() {}
+func (*Dir) Leave() {}
 
-func (locks) tryExclusive() error { return nil }
+func (*Dir) tryExclusive() error { return nil }
 
 // fileLock has the lock on a handle of its own: the handle for reading the content
 // could not read the locked part.
