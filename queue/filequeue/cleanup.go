@@ -64,10 +64,9 @@ func (d *directory) call(ctx context.Context, s *settings) *call {
 // used by this process any more. remove says that the directory is to be removed when it is
 // closed: some systems cannot remove an open one.
 //
-// Other processes have a shared flock on the directory from before they do anything to join
-// until they are through here: as long as there is one, the last process cleans up. A
-// process may have come without it, because this one or another program had the exclusive
-// flock at that moment: it has the seq lock, and so is waited for.
+// Every process has a shared flock on the directory from before it joins until it is through
+// here. So the exclusive flock shows that this is the last one. A process that could not get
+// the shared flock holds the seq lock while it joins, and is waited for.
 func (c *call) cleanUp() (remove bool) {
 	if !c.dir.Exclude() || c.seq.file == nil && !c.dir.Exists(seqName) {
 		return false

@@ -15,9 +15,9 @@ var (
 	// errNoDirectory: there is no directory, and so no ticket.
 	errNoDirectory = errors.New("there is no directory")
 
-	// errRemoving: there is an exclusive flock on the directory. It is of a process that
-	// removes it, which takes a moment, or of a program that keeps away from the shared
-	// one, which may take long and is not waited for.
+	// errRemoving: there is an exclusive flock on the directory. A process that removes the
+	// directory has it for a moment. Another program may have it for long, and is not
+	// waited for.
 	errRemoving = errors.New("the directory is being removed")
 )
 

@@ -86,8 +86,8 @@ func (c *call) tryRegister(r *registration) error {
 // checkShared refuses a process that would join others of another user without sharing
 // its ticket with them: if it died, none of them could tell.
 func (l *seqLock) checkShared() error {
-	// A user that may read and write seq, and write to the directory, can join. To tell,
-	// it must be able to read the ticket.
+	// A user that may read and write seq, and write to the directory, can join. It must be
+	// able to read a ticket to tell whether the owner is dead.
 	const read = 0o044
 	write := (l.rights & read >> 1) & l.rights & l.dir.Info().Mode()
 	if write<<1&^l.s.fileMode() == 0 {

@@ -62,16 +62,15 @@ func (k *knownLine) known() (n int, highest int64) {
 	return len(k.line.entries), k.line.highest
 }
 
-// checkKind refuses a ticket of the kind joining, where the line is of the other one. The
-// first in line says which; seq, what seq says, which may be older or newer than the line,
-// is believed where that ticket cannot be read.
-func (k *knownLine) checkKind(seq, joining kind) error {
+// checkKind refuses a ticket in a line of the other kind. The first ticket tells the kind;
+// said, from seq, counts only where that ticket cannot be read.
+func (k *knownLine) checkKind(said, joining kind) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.line.entries) == 0 {
 		return nil
 	}
-	is := seq
+	is := said
 	switch first := k.line.entries[0]; {
 	case first.ticket != nil:
 		is = kindOf(first.ticket.owners)
@@ -184,9 +183,8 @@ func (k *knownLine) refresh(of queue.Ticket) error {
 	return err
 }
 
-// recheckEvery is how often the first of this process that waits has the owners
-// examined: nothing tells that a process has died. There is a first one for each
-// number of slots in use.
+// recheckEvery is how often the owners are examined for the first waiter of this process:
+// nothing tells that a process has died. Each number of slots in use has its first waiter.
 const recheckEvery = 30 * time.Millisecond
 
 // setRecheck makes sure that the owners are examined as long as a ticket of this
@@ -226,9 +224,9 @@ func (k *knownLine) recheckOwners() {
 	}
 }
 
-// announce wakes the first waiter, which may be of another process: it touches the file of
-// t, the new owner, to which that waiter listens. Where several own, it has to
-// listen to all of them from now on. mu is held.
+// announce wakes the first waiter of another process, where several own: from now on it has
+// to listen to all of them. It listens to t, which was in front of it and owns now; announce
+// touches the file of t. mu is held.
 func (k *knownLine) announce(t *ticket) {
 	if !t.waited {
 		return

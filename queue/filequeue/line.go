@@ -25,9 +25,9 @@ import (
 //	                while it was made (see listing) does not come back by it.
 //
 // By the terms of a ticket with n slots, the i'th owns when i < n. The tickets in front
-// of another only ever leave. So the place of a local ticket in the line is never less
-// than its real one: it may be too high by those that have left unnoticed, and a ticket
-// that owns by this owns indeed, if its own file is there.
+// of another only ever leave. So the line never has a local ticket nearer to the front than
+// it is. It may have it too far back, by those that have left unnoticed. A ticket that owns
+// by the line does own, if its file is there.
 //
 // It is guarded by the mu of the knownLine that it is in.
 type line struct {
@@ -37,8 +37,8 @@ type line struct {
 	// always all say the same.
 	slots map[int]int
 
-	// unremovable has the tickets of the transition unremoved, and those that have left
-	// during a listing: none that a listing brings back.
+	// unremovable has the tickets that a listing must not bring back: those of the
+	// transition unremoved, and those that have left while it was made.
 	unremovable map[string]struct{}
 
 	listing bool // one is being made
@@ -138,8 +138,8 @@ func (l *line) left(i int) news {
 	}
 	n := news{gone: []*entry{e}}
 	for slots := range l.slots {
-		// The one that has come among the first, and the first that waits, if it
-		// must watch more than its predecessor from now on.
+		// The last of the owners is a new one. The first waiter had to watch its
+		// predecessor alone, and has to watch all owners now.
 		if e := l.local(slots-1, slots); e != nil && slots-1 >= i {
 			n.owners = append(n.owners, e)
 		}
@@ -203,8 +203,8 @@ func (l *line) listed(names []string) (n news) {
 // owners are the first n.
 func (l *line) owners(n int) []*entry { return l.entries[:min(n, len(l.entries))] }
 
-// watched are the entries whose leaving the i'th, which waits and has the slots, must
-// hear of: the first that waits watches all that own, every other one its predecessor.
+// watched are the entries that the i'th, which has the slots, waits for: the first waiter
+// waits for all owners, every other one for its predecessor.
 func (l *line) watched(i, slots int) []*entry {
 	if ahead(i, slots) == 1 {
 		return l.entries[:i]

@@ -19,8 +19,8 @@ const (
 	noLimit  = time.Duration(-1) // but that of the ctx
 
 	// longestLook is for a look at the line, which needs the seq lock only to evict by
-	// age. If it is busy for longer (its holder was stopped), the next look will do;
-	// meanwhile it may have become our turn. So is cleaning up: the next process will do.
+	// age, and for cleaning up. If it is busy for longer, its holder was stopped: the
+	// next look will do, or the next process that cleans up.
 	longestLook = 10 * time.Millisecond
 )
 

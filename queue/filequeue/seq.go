@@ -9,9 +9,8 @@ import (
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
 
-// seq is the file seq of a directory. Its fields are guarded by the door, which is the
-// half of the seq lock that this process has to itself: the call that has come in may
-// lock the file. So at most one call of the process polls for it.
+// seq is the file seq of a directory. The door guards its fields: it lets in one call of
+// this process at a time, and only that one may lock the file, or poll for its lock.
 type seq struct {
 	door door
 

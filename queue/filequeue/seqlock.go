@@ -26,8 +26,8 @@ type call struct {
 	clock func() (time.Time, error)
 }
 
-// seqLock is the lock on seq while it is held. What must not happen to a queue in two
-// places at once is a method of it, or is given it. It is for one goroutine.
+// seqLock is the held lock on seq. What needs the lock is a method of it, or is called by
+// one. One goroutine uses it.
 type seqLock struct {
 	*call // which evicts by age, too, while the lock is held
 
