@@ -58,7 +58,7 @@ func (c *call) evict(e *entry) (gone bool, err error) {
 // reports whether the ticket is not in line any more, or is none. mu is held.
 func (c *call) examine(e *entry) (gone bool, err error) {
 	f, err := c.dir.OpenToProbe(e.name)
-	if isExhausted(err) && e.probe != nil {
+	if e.probe != nil && (isExhausted(err) || errors.Is(err, fs.ErrPermission)) { // it was opened when that was possible
 		f, err = e.probe, nil
 	}
 	if err != nil {

@@ -80,6 +80,26 @@ func TestK33AnotherUserLetsGo(t *testing.T) {
 	}
 }
 
+// K33. A waits for B, gives up its rights, and cannot open the file of B any more. It takes
+// over all the same when B is killed: it has it open.
+func TestK33WaiterTakesOver(t *testing.T) {
+	const root, one = 0, 1
+	spec := openToAll(t, faulttest.File(t))
+	if err := os.Mkdir(spec.Dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	h := harness.New(t, spec)
+	holder, w := h.Start(), h.Start()
+	holder.Lock().Granted()
+	waiting := w.StandInLineFor(patience)
+	mustDo(t, w, "user", one)
+	holder.Kill()
+	waiting.Granted()
+	mustDo(t, w, "user", root)
+	w.MustUnlock()
+	h.Check()
+}
+
 // K34. The file of a dead ticket can be opened for reading alone:
 //
 //  1. A locks, B waits.
