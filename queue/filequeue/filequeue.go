@@ -65,6 +65,8 @@ import (
 //   - That a ticket ends with its process if another one has its descriptor: a
 //     child that was forked and has not executed anything, or one that was
 //     given it in ExtraFiles. Children of package os/exec do not inherit it.
+//   - That a process which uses the directory by two paths (a link, a mount) hears at once
+//     of a change: that may take the time of a recheck, 30 ms.
 //   - That nothing is left of a process that was killed until another one has used the
 //     queue. A directory that it was making or removing is hidden beside the queue's; the
 //     next process takes it over or removes it. Where a rename cannot refuse to replace

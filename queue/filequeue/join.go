@@ -109,6 +109,9 @@ func (l *seqLock) isFree() (bool, error) {
 		return false, err
 	}
 	n, _ := l.known()
+	if n >= l.s.slots() && !l.dir.IsCurrent() {
+		return false, errDirectoryGone
+	}
 	return n < l.s.slots(), l.checkKind(l.content.kind, kindOf(l.s.owners))
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
@@ -136,6 +137,51 @@ func hiddenAt(dir string) string {
 
 // mustHide moves the directory to where the last process that leaves moves it.
 func mustHide(t *testing.T, dir string) { t.Helper(); mustRename(t, dir, hiddenAt(dir)) }
+
+// Another user has something at the hidden path, and a lock on it. That is no process that
+// makes the directory of this one, and is not waited for.
+func TestFileHiddenPathOfAnotherUser(t *testing.T) {
+	testenv.NeedRoot(t)
+	const nobody = 65534
+	dir, a, _ := twoProcesses(t)
+	hidden := hiddenAt(dir)
+	if err := errors.Join(os.Mkdir(hidden, 0o755), os.Chown(hidden, nobody, nobody)); err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := os.Open(hidden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	if err := syscall.Flock(int(theirs.Fd()), syscall.LOCK_SH); err != nil {
+		t.Fatal(err)
+	}
+	ticket := mustTake(t, a)
+	if err := a.Release(t.Context(), ticket); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(hidden); err != nil {
+		t.Errorf("the other user's directory: %v", err)
+	}
+}
+
+// A holds, and the directory is moved away. TryRegister finds that nothing is in line at the
+// path.
+func TestFileTryWhereTheLineWasMovedAway(t *testing.T) {
+	dir, a, _ := twoProcesses(t)
+	held := mustTake(t, a)
+	mustRename(t, dir, dir+".away")
+	other, ok, err := a.TryRegister(t.Context())
+	if err != nil || !ok {
+		t.Fatalf("TryRegister returned %v, %v, want a ticket", ok, err)
+	}
+	if err := a.Release(t.Context(), other); err != nil {
+		t.Error(err)
+	}
+	if err := a.Release(t.Context(), held); !errors.Is(err, queue.ErrNotQueued) {
+		t.Errorf("Release of the ticket that was moved away returned %v", err)
+	}
+}
 
 // A process that cleans up has the exclusive flock on the directory, and has listed it. seq
 // was replaced, and B has joined since, which does not wait for the flock for long. It has

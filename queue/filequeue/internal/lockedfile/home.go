@@ -130,12 +130,14 @@ func (h Home) openHidden(hidden string, left bool) (*Dir, error) {
 	switch {
 	case IsGone(err):
 		return nil, ErrBusy
-	case errors.Is(err, fs.ErrPermission) && RemoveDirectory(hidden) == nil:
+	case left && errors.Is(err, fs.ErrPermission) && RemoveDirectory(hidden) == nil:
 		return nil, ErrBusy // another user's, that has not come to give it its rights
 	case err != nil:
 		return nil, err
 	}
 	switch err = d.tryExclusive(); {
+	case left && isPassing(err) && h.Mode&0o077 == 0 && !isOwn(d.info):
+		err = errOccupied // no process of another user makes this one's directory
 	case isPassing(err) || !d.isAt(hidden):
 		err = ErrBusy
 	case !left:

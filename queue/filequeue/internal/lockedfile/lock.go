@@ -74,9 +74,6 @@ func (n NewFile) createStaged(d *Dir, keep bool) (l *Lock, err error) {
 // removeCreated removes the file if it was created before the error: it may be in
 // the directory that is at the path now.
 func (n NewFile) removeCreated(d *Dir, err error) {
-	if errors.Is(err, fs.ErrExist) {
-		return
-	}
 	if IsGone(d.root.Remove(n.Name)) && IsGone(err) {
 		_ = os.Remove(d.Path(n.Name))
 	}

@@ -1,6 +1,7 @@
 package lockedfile
 
 import (
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -8,6 +9,25 @@ import (
 
 func renameWithoutReplacing(at int, from, to string) error {
 	return unix.Renameat2(at, from, at, to, unix.RENAME_NOREPLACE)
+}
+
+// chmodNoFollow changes the rights of a directory that need not be readable, and follows no
+// link. fchmodat2 came with Linux 6.6, and a sandbox may not know it.
+func chmodNoFollow(path string, bits uint32) error {
+	err := unix.Fchmodat(unix.AT_FDCWD, path, bits, unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil && chmodThroughProc(path, bits) == nil {
+		return nil
+	}
+	return err
+}
+
+func chmodThroughProc(path string, bits uint32) error {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), bits)
 }
 
 // IsFine reports whether a change time that was read just now shows that the file

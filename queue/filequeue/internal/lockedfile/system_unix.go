@@ -96,7 +96,7 @@ func chmodMade(path string, mode fs.FileMode) error {
 		if mode&fs.ModeSetgid != 0 {
 			bits |= unix.S_ISGID
 		}
-		return unix.Fchmodat(unix.AT_FDCWD, path, bits, unix.AT_SYMLINK_NOFOLLOW)
+		return chmodNoFollow(path, bits)
 	})
 }
 
