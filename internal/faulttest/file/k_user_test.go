@@ -147,6 +147,40 @@ func k34(t *testing.T, spec harness.Spec, protect func(*testing.T, string), end 
 	h.Check()
 }
 
+// K34. A waits, B gives up behind it, whose file cannot be removed. B is not in line for
+// its own process, whatever a listing finds.
+func TestK34OwnTicketThatCannotBeRemoved(t *testing.T) {
+	dir := filepath.Join(mount(t, "ext4", ""), "queue")
+	q := filequeue.New(dir)
+	register := func() queue.Ticket {
+		t.Helper()
+		ticket, err := q.Register(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ticket
+	}
+	holder, quits := register(), register()
+	path := filepath.Join(dir, quits.Member)
+	setAttribute(t, path, immutable, true)
+	t.Cleanup(func() { setAttribute(t, path, immutable, false) })
+	if err := q.Release(t.Context(), quits); err == nil {
+		t.Error("Release did not say that the file could not be removed")
+	}
+	if err := os.WriteFile(filepath.Join(dir, "foreign"), nil, 0o600); err != nil { // so that the next lists
+		t.Fatal(err)
+	}
+	last := register()
+	if last.Ahead != 1 {
+		t.Errorf("%d are ahead of the last, want the holder alone", last.Ahead)
+	}
+	for _, ticket := range []queue.Ticket{last, holder} {
+		if err := q.Release(t.Context(), ticket); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // K38. A queue that users share is in a directory with missing parents. The parents get
 // the rights of the queue's directory, whatever the umask:
 //
