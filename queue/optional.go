@@ -158,9 +158,9 @@ func Watch(ctx context.Context, q TicketQueue, t Ticket) (wake <-chan Wake, stop
 // Place is where a ticket stands.
 type Place struct {
 	// Ahead is how many members must leave before the ticket owns; 0 means that
-	// it owns. A number above 0 may be too high by members that leave meanwhile or
-	// whose owners are dead, but never turns an owner into a waiter or a waiter
-	// into an owner.
+	// it owns. A number above 0 may be too high by members that have left through
+	// another process, or whose owners are dead, but never turns an owner into a
+	// waiter or a waiter into an owner.
 	Ahead int
 
 	// Recheck is how long a waiter that listens (see [Watcher]) may rely on being

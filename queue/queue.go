@@ -42,7 +42,8 @@ type Ticket struct {
 	// than 1<<53.
 	Number int64
 
-	// Member is the entry's name in the queue's storage.
+	// Member is the entry's name in the queue's storage. A ticket is the one of this
+	// Number and this Member: with another Member it is not in line.
 	Member string
 
 	// Ahead is how many members had to leave before the ticket owned, as of when

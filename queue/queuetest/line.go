@@ -103,16 +103,17 @@ func (l *tester) wantEnded(ctx context.Context, what string, err error) {
 	}
 }
 
-// awaitEmpty waits until no ticket is in line.
+// awaitEmpty waits until no ticket is in line, as soon as the dead have been evicted.
 func (l *tester) awaitEmpty() {
 	l.Helper()
-	for {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(pollInterval) {
+		l.ok("CleanupStale", l.q.CleanupStale(l.Context()))
 		empty, err := l.q.IsEmpty(l.Context())
 		if l.ok("IsEmpty", err); empty {
 			return
 		}
-		time.Sleep(pollInterval)
 	}
+	l.Fatal("a ticket of which no caller knows is in line")
 }
 
 // wantAscending registers n times, and calls between after each.

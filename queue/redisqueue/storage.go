@@ -43,8 +43,9 @@ type storage struct {
 	// presence shows that the process lives; nil without crash detection.
 	presence *notifier.Presence
 
-	// resent has the tokens of tickets whose request was sent more than once: when
-	// they have left the line, the other request may still arrive.
+	// resent has the tokens of tickets whose request was sent more than once, until their
+	// release was answered: when they have left the line, the other request may still
+	// arrive.
 	resent sync.Map
 }
 

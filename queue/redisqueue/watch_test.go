@@ -519,6 +519,44 @@ func TestCrashDetectionFollowsTheClient(t *testing.T) {
 	wantNotQueued(t, q.Release(t.Context(), ticket))
 }
 
+// A server that refuses to write has not lost sight of the process: the lease decides.
+func TestCrashDetectionWhereWritesAreRefused(t *testing.T) {
+	testenv.Long(t)
+	server := redistest.StartServer(t)
+	client := server.Client()
+	asked := func() int {
+		_, calls, _ := strings.Cut(client.Info(t.Context(), "commandstats").Val(), "cmdstat_pubsub|numsub:calls=")
+		calls, _, _ = strings.Cut(calls, ",")
+		n, _ := strconv.Atoi(calls)
+		return n
+	}
+	const grace = 500 * time.Millisecond
+	q := redisqueue.New(client, "q", redisqueue.WithLease(time.Hour), redisqueue.WithCrashDetection(grace))
+	ticket := mustRegister(t, q)
+	for members(t, q)[0].Unseen {
+		time.Sleep(pause)
+	}
+	before := asked()
+	if before == 0 {
+		t.Fatal("the server does not count what is asked of it")
+	}
+	if err := client.ConfigSet(t.Context(), "min-replicas-to-write", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for asked() == before {
+		time.Sleep(pause)
+	}
+	select {
+	case <-ticket.Lost:
+		t.Error("the ticket was given up")
+	case <-time.After(4 * grace):
+	}
+	if err := client.ConfigSet(t.Context(), "min-replicas-to-write", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	mustRelease(t, q, ticket)
+}
+
 // changesOver returns a client of one server that changes over to another, while the one
 // before is alive.
 func changesOver(t *testing.T) (client *redis.Client, after *redistest.Server, change func()) {

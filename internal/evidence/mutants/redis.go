@@ -699,6 +699,13 @@ end`,
 		tests: tests{"-run StaysBehind ./queue/redisqueue/internal/notifier"},
 	},
 	{
+		name:  "redis: a server that refuses to write does not see the subscription",
+		in:    redisScripts + "seen.lua",
+		old:   "return why",
+		new:   "return ''",
+		tests: tests{"-run WhereWritesAreRefused ./queue/redisqueue"},
+	},
+	{
 		name: "redis: a subscription is made anew again and again",
 		in:   "queue/redisqueue/internal/notifier connection.doubtLocked",
 		old:  "up < max(firstDoubt, c.renewed)",

@@ -130,7 +130,7 @@ func (h Home) openHidden(hidden string, left bool) (*Dir, error) {
 	switch {
 	case IsGone(err):
 		return nil, ErrBusy
-	case left && errors.Is(err, fs.ErrPermission) && RemoveDirectory(hidden) == nil:
+	case errors.Is(err, fs.ErrPermission) && (left || !isOwnAt(hidden)) && RemoveDirectory(hidden) == nil:
 		return nil, ErrBusy // another user's, that has not come to give it its rights
 	case err != nil:
 		return nil, err
@@ -152,6 +152,11 @@ func (h Home) openHidden(hidden string, left bool) (*Dir, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+func isOwnAt(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && isOwn(info)
 }
 
 // empty removes the file of the directory, if it has it, and the leavings of killed
