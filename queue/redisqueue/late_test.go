@@ -56,7 +56,7 @@ func TestLeaseIsOfOneTicket(t *testing.T) {
 
 // answered is a hook of a client: it is told every error that a server replies, and nil
 // for every answer.
-type answered func(error)
+type answered func(redis.Cmder, error)
 
 func (answered) DialHook(next redis.DialHook) redis.DialHook { return next }
 
@@ -67,7 +67,7 @@ func (answered) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 func (told answered) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
-		told(err)
+		told(cmd, err)
 		return err
 	}
 }
@@ -75,7 +75,7 @@ func (told answered) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 // firstAnswer returns what receives what a client is told next.
 func firstAnswer(client *redis.Client) <-chan error {
 	first := make(chan error, 1)
-	client.AddHook(answered(func(err error) {
+	client.AddHook(answered(func(_ redis.Cmder, err error) {
 		select {
 		case first <- err:
 		default:
