@@ -34,9 +34,18 @@ func TestRemoveTouchesNoOther(t *testing.T) {
 	mustRelease(t, q, held)
 }
 
-// What a request has taken that was overtaken by its own repetition leaves with the
-// ticket (K06).
-func TestReleaseOfARepeatedRequest(t *testing.T) {
+// repeated is a line of a holder, and a ticket whose request was sent twice, of which the
+// first is still on its way.
+type repeated struct {
+	proxy           *redistest.Proxy
+	near, far       *redisqueue.Queue
+	first           queue.Ticket // of far
+	deliver         func()
+	wantHolderAlone func() // checks that all but the holder has left
+	expire          func() // has the lease of first run out
+}
+
+func newRepeated(t *testing.T) repeated {
 	t.Parallel()
 	redistest.NeedReal(t)
 	direct, name := redistest.Client(t), redistest.Name(t)
@@ -47,46 +56,43 @@ func TestReleaseOfARepeatedRequest(t *testing.T) {
 	holder := mustRegister(t, near)
 	_, deliver := proxy.DivertRequest(redisqueue.RegisterHash)
 	first := mustRegister(t, far)
-	direct.Del(t.Context(), leaseKey(name, first)) // as if it had run out
-	deliver()
-	if list := members(t, near); len(list) != 3 {
+	return repeated{proxy, near, far, first, deliver, func() {
+		t.Helper()
+		if list := members(t, near); len(list) != 1 {
+			t.Errorf("the line is %v; want the holder alone", list)
+		}
+		mustRelease(t, near, holder)
+		direct.Del(t.Context(), redistest.Keys(t, direct, name)...)
+	}, func() { direct.Del(t.Context(), leaseKey(name, first)) }}
+}
+
+// What a request has taken that was overtaken by its own repetition leaves with the
+// ticket (K06).
+func TestReleaseOfARepeatedRequest(t *testing.T) {
+	r := newRepeated(t)
+	r.expire()
+	r.deliver()
+	if list := members(t, r.near); len(list) != 3 {
 		t.Fatalf("the line is %v; want two entries of one token", list)
 	}
-	mustRelease(t, far, first)
-	if list := members(t, near); len(list) != 1 {
-		t.Errorf("the line is %v; want the holder alone", list)
-	}
-	mustRelease(t, near, holder)
-	direct.Del(t.Context(), redistest.Keys(t, direct, name)...)
+	mustRelease(t, r.far, r.first)
+	r.wantHolderAlone()
 }
 
 // A release that is not answered leaves it to the next to see to a registration that comes
 // late.
 func TestReleaseOfARepeatedRequestThatFailed(t *testing.T) {
-	t.Parallel()
-	redistest.NeedReal(t)
-	direct, name := redistest.Client(t), redistest.Name(t)
-	warm(t, direct)
-	proxy := redistest.NewProxy(t, redistest.Addr(t))
-	near := redisqueue.New(direct, name)
-	far := redisqueue.New(redistest.ClientOf(t, proxy.Addr), name)
-	holder := mustRegister(t, near)
-	_, deliver := proxy.DivertRequest(redisqueue.RegisterHash)
-	first := mustRegister(t, far)
-	end := proxy.LoseRequests(redisqueue.ReleaseHash, 1000)
+	r := newRepeated(t)
+	end := r.proxy.LoseRequests(redisqueue.ReleaseHash, 1000)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := far.Release(ctx, first); !errors.Is(err, context.DeadlineExceeded) {
+	if err := r.far.Release(ctx, r.first); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Release without a server returned %v", err)
 	}
 	end()
-	mustRelease(t, far, first)
-	deliver()
-	if list := members(t, near); len(list) != 1 {
-		t.Errorf("the line is %v; want the holder alone", list)
-	}
-	mustRelease(t, near, holder)
-	direct.Del(t.Context(), redistest.Keys(t, direct, name)...)
+	mustRelease(t, r.far, r.first)
+	r.deliver()
+	r.wantHolderAlone()
 }
 
 // One look makes up for a clock that was set back, however many died (K08), and for

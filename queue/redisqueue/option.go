@@ -73,7 +73,8 @@ func WithLease(d time.Duration) Option {
 // without which each call fails, and to SUBSCRIBE, PUBSUB NUMSUB, INFO, HGET, HSET and HLEN,
 // without which the queue works by the lease, and [queue.Member]'s Unseen says so. After a
 // restart or a failover of the server it works again as soon as the ticket was refreshed
-// there. A Cluster and a Ring are refused: their nodes do not tell each other of
+// there, and some 5 s later if the server of before lives on: so often it is asked whether
+// the one that answers sees the process. A Cluster and a Ring are refused: their nodes do not tell each other of
 // subscriptions. So is an AutoPipeliner, which does not show what it is of.
 func WithCrashDetection(d time.Duration) Option {
 	return func(o *options) error {

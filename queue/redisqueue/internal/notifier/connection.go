@@ -176,7 +176,7 @@ func (c *connection) verify(s *subscription, upSince time.Time, p *Presence) {
 	}
 }
 
-// ask returns what Seen says in time: before a script is due that asks again.
+// ask returns what Seen says within the grace time, and before it is due to be asked again.
 func (c *connection) ask(s *subscription, p *Presence) (run string, err error) {
 	ctx, cancel := context.WithTimeout(s.ctx, min(p.grace, silence))
 	defer cancel()
