@@ -344,12 +344,21 @@ func TestK46LongPath(t *testing.T) {
 			t.Fatal(err)
 		}
 		dir := filepath.Join(parent, strings.Repeat("q", length-len(parent)-1))
-		m := lock.New(filequeue.New(dir))
-		switch err := m.Lock(t.Context()); {
-		case err == nil:
-			faulttest.MustUnlock(t, m)
-		case !errors.Is(err, unix.ENAMETOOLONG):
-			t.Errorf("with %d bytes: %.100q..., want that the name is too long", length, err)
+		for _, q := range []*filequeue.Queue{filequeue.New(dir), filequeue.New(dir, filequeue.WithLabel("label"))} {
+			m := lock.New(q)
+			switch err := m.Lock(t.Context()); {
+			case err == nil:
+				waiter, granted := lock.New(q), make(chan error)
+				go func() { granted <- waiter.Lock(t.Context()) }()
+				faulttest.AwaitLine(t, q, 2)
+				faulttest.MustUnlock(t, m)
+				if err := <-granted; err != nil {
+					t.Fatalf("with %d bytes the first had the lock, and the second: %.100q...", length, err)
+				}
+				faulttest.MustUnlock(t, waiter)
+			case !errors.Is(err, unix.ENAMETOOLONG):
+				t.Errorf("with %d bytes: %.100q..., want that the name is too long", length, err)
+			}
 		}
 		if left := names(t, parent); len(left) > 0 {
 			t.Fatalf("with %d bytes there is left %.100q", length, left)

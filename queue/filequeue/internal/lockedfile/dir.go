@@ -67,6 +67,7 @@ func openError(path string, err error) error {
 // Close closes the directory.
 func (d *Dir) Close() {
 	if d.file != nil {
+		d.Leave() // a child between fork and exec has the file open too, and its flock with it
 		d.file.Close()
 	}
 	d.root.Close()
