@@ -49,18 +49,6 @@ func background(f func()) *call[struct{}] {
 	return start(func() (struct{}, error) { f(); return struct{}{}, nil }, nil)
 }
 
-// leave says that the caller does not wait for the answer any more, and waits for
-// late to return, but no longer than grace. It reports false if the answer was
-// there before.
-func (c *call[T]) leave(grace time.Duration) bool {
-	if !c.taken.CompareAndSwap(false, true) {
-		<-c.done
-		return false
-	}
-	c.settle(grace)
-	return true
-}
-
 // settle waits for the call to end, but no longer than grace.
 func (c *call[T]) settle(grace time.Duration) {
 	if grace <= 0 {
@@ -85,10 +73,12 @@ func ask[T any](ctx context.Context, grace time.Duration, f func(context.Context
 	select {
 	case <-c.done:
 	case <-ctx.Done():
-		if c.leave(grace) {
+		if c.taken.CompareAndSwap(false, true) {
+			c.settle(grace) // for late to return
 			var none T
 			return none, ctx.Err()
 		}
+		<-c.done // the answer was there before
 	}
 	return c.value, c.err
 }

@@ -137,8 +137,9 @@ func (c *claim) own() error {
 	c.acquired = time.Now()
 	if c.watch.granted {
 		c.watch.guard = time.AfterFunc(guardAfter, c.standGuard)
-	} else {
-		c.watch.leave() // it has found by looking that it owns
+	} else if stop := c.watch.stop; stop != nil { // it has found by looking that it owns
+		c.watch.stop = nil
+		background(stop).settle(leaveGrace)
 	}
 	return nil
 }
@@ -147,7 +148,7 @@ func (c *claim) own() error {
 // the grant is taken back, and again until the queue has answered: how long that may
 // go on is the lease's to say. It ends with the heartbeat.
 func (c *claim) standGuard() {
-	ctx := c.alive.context()
+	ctx := c.alive.ctx
 	pause := newBackOff()
 	var again <-chan time.Time
 	for {
@@ -295,16 +296,6 @@ func (c *claim) do(ctx context.Context, f func(context.Context) error) error {
 		}
 	}()
 	return f(ctx)
-}
-
-// leave is end, but waits no longer than leaveGrace for the queue.
-func (w *watch) leave() {
-	if w.stop == nil {
-		return
-	}
-	rest := watch{stop: w.stop}
-	w.stop = nil
-	background(rest.end).settle(leaveGrace)
 }
 
 // end ends the watch. It may be called more than once, but not twice at a time.

@@ -45,17 +45,18 @@ type heartbeat struct {
 	ticket queue.Ticket
 	lost   chan struct{} // closed when the ticket is lost
 
-	mu      sync.Mutex         // guards what follows
-	until   time.Time          // with a lease: believed until then
-	next    *time.Timer        // the next beat
-	expiry  *time.Timer        // nil without a lease
-	ctx     context.Context    // ends with the heartbeat; nil until it is asked for
-	cancel  context.CancelFunc // of ctx
-	beats   int                // under way
-	failure error              // of the latest beat, if it failed
-	reason  error              // why the ticket was lost; nil while it is not
-	owner   bool               // the ticket owns
-	told    bool               // the hooks know that it owns
+	ctx    context.Context // ends when the ticket is lost or given up; set by start
+	cancel context.CancelFunc
+
+	mu      sync.Mutex  // guards what follows
+	until   time.Time   // with a lease: believed until then
+	next    *time.Timer // the next beat
+	expiry  *time.Timer // nil without a lease
+	beats   int         // under way
+	failure error       // of the latest beat, if it failed
+	reason  error       // why the ticket was lost; nil while it is not
+	owner   bool        // the ticket owns
+	told    bool        // the hooks know that it owns
 	stopped bool
 }
 
@@ -63,21 +64,22 @@ type heartbeat struct {
 func (h *heartbeat) start(sent time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.ctx, h.cancel = context.WithCancel(h.base.background)
 	h.next = time.AfterFunc(time.Until(sent.Add(h.interval())), h.beat)
 	if h.ticket.Lease > 0 {
 		h.until = h.believedUntil(sent)
 		h.expiry = time.AfterFunc(time.Until(h.until), h.expire)
 	}
 	if h.ticket.Lost != nil {
-		go h.follow(h.lasting())
+		go h.follow()
 	}
 }
 
 // follow gives the ticket up when the queue does.
-func (h *heartbeat) follow(ctx context.Context) {
+func (h *heartbeat) follow() {
 	select {
 	case <-h.ticket.Lost:
-	case <-ctx.Done():
+	case <-h.ctx.Done():
 		return
 	}
 	h.mu.Lock()
@@ -102,12 +104,11 @@ func (h *heartbeat) believedUntil(sent time.Time) time.Time {
 
 // beat refreshes the ticket once and arranges for the next time.
 func (h *heartbeat) beat() {
-	ctx, ok := h.begin()
-	if !ok {
+	if !h.begin() {
 		return
 	}
 	sent := time.Now()
-	err := queue.Refresh(ctx, h.base.queue, h.ticket)
+	err := queue.Refresh(h.ctx, h.base.queue, h.ticket)
 	if hook := h.base.options.trace.HeartbeatFailed; h.end(sent, err) && hook != nil {
 		hook(h.ticket, err)
 	}
@@ -115,37 +116,18 @@ func (h *heartbeat) beat() {
 
 // begin notes that a beat is under way. The next one is arranged before this
 // one is sent, so that it comes also when this one hangs.
-func (h *heartbeat) begin() (context.Context, bool) {
+func (h *heartbeat) begin() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.over() {
-		return nil, false
+		return false
 	}
 	h.next.Reset(h.interval())
 	if h.beats == beatsUnderWay {
-		return nil, false
+		return false
 	}
 	h.beats++
-	return h.lasting(), true
-}
-
-// context returns a ctx that ends with the heartbeat: when the ticket is lost, or
-// given up.
-func (h *heartbeat) context() context.Context {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.lasting()
-}
-
-// lasting is context with h.mu held.
-func (h *heartbeat) lasting() context.Context {
-	if h.cancel == nil {
-		h.ctx, h.cancel = context.WithCancel(h.base.background)
-		if h.over() {
-			h.cancel()
-		}
-	}
-	return h.ctx
+	return true
 }
 
 // hurry has the next beat come now.
@@ -296,9 +278,7 @@ func (h *heartbeat) halt() {
 	if h.expiry != nil {
 		h.expiry.Stop()
 	}
-	if h.cancel != nil {
-		h.cancel()
-	}
+	h.cancel()
 }
 
 // own turns the ticket of a waiter into that of an owner. It returns false if the ticket

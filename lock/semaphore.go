@@ -39,17 +39,14 @@ type Semaphore struct {
 // reported by the first call: an n below 1, or a queue that has no method Share.
 func NewSemaphore(q queue.TicketQueue, n int, opts ...Option) *Semaphore {
 	s := &Semaphore{base: newBase(q, opts)}
-	if s.base.err == nil {
-		s.base.queue, s.base.err = share(q, n)
+	switch {
+	case s.base.err != nil:
+	case n < 1:
+		s.base.err = fmt.Errorf("NewSemaphore was given n = %d: at least 1 must be able to hold", n)
+	default:
+		s.base.queue, s.base.err = queue.Share(q, n)
 	}
 	return s
-}
-
-func share(q queue.TicketQueue, n int) (queue.TicketQueue, error) {
-	if n < 1 {
-		return q, fmt.Errorf("NewSemaphore was given n = %d: at least 1 must be able to hold", n)
-	}
-	return queue.Share(q, n)
 }
 
 // Hold is one of the n permits of a [Semaphore], from Acquire to Release. Its

@@ -135,11 +135,12 @@ func New(dir string, opts ...Option) *Queue {
 
 // Share implements [queue.Sharer].
 func (q *Queue) Share(n int) queue.TicketQueue {
-	s, err := q.settings.share(n)
-	if q.err != nil {
-		err = q.err
+	v := &view{settings: q.settings, err: q.err}
+	v.settings.owners = n
+	if v.err == nil && n < 1 {
+		v.err = fmt.Errorf("Share was given %d: give 1 or more", n)
 	}
-	return &view{settings: s, err: err}
+	return v
 }
 
 // String returns the kind of queue and its path.

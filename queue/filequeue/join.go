@@ -204,14 +204,14 @@ func createTicket(dir *lockedfile.Dir, number int64, s *settings) (*ticket, erro
 	file := lockedfile.NewFile{Name: name, Mode: s.fileMode(), Content: s.content().bytes()}
 	lock, err := file.Create(dir, s.mode != 0, s.stale > 0)
 	switch {
-	case errors.Is(err, lockedfile.ErrBusy) || errors.Is(err, fs.ErrExist):
+	case errors.Is(err, fs.ErrExist):
 		return nil, errBusy // removed or locked at once: another program is at it
 	case lockedfile.IsGone(err):
 		return nil, errDirectoryGone
 	case err != nil:
 		return nil, fmt.Errorf("creating the ticket: %w", err)
 	}
-	return &ticket{dir: dir, name: name, number: number, owners: s.owners, stale: s.stale, lock: lock, seen: lock.Info().ModTime()}, nil
+	return &ticket{dir: dir, name: name, number: number, terms: s.content(), lock: lock, seen: lock.Info().ModTime()}, nil
 }
 
 // append puts the new ticket at the end of the line.
@@ -221,7 +221,7 @@ func (l *seqLock) append(t *ticket) (queue.Ticket, error) {
 	if l.gone {
 		return queue.Ticket{}, errDirectoryGone
 	}
-	i := l.line.joined(&entry{name: t.name, number: t.number, slots: t.slots(), ticket: t})
+	i := l.line.joined(&entry{name: t.name, number: t.number, slots: t.slots(), ticket: t, said: &t.terms})
 	n := ahead(i, t.slots())
 	t.waited = n > 0
 	if t.waited {
@@ -232,5 +232,5 @@ func (l *seqLock) append(t *ticket) (queue.Ticket, error) {
 		}
 	}
 	l.tickets[t.name] = t
-	return queue.Ticket{Number: t.number, Member: t.name, Ahead: n, Lease: t.stale}, nil
+	return queue.Ticket{Number: t.number, Member: t.name, Ahead: n, Lease: t.terms.stale}, nil
 }

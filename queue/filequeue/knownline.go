@@ -71,10 +71,7 @@ func (k *knownLine) checkKind(said, joining kind) error {
 		return nil
 	}
 	is := said
-	switch first := k.line.entries[0]; {
-	case first.ticket != nil:
-		is = kindOf(first.ticket.owners)
-	case first.said != nil:
+	if first := k.line.entries[0]; first.said != nil {
 		is = kindOf(first.said.owners)
 	}
 	if is == noKind || is == joining {
@@ -172,7 +169,7 @@ func (k *knownLine) refresh(of queue.Ticket) error {
 		// and dropped the flock with it. The ticket may be about to be evicted.
 		return k.lose(t)
 	}
-	if t.stale == 0 {
+	if t.terms.stale == 0 {
 		return nil
 	}
 	err = t.touch()
@@ -204,12 +201,11 @@ func (k *knownLine) recheckOwners() {
 	if k.recheck == nil {
 		return // the directory was closed meanwhile
 	}
+	k.recheck = nil
 	if k.gone || len(k.line.entries) == 0 {
-		k.recheck = nil
 		return
 	}
-	suspects := k.line.suspects()
-	for first, owners := range suspects {
+	for first, owners := range k.line.suspects() {
 		for _, e := range owners {
 			if e.seemsGone(k.dir) {
 				first.ticket.waiter.wake(queue.WakeHint)
@@ -217,11 +213,7 @@ func (k *knownLine) recheckOwners() {
 			}
 		}
 	}
-	if len(suspects) > 0 {
-		k.recheck.Reset(recheckEvery)
-	} else {
-		k.recheck = nil
-	}
+	k.setRecheck()
 }
 
 // announce wakes the first waiter of another process, where several own: from now on it has
@@ -237,7 +229,7 @@ func (k *knownLine) announce(t *ticket) {
 	}
 	now := time.Now()
 	modified := now
-	if t.stale > 0 {
+	if t.terms.stale > 0 {
 		modified = time.Time{} // as it is: this is no sign of life
 	}
 	_ = k.dir.Chtimes(t.name, now, modified) // an error: a hint is lost

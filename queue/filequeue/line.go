@@ -61,21 +61,18 @@ type entry struct {
 	// Guarded as the line is.
 	ticket *ticket          // nil: of another process
 	probe  *lockedfile.File // open, to ask for the lock of a remote one; may be nil
-	said   *content         // of the file of a remote one; nil: not read yet
+	said   *content         // by its file; nil: of a remote one that was not read yet
 }
 
 // isDoubtful reports whether the owner may be gone without this process's knowing.
-func (e *entry) isDoubtful() bool { return e.ticket == nil || e.ticket.stale > 0 }
+func (e *entry) isDoubtful() bool { return e.ticket == nil || e.stale() > 0 }
 
 // stale is the ticket's stale timeout, as far as it is known.
 func (e *entry) stale() time.Duration {
-	switch {
-	case e.ticket != nil:
-		return e.ticket.stale
-	case e.said != nil:
-		return e.said.stale
+	if e.said == nil {
+		return 0
 	}
-	return 0
+	return e.said.stale
 }
 
 // news is the effect of a transition on the entries.

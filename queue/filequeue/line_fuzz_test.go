@@ -106,7 +106,7 @@ func (l *lineUnderTest) join(number int64, slots int) *entry {
 	}
 	e := &entry{name: fmt.Sprintf("%020d.1.%032x", number, number), number: number, slots: slots}
 	if slots > 0 {
-		e.ticket = &ticket{stale: 1} // may have died, too
+		e.ticket, e.said = &ticket{}, &content{stale: 1} // may have died, too
 		e.ticket.waiter.add()
 	}
 	l.names = append(l.names, e.name)

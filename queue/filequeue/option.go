@@ -108,15 +108,6 @@ func newSettings(dir string, opts []Option) (settings, error) {
 	return s, nil
 }
 
-// share returns the settings of a view in which the first n own.
-func (s settings) share(n int) (settings, error) {
-	s.owners = n
-	if n < 1 {
-		return s, fmt.Errorf("Share was given %d: give 1 or more", n)
-	}
-	return s, nil
-}
-
 // fileMode is the mode of files in the directory.
 func (s *settings) fileMode() fs.FileMode {
 	if s.mode != 0 {

@@ -11,7 +11,7 @@ import (
 
 // errBusy: the seq lock was not to be had in time, another program was at a file that the
 // queue needs, or another process is about to remove the directory.
-var errBusy = errors.New("the queue is busy")
+var errBusy = lockedfile.ErrBusy
 
 // How long to wait for the seq lock.
 const (

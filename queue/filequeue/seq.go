@@ -79,9 +79,6 @@ func (q *seq) tryLock(dir *lockedfile.Dir, s *settings, joins bool) (fs.FileInfo
 	if !dir.IsCurrent() {
 		return nil, errDirectoryGone
 	}
-	if errors.Is(err, lockedfile.ErrBusy) {
-		err = errBusy
-	}
 	return nil, err
 }
 
@@ -95,8 +92,6 @@ func (q *seq) open(dir *lockedfile.Dir, s *settings) error {
 	case err == nil:
 		q.file = f
 		return nil
-	case errors.Is(err, lockedfile.ErrBusy):
-		return errBusy
 	case !lockedfile.IsGone(err):
 		return fmt.Errorf("opening %s: %w", seqName, err)
 	case !dir.IsCurrent():
@@ -107,7 +102,7 @@ func (q *seq) open(dir *lockedfile.Dir, s *settings) error {
 	}
 	err = q.create(dir, s, seqContent{made: q.made})
 	switch {
-	case errors.Is(err, fs.ErrExist) || errors.Is(err, lockedfile.ErrBusy):
+	case errors.Is(err, fs.ErrExist):
 		return errBusy
 	case lockedfile.IsGone(err) && !dir.IsCurrent():
 		return errDirectoryGone

@@ -119,10 +119,7 @@ func (l *seqLock) read(info fs.FileInfo) error {
 	anew := l.s.seqFile(l.content)
 	anew.Mode = l.rights
 	f, err := anew.CreateLocked(l.dir, true)
-	switch {
-	case errors.Is(err, lockedfile.ErrBusy):
-		return errBusy
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("replacing %s, which has another name too: %w", seqName, err)
 	}
 	q.close()

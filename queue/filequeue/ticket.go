@@ -18,8 +18,7 @@ type ticket struct {
 	dir    *lockedfile.Dir
 	name   string
 	number int64
-	owners int // 0: one, exclusively
-	stale  time.Duration
+	terms  content // of its file
 	lock   *lockedfile.Lock
 	waiter waiter // has a lock of its own
 
@@ -31,7 +30,7 @@ type ticket struct {
 }
 
 // slots is how many own at a time by the ticket's terms.
-func (t *ticket) slots() int { return max(1, t.owners) }
+func (t *ticket) slots() int { return max(1, t.terms.owners) }
 
 // withdraw takes back a ticket that is not in line yet.
 func (t *ticket) withdraw() {
@@ -81,14 +80,14 @@ func (t *ticket) isInPlace() (bool, error) {
 // have to wait for. mu is held.
 func (t *ticket) touch() error {
 	f := t.lock.File()
-	if _, err := f.WriteAt([]byte(t.stale.String()+"\n"), lockedfile.ContentOffset); err != nil {
+	if _, err := f.WriteAt([]byte(t.terms.stale.String()+"\n"), lockedfile.ContentOffset); err != nil {
 		return fmt.Errorf("writing the ticket: %w", err)
 	}
 	info, err := f.Stat()
 	if err != nil {
 		return fmt.Errorf("examining the ticket: %w", err)
 	}
-	if info.ModTime().Sub(t.seen) > t.stale {
+	if info.ModTime().Sub(t.seen) > t.terms.stale {
 		return queue.ErrNotQueued
 	}
 	t.seen = info.ModTime()

@@ -70,15 +70,6 @@ func (l leaseValue) text() string {
 	return fmt.Sprintf(" %d %d %s %d %s %s", l.lease.Milliseconds(), l.owners, l.presence, l.pid, l.host, l.label)
 }
 
-// run is that of the server that has seen the ticket's process; empty if none has.
-func (l leaseValue) run() string {
-	run, _, seen := strings.Cut(l.presence, "/")
-	if !seen {
-		return ""
-	}
-	return run
-}
-
 // grace is for how long the ticket's process may be absent; 0 if that is not noticed.
 func (l leaseValue) grace() time.Duration {
 	_, text, _ := strings.Cut(l.presence, "/")

@@ -88,7 +88,8 @@ func TestErrors(t *testing.T) {
 				t.Errorf("refusal %t, final %t, passing %t; want %t, %t, %t",
 					isRefusal(err), isFinal(err), isPassing(err), test.refusal, !test.refusal, test.passing)
 			}
-			full := New(nil, "x").failed(t.Context(), "register", err)
+			o := operation{view: &New(nil, "x").view, verb: "register"}
+			full := o.end(t.Context(), err)
 			if !redis.HasErrorPrefix(full, test.code) {
 				t.Errorf("%v; want %s in front of what it wraps", full, test.code)
 			}

@@ -88,7 +88,7 @@ func (v *view) IsEmpty(ctx context.Context) (bool, error) {
 	o, err := v.begin(ctx, "see whether it is empty")
 	var answer reply
 	if err == nil {
-		answer, err = o.ask(ctx, o.ofLine(isEmptyScript))
+		answer, err = o.ask(ctx, o.ofLine(isEmptyScript, 0))
 	}
 	return err == nil && at[int64](answer, 0) == 1, o.end(ctx, err)
 }
@@ -98,6 +98,6 @@ func (v *view) IsEmpty(ctx context.Context) (bool, error) {
 func (v *view) MaybeCleanup(ctx context.Context) {
 	o, err := v.begin(ctx, "maybe clean up")
 	if err == nil {
-		_, _ = o.ask(ctx, o.ofLine(maybeCleanupScript)) // the rest runs out by itself
+		_, _ = o.ask(ctx, o.ofLine(isEmptyScript, 1)) // the rest runs out by itself
 	}
 }

@@ -59,11 +59,23 @@ func (o *operation) end(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	verb := o.verb
+	verb, advice := o.verb, ""
 	if o.ticket != nil {
 		verb = fmt.Sprintf("%s ticket %d", verb, o.ticket.Number)
 	}
-	return o.failed(ctx, verb, err)
+	if o.storage != nil {
+		advice = o.advice(err)
+	}
+	switch ended := contextError(ctx); {
+	case ended == nil && isContextError(err):
+		err = &clientTimeoutError{err}
+	case ended != nil && !isFinal(err) && !errors.Is(err, ended):
+		err = fmt.Errorf("%w: %w", ended, err)
+	}
+	if advice != "" {
+		err = fmt.Errorf("%w (%s)", err, advice)
+	}
+	return &queue.Error{Op: verb, Queue: o.String(), Err: err}
 }
 
 // request is a call of one of the view's scripts. args are those behind the owners
@@ -155,22 +167,6 @@ func (o *operation) repairIf(ctx context.Context, milliseconds int64) {
 	}
 }
 
-// failed returns the error of an operation that err has ended: a *[queue.Error] with
-// advice.
-func (v *view) failed(ctx context.Context, operation string, err error) error {
-	advice := v.advice(err)
-	switch ended := contextError(ctx); {
-	case ended == nil && isContextError(err):
-		err = &clientTimeoutError{err}
-	case ended != nil && !isFinal(err) && !errors.Is(err, ended):
-		err = fmt.Errorf("%w: %w", ended, err)
-	}
-	if advice != "" {
-		err = fmt.Errorf("%w (%s)", err, advice)
-	}
-	return &queue.Error{Op: operation, Queue: v.String(), Err: err}
-}
-
 // advice says what to do about an error.
 func (s *storage) advice(err error) string {
 	switch code(err) {
@@ -203,8 +199,6 @@ func (s *storage) adviceWithoutReply(err error) string {
 	var header tls.RecordHeaderError
 	var timeout net.Error
 	switch {
-	case s == nil:
-		return ""
 	case errors.As(err, &header), errors.As(err, &timeout) && timeout.Timeout() && optionsOf(s.client).tls:
 		return "if that happens each time, the port may not be one for TLS, which the client's TLSConfig asks for"
 	case errors.Is(err, io.EOF) && !optionsOf(s.client).tls:

@@ -53,8 +53,8 @@ func TestEveryScriptClearsTheMark(t *testing.T) {
 		"refresh":       {refreshScript, true, []any{"7:n.new:1", "-"}},
 		"release":       {releaseScript, true, []any{"7:n.new:1", 0, 1}},
 		"cleanup_stale": {cleanupStaleScript, false, nil},
-		"is_empty":      {isEmptyScript, false, nil},
-		"maybe_cleanup": {maybeCleanupScript, false, nil},
+		"is_empty":      {isEmptyScript, false, []any{0}},
+		"maybe_cleanup": {isEmptyScript, false, []any{1}},
 		"members":       {membersScript, false, []any{"1", 0, 100}},
 		"repair":        {repairScript, false, []any{0}},
 	}

@@ -256,6 +256,7 @@ func (q *Queue) Share(n int) queue.TicketQueue {
 // watchPresence has the notifier show that the process lives, for the tickets taken
 // through this queue.
 func (s *storage) watchPresence(n *notifier.Notifier, grace time.Duration) {
+	s.grace = grace
 	s.presence = n.NewPresence(grace, notifier.Server{
 		Seen: func(ctx context.Context, channel string) (run string, err error) {
 			err = clients.Call(func() (err error) {
@@ -272,11 +273,7 @@ func (s *storage) watchPresence(n *notifier.Notifier, grace time.Duration) {
 			}
 			r := v.request(positionScript, n.ID(), s.ticketKeys(e.token), member)
 			if renew {
-				presence := "-"
-				if run != "" {
-					presence = presenceOf(run, grace)
-				}
-				r = v.request(refreshScript, n.ID(), s.ticketKeys(e.token), member, presence)
+				r = v.request(refreshScript, n.ID(), s.ticketKeys(e.token), member, s.presenceOf(run, "-"))
 			}
 			answer, lost, err := s.send(ctx, brief, r) // the pool may be full of connections that have broken
 			if lost > 0 {

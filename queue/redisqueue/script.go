@@ -21,7 +21,6 @@ var (
 	releaseScript      = newScript("release_fast", "release_next", "presence", "lib", "release")
 	cleanupStaleScript = newScript("presence", "lib", "cleanup_stale")
 	isEmptyScript      = newScript("presence", "lib", "is_empty")
-	maybeCleanupScript = newScript("presence", "lib", "maybe_cleanup")
 	membersScript      = newScript("presence", "lib", "members")
 	repairScript       = newScript("presence", "lib", "repair")
 	seenScript         = newScript("seen")

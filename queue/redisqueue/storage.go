@@ -42,6 +42,7 @@ type storage struct {
 
 	// presence shows that the process lives; nil without crash detection.
 	presence *notifier.Presence
+	grace    time.Duration // of presence
 
 	// resent has the tokens of tickets whose request was sent more than once, until their
 	// release was answered: when they have left the line, the other request may still
@@ -130,16 +131,16 @@ func (s *storage) presenceText() string {
 	if s.presence == nil {
 		return ""
 	}
-	return presenceOf(s.presence.Seen())
+	return s.presenceOf(s.presence.Seen(), unseen)
 }
 
-// presenceOf is what a lease says of a process that the server with that run id has seen,
-// or none if it is empty.
-func presenceOf(run string, grace time.Duration) string {
+// presenceOf is what a lease says of a process that the server with that run id has seen;
+// otherwise if the run id is empty.
+func (s *storage) presenceOf(run, otherwise string) string {
 	if run == "" {
-		return unseen
+		return otherwise
 	}
-	return fmt.Sprintf("%s/%d", run, grace.Milliseconds())
+	return fmt.Sprintf("%s/%d", run, s.grace.Milliseconds())
 }
 
 // presenceToKeep is the presence that a refresh writes into a ticket's lease; - leaves it
@@ -147,9 +148,7 @@ func presenceOf(run string, grace time.Duration) string {
 // shown by that, or not at all.
 func (s *storage) presenceToKeep(token string) string {
 	if s.presence != nil && s.presence.Has(token) {
-		if text := s.presenceText(); text != unseen {
-			return text
-		}
+		return s.presenceOf(s.presence.Seen(), "-")
 	}
 	return "-"
 }

@@ -55,7 +55,7 @@ func (v *view) TryRegister(ctx context.Context) (t queue.Ticket, ok bool, err er
 // several.
 func (o *operation) join(ctx context.Context, p retryPolicy, script func() *script, together *joint) (t queue.Ticket, ok bool, err error) {
 	o.token = o.notifier.NewToken()
-	sent, presence := time.Now(), "-"
+	sent, run, presence := time.Now(), "", "-"
 	// The waiter is there before a message for it can come, so that no message
 	// is missed between registering and watching.
 	o.notifier.Open(o.token, o.name)
@@ -66,7 +66,8 @@ func (o *operation) join(ctx context.Context, p retryPolicy, script func() *scri
 	}()
 	if o.presence != nil {
 		o.presence.Join(ctx, o.token) // it may wait for the connection
-		presence = o.presenceText()
+		run = o.presence.Seen()
+		presence = o.presenceOf(run, unseen)
 	}
 	terms := leaseValue{o.lease, o.owners, presence, os.Getpid(), hostName(), o.label}
 	r := o.ofTicket(script, o.token, o.lease.Milliseconds(), o.lasts(), terms.text())
@@ -77,7 +78,7 @@ func (o *operation) join(ctx context.Context, p retryPolicy, script func() *scri
 	if err == nil {
 		switch {
 		case answer.status == statusOK:
-			t, err = o.taken(answer, sent, terms)
+			t, err = o.taken(answer, sent, run)
 			ok = err == nil
 		case answer.status == statusBusy && together == nil: // which is not said to Register
 			o.repairIf(ctx, at[int64](answer, 0))
@@ -99,7 +100,7 @@ func (o *operation) join(ctx context.Context, p retryPolicy, script func() *scri
 }
 
 // taken makes the ticket that an answer says was taken, by a call that began at sent.
-func (o *operation) taken(answer reply, sent time.Time, terms leaseValue) (queue.Ticket, error) {
+func (o *operation) taken(answer reply, sent time.Time, run string) (queue.Ticket, error) {
 	member := at[string](answer, 0)
 	e, err := parseEntry(member)
 	if err == nil && e.token != o.token {
@@ -111,7 +112,7 @@ func (o *operation) taken(answer reply, sent time.Time, terms leaseValue) (queue
 	}
 	t := queue.Ticket{Number: e.number, Member: member, Ahead: ahead, Lease: o.lease}
 	if o.presence != nil {
-		t.Lost = o.presence.Bind(o.token, member, terms.run())
+		t.Lost = o.presence.Bind(o.token, member, run)
 	}
 	w := o.waiter(t)
 	w.Owns, w.Until = t.Ahead == 0, believed(sent, o.lease)
@@ -120,9 +121,8 @@ func (o *operation) taken(answer reply, sent time.Time, terms leaseValue) (queue
 	}
 	o.notifier.Bind(w)
 	if o.presence != nil && ahead > 1 && !o.notifier.Owns(tokenOf(at[string](answer, 2))) {
-		_, grace := o.presence.Seen()
 		// It may be the one to look, see together in position.lua.
-		o.notifier.HintAfter(o.token, min(grace/4, longestHint))
+		o.notifier.HintAfter(o.token, min(o.grace/4, longestHint))
 	}
 	return t, nil
 }

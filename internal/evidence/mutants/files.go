@@ -228,8 +228,8 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: a heartbeat counts however late it comes",
 		in:   ofFile + "ticket.touch",
-		old:  "> t.stale {",
-		new:  "> t.stale && false {",
+		old:  "> t.terms.stale {",
+		new:  "> t.terms.stale && false {",
 	},
 	{
 		name: "file: a heartbeat that comes too late keeps the ticket in line",
@@ -240,8 +240,8 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: the announcement is a sign of life",
 		in:   ofFile + "knownLine.announce",
-		old:  "if t.stale > 0 {",
-		new:  "if t.stale > 0 && false {",
+		old:  "if t.terms.stale > 0 {",
+		new:  "if t.terms.stale > 0 && false {",
 	},
 	{
 		name: "file: nothing is ever evicted",
@@ -538,8 +538,8 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: the kind of a line is what seq says",
 		in:   ofFile + "knownLine.checkKind",
-		old:  "case first.ticket != nil:",
-		new:  "case true:\ncase first.ticket != nil:",
+		old:  "first.said != nil {",
+		new:  "first.said != nil && false {",
 	},
 	{
 		name: "file: that this process has made the directory is said with the next number only",

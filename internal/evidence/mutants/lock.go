@@ -73,7 +73,7 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 		in:   "lock heartbeat.begin",
 		old:  "h.next.Reset(h.interval()) if h.beats",
 		new: `if h.next.Reset(h.interval()); !h.owner {
-			return nil, false
+			return false
 			}
 			if h.beats`,
 	},
@@ -340,14 +340,14 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: a Semaphore takes the queue as it is",
 		in:   "lock NewSemaphore",
-		old:  "s.base.queue, s.base.err = share(q, n)",
-		new:  "_, s.base.err = share(q, n)",
+		old:  "s.base.queue, s.base.err = queue.Share(q, n)",
+		new:  "_, s.base.err = queue.Share(q, n)",
 	},
 	{
 		name: "lock: a Semaphore of none waits for ever",
-		in:   "lock share",
-		old:  "if n < 1 {",
-		new:  "if false {",
+		in:   "lock NewSemaphore",
+		old:  "case n < 1:",
+		new:  "case n < 1 && false:",
 	},
 	{
 		name: "lock: Do of a Mutex unlocks whatever hold there is",
@@ -370,8 +370,8 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: Lock waits for the end of a watch",
 		in:   "lock claim.own",
-		old:  "c.watch.leave()",
-		new:  "c.watch.end()",
+		old:  "background(stop).settle(leaveGrace)",
+		new:  "stop()",
 	},
 	{
 		name: "lock: a refused Lock waits until its ticket is gone",

@@ -67,7 +67,7 @@ type Presence struct {
 	sent    time.Time           // when the last sign was sent that was answered
 	armed   bool                // the server has seen the process since there are tickets: it may evict them
 	shown   bool                // a script was answered that was sent on this connection, see Answered
-	asking  chan struct{}       // closed when signs need not be sent any more; nil if they need not
+	asking  *time.Timer         // sends the next sign; nil if none need be sent
 	signs   int                 // under way
 	expiry  *time.Timer         // gives the tickets up; runs from when the connection has broken until asking is nil
 	due     time.Time           // when expiry is to fire
@@ -87,12 +87,11 @@ func (n *Notifier) NewPresence(grace time.Duration, server Server) *Presence {
 	return &Presence{n: n, grace: grace, server: server, tickets: make(map[string]*present)}
 }
 
-// Seen returns the run id of the server that sees the subscription, "" if none does,
-// and the grace time.
-func (p *Presence) Seen() (run string, grace time.Duration) {
+// Seen returns the run id of the server that sees the subscription, "" if none does.
+func (p *Presence) Seen() (run string) {
 	p.n.mu.Lock()
 	defer p.n.mu.Unlock()
-	return p.n.run, p.grace
+	return p.n.run
 }
 
 // Join adds a ticket that is about to be registered. If the connection is being made,
@@ -254,7 +253,7 @@ func (p *Presence) settleLocked() {
 		p.expiry = nil
 	}
 	if p.asking != nil {
-		close(p.asking)
+		p.asking.Stop()
 		p.asking = nil
 	}
 }
@@ -286,27 +285,17 @@ func (p *Presence) askLocked() {
 	if p.asking != nil {
 		return
 	}
-	done := make(chan struct{})
-	p.asking = done
 	p.sendLocked(p.firstLocked())
-	go func() {
-		tick := time.NewTicker(p.grace / 4)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				p.send()
-			case <-done:
-				return
-			}
-		}
-	}()
+	p.asking = time.AfterFunc(p.grace/4, p.askAgain)
 }
 
-func (p *Presence) send() {
+func (p *Presence) askAgain() {
 	p.n.mu.Lock()
 	defer p.n.mu.Unlock()
-	p.sendLocked(p.firstLocked())
+	if p.asking != nil {
+		p.sendLocked(p.firstLocked())
+		p.asking.Reset(p.grace / 4)
+	}
 }
 
 // sendLocked sends one sign, for the given ticket. Whether it was answered is told to

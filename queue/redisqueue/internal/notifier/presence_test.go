@@ -78,7 +78,7 @@ func take(t *testing.T, n *Notifier, p *Presence, count int) (lost []<-chan stru
 	for i := range count {
 		token := n.NewToken()
 		p.Join(t.Context(), token)
-		run, _ := p.Seen()
+		run := p.Seen()
 		lost = append(lost, p.Bind(token, fmt.Sprintf("%d:%s:1", i+1, token), run))
 	}
 	return lost
@@ -100,7 +100,11 @@ func closed(all []<-chan struct{}) (count int) {
 // about at once, however that was found out.
 func TestTicketsOfAPresenceAreToldTogether(t *testing.T) {
 	for what, find := range map[string]func(n *Notifier, p *Presence, token string){
-		"by a sign":       func(_ *Notifier, p *Presence, _ string) { p.send() },
+		"by a sign": func(_ *Notifier, p *Presence, _ string) {
+			p.n.mu.Lock()
+			defer p.n.mu.Unlock()
+			p.sendLocked(p.firstLocked())
+		},
 		"by the caller's": func(_ *Notifier, p *Presence, token string) { p.Leave(token, true) },
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -335,14 +339,14 @@ func TestSeenLater(t *testing.T) {
 				n, p := attach(t, s)
 				take(t, n, p, 1)
 				synctest.Wait()
-				if run, _ := p.Seen(); run != "" {
+				if run := p.Seen(); run != "" {
 					t.Errorf("seen by %q", run)
 				}
 				s.seen = seen
 				time.Sleep(testGrace / 2)
 				n.ponged(n.subscription, time.Now())
 				synctest.Wait()
-				if run, _ := p.Seen(); run != "run" {
+				if run := p.Seen(); run != "run" {
 					t.Errorf("seen by %q, want run", run)
 				}
 			})
@@ -368,7 +372,7 @@ func TestSeenTooLate(t *testing.T) {
 		synctest.Wait()
 		close(let)
 		synctest.Wait()
-		if run, _ := p.Seen(); run != "new" {
+		if run := p.Seen(); run != "new" {
 			t.Errorf("seen by %q, want new", run)
 		}
 	})
