@@ -35,20 +35,22 @@
 //   - At most one holder at a time, or n. On files without a stale timeout:
 //     unconditionally, as long as the holder lives. On Redis: as long as the
 //     holder's lease is renewed; when it cannot be, [Mutex.Lost] is closed before
-//     the lease ends, by the holder's own monotonic clock. redisqueue.WithCrashDetection
+//     the lease ends, by the holder's own monotonic clock; of a process that stood
+//     still then, when it goes on. redisqueue.WithCrashDetection
 //     says what it adds to this.
 //   - Grants in the order of tickets. If one Lock has returned from registering
 //     before another one is called, it goes first. Nothing barges, TryLock included.
 //   - Lock returns nil only if the queue has said that the ticket owns, and if the
 //     ticket is believed alive at that moment by this process's clock.
 //   - Every hold has a token ([Mutex.Token]) greater than every one before it, for
-//     the life of a name, unless the clock that it is seeded from was set back while
-//     nothing was stored. A storage that refuses a token lower than the highest it
+//     the life of a name, unless the storage is lost, in whole or in part, while the
+//     clock that it is seeded from is behind the last token. A storage that refuses a token lower than the highest it
 //     has seen is safe also from a holder that was suspended past its lease and
 //     writes late.
-//   - When the ctx ends a call, the call returns within 100 ms, whatever the backend
-//     is doing, and errors.Is(err, ctx.Err()) holds. That takes a processor that is
-//     free: thousands that are cancelled at once need one for what they do.
+//   - When the ctx ends a call that waits, it returns within 100 ms, whatever the
+//     backend is doing, and errors.Is(err, ctx.Err()) holds. That takes a processor
+//     that is free: thousands that are cancelled at once need one for what they do.
+//     An Unlock, also that of Do, has its own time: [WithReleaseTimeout].
 //   - A call that failed holds nothing and leaves no ticket behind. If the backend
 //     is out of reach, the ticket is removed in the background, and lapses at the
 //     latest after one lease.
@@ -81,7 +83,7 @@
 // the machine was suspended (its monotonic clock stands still then, so that Lost is
 // closed late), runs beside the next holder. So does a holder whose ticket is removed
 // by another hand, or lost with the storage, until its next heartbeat: within a third of
-// the lease, or 10 s on files. Check the token where it matters. With
+// the lease (of a stale timeout, on files), or 10 s where there is none. Check the token where it matters. With
 // n > 1 a token identifies a hold and fences nothing ([Hold.Token]). The types of
 // the queues say what each backend does not promise: network file systems,
 // failovers, clocks, durability.

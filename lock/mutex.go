@@ -21,8 +21,8 @@ import (
 // [Mutex.Locker].
 //
 // When a hold is lost, another goroutine of this Mutex gets the lock only after the
-// one that lost it has called Unlock. It does not stand in line meanwhile, and other
-// Mutex values do not wait for that.
+// one that lost it has called Unlock. If its turn comes before, it leaves the line, so
+// that other Mutex values do not wait for that, and takes a new ticket after it.
 type Mutex struct {
 	base *base  // nil in a Mutex that was not made by New
 	self *Mutex // differs from the receiver in a copy
@@ -158,7 +158,8 @@ func (m *Mutex) tryTurn(a *attempt) (locked bool, err error) {
 // It returns nil when this call released the lock; [ErrLost] when the hold had
 // ended before; [ErrNotLocked] when the Mutex is not locked; and the backend's
 // error when it is not known whether the ticket was removed. In the last case
-// the heartbeat has ended too, so that the ticket lapses after one lease. A release
+// the heartbeat has ended too, so that the ticket lapses after one lease; on files, which
+// have none, as soon as the file system lets its file be closed. A release
 // whose answer was lost is sent again. If the ticket is gone by then, Unlock returns nil:
 // as far as is known, the lock was held until Unlock. In every case the Mutex is unlocked
 // afterwards and can be locked again.
@@ -200,8 +201,9 @@ func (m *Mutex) end(of *claim) *claim {
 // Do calls f while it holds the lock. f's ctx ends when ctx does, when the lock
 // is lost (then [context.Cause] of it is [ErrLost], wrapped), and when f
 // returns. Do returns the error of Lock; or else what f and Unlock returned,
-// joined. A panic of f goes through Do after the lock was released. Do releases its
-// own hold and no other: if f has unlocked the Mutex, Do returns [ErrNotLocked].
+// joined. A panic of f goes through Do after the lock was released, which may take the
+// release timeout ([WithReleaseTimeout]) also where ctx has ended. Do releases its own hold
+// and no other: if f has unlocked the Mutex, Do returns [ErrNotLocked].
 func (m *Mutex) Do(ctx context.Context, f func(context.Context) error) (err error) {
 	const op = "do"
 	if err := m.usable(op); err != nil {
@@ -220,7 +222,7 @@ func (m *Mutex) Do(ctx context.Context, f func(context.Context) error) (err erro
 
 // Token returns the fencing token of the current hold: a number above 0, less
 // than 1<<53, and greater than that of every hold before it under the same
-// name. It returns 0 when the Mutex is not locked. A hold that was lost keeps
+// name (the package comment has the exception). It returns 0 when the Mutex is not locked. A hold that was lost keeps
 // its token until Unlock.
 func (m *Mutex) Token() int64 {
 	m.mu.Lock()

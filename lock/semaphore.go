@@ -112,7 +112,8 @@ func (s *Semaphore) pass() {
 // Do calls f while it holds one of the n permits. f's ctx ends when ctx does, when
 // the hold is lost (then [context.Cause] of it is [ErrLost], wrapped), and when f
 // returns. Do returns the error of Acquire; or else what f and Release returned,
-// joined. A panic of f goes through Do after the permit was given back.
+// joined. A panic of f goes through Do after the permit was given back, which may take the
+// release timeout ([WithReleaseTimeout]) also where ctx has ended.
 func (s *Semaphore) Do(ctx context.Context, f func(context.Context, *Hold) error) (err error) {
 	const op = "do"
 	if err := s.usable(op); err != nil {
@@ -162,8 +163,7 @@ func (h *Hold) Lost() <-chan struct{} {
 //
 // It returns nil when this call released the hold; [ErrLost] when the hold had
 // ended before; [ErrNotLocked] when it was released before; and the backend's error
-// when it is not known whether the ticket was removed, which lapses then after one
-// lease.
+// when it is not known whether the ticket was removed (see [Mutex.Unlock]).
 //
 // A hold that is nil, as TryAcquire returns one that has none, is not held.
 func (h *Hold) Release() error {

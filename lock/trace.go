@@ -18,7 +18,8 @@ import (
 //
 // After Registered, Acquired or Failed is called once for the same ticket; so the
 // difference is the number of waiters. After Acquired, Released or Lost is called once; so
-// the difference is the number of holders.
+// the difference is the number of holders. A hook that panics ends that: nothing more is
+// told of its ticket.
 type Trace struct {
 	// Registered: t is in line. It may own already (Ahead is 0).
 	Registered func(t queue.Ticket)
@@ -65,7 +66,7 @@ type Trace struct {
 	// Evicted: a call of this value has removed t, a ticket of another owner as a rule, because
 	// that owner was gone: its process died, was cut off or stopped for too long (the lease,
 	// redisqueue.WithCrashDetection, filequeue.WithStaleTimeout). All in line look after
-	// the head, so of many values one is told. A holder whose own entry has lapsed in the
+	// the head, so of many values one is told, or none (see [queue.OnEvicted]). A holder whose own entry has lapsed in the
 	// storage may evict it itself: then both Lost and Evicted are called for t. It is called
 	// in a goroutine of its own. A queue that does not tell which tickets it evicts (see
 	// [queue.Evicted]) never has it called.

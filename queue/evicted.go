@@ -11,7 +11,7 @@ type evictedKey struct{}
 //
 // f is called before the method returns, without any lock of the queue; so it
 // holds up the call. Each eviction is told to the one call that did it, or to
-// none if the answer to that call was lost. An f that ctx has already is
+// none if the answer to that call was lost, or if the queue did it by itself. An f that ctx has already is
 // called as well, afterwards.
 func OnEvicted(ctx context.Context, f func([]Ticket)) context.Context {
 	before, _ := ctx.Value(evictedKey{}).(func([]Ticket))

@@ -270,8 +270,8 @@ type Member struct {
 	Host string
 	PID  int
 
-	// Since is when the ticket was taken, by the clock of the storage (the
-	// Redis server, the file system).
+	// Since is when the ticket was taken, by the clock of the Redis server or, on files, as
+	// its number says, which may be ahead of the clock.
 	Since time.Time
 
 	// LastSeen is when the owner last showed that it is alive, by the same
@@ -291,8 +291,9 @@ type Member struct {
 	Unseen         bool
 	Gone           time.Time
 
-	// Dead says that the owner was found gone: the next look at the line
-	// evicts the ticket.
+	// Dead says that the owner was found gone: the ticket is evicted when it comes to the
+	// front. False may mean that it could not be told, such as in a directory whose
+	// files this process may not open.
 	Dead bool
 }
 

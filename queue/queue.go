@@ -12,7 +12,7 @@
 //
 //   - Numbers strictly increase for the life of a name, also when everything
 //     that the queue had stored was lost, unless the clock that they are seeded from
-//     was set back then. So a number is a fencing token: a
+//     is behind the last number then. So a number is a fencing token: a
 //     storage that remembers the highest it has seen can refuse a late writer
 //     with a lower one.
 //   - Taking a number and standing in line is one step. There is no moment in

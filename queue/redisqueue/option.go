@@ -61,7 +61,8 @@ func WithLease(d time.Duration) Option {
 // The waiters in front notice it, and the one that was the first behind the tickets of one
 // process when it last looked. Where more than some twenty tickets stood in front of it and
 // not all are of one process, the next one notices at its next look, which may be 5 s later
-// (WithBackOff of package lock).
+// (WithBackOff of package lock). A ticket that is the first of its process, or the first
+// again after some idle seconds, waits up to 50 ms for the connection before it is taken.
 //
 // One case remains: the server, or a proxy in between, closes the connection of an owner
 // that neither hears of it nor reaches the server, or whose PINGs a proxy goes on to
@@ -74,8 +75,9 @@ func WithLease(d time.Duration) Option {
 // without which the queue works by the lease, and [queue.Member]'s Unseen says so. After a
 // restart or a failover of the server it works again as soon as the ticket was refreshed
 // there, and some 5 s later if the server of before lives on: so often it is asked whether
-// the one that answers sees the process. A Cluster and a Ring are refused: their nodes do not tell each other of
-// subscriptions. So is an AutoPipeliner, which does not show what it is of.
+// the one that answers sees the process. A Cluster and a Ring are refused: their nodes do
+// not tell each other of subscriptions. So is an AutoPipeliner, which does not show what it
+// is of.
 func WithCrashDetection(d time.Duration) Option {
 	return func(o *options) error {
 		if d < minimumGrace {

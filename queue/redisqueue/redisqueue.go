@@ -111,15 +111,17 @@ const longestName = 512
 //
 // # The client
 //
-// A request is sent again as often as the client's MaxRetries says (MaxRedirects of a
-// ClusterClient), with its backoff, but by the queue: the client itself does not repeat
-// it, so that the queue knows whether an answer was lost.
+// A request that fails is sent again, with the client's backoff, but by the queue: the
+// client itself does not repeat it, so that the queue knows whether an answer was lost.
+// It is sent again no more often than MaxRetries says (MaxRedirects of a ClusterClient),
+// and for no longer than 5 s; a release however often, for a lease; and Register for half a
+// lease where it is refused for the moment.
 //
 // While eight calls of a client value are under way, further ones gather and go together as
 // one pipeline. Registrations in one exclusive line without crash detection gather while
 // one of them is under way, and go as one call of a script, up to 64 of them; so do
 // releases that hand on in this process. A call that comes alone goes alone, at once, and
-// none waits for others for longer than 5 ms. To each node of a Cluster, or shard of a
+// what has gathered goes after 5 ms, whatever is under way. To each node of a Cluster, or shard of a
 // Ring, goes a pipeline of its own.
 //
 // A type of the caller's that wraps a client must pass on the methods that identify

@@ -23,8 +23,8 @@ const longestHint = time.Second
 // Register takes the next number and stands in line, in one round trip.
 //
 // When the server was asked and did not answer, Register makes sure, for up to
-// five seconds, that no ticket is left before it returns the error. If it
-// cannot, a ticket that may be there runs out with its lease.
+// five seconds and one ReadTimeout of the client, that no ticket is left before it
+// returns the error. If it cannot, a ticket that may be there runs out with its lease.
 //
 // Register waits, for up to half a lease, while the slot of the queue moves to
 // another node of a Cluster, while the server is busy with a script or has just

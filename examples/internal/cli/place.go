@@ -73,7 +73,7 @@ func (f *Flags) Lease(p *Place, lease time.Duration) {
 // it the lease is the usual one unless it is given, also where a demonstration has a
 // shorter one in order not to wait for it.
 func (f *Flags) Crash(p *Place) {
-	f.Duration(&p.Crash, "crash", 0, "with -redis: the `time` after which the end of a process is noticed, at least 500ms; without it, it is noticed when the lease ends. A connection that breaks for half of it costs the lock")
+	f.Duration(&p.Crash, "crash", 0, fmt.Sprintf("with -redis: the `time` after which the end of a process is noticed, at least 500ms; without it, it is noticed when the lease ends; with it, the lease is %v unless given. A connection that breaks for half of it costs the lock", usualLease))
 	f.Check(func() error {
 		if p.Crash == 0 {
 			return nil
