@@ -189,7 +189,7 @@ func (a *attempt) quit(c *claim) {
 		return
 	}
 	c.alive.stop()
-	left := c.leave()
+	left := c.removeLater()
 	grace, cancel := context.WithTimeout(context.Background(), leaveGrace)
 	defer cancel()
 	if a.ctx.Err() != nil && a.failure == nil {
@@ -211,7 +211,7 @@ func (a *attempt) acquired(c *claim, undo func()) {
 	}()
 	a.ticket = queue.Ticket{}
 	if hook := a.base.options.trace.Acquired; hook != nil {
-		hook(c.ticket, c.acquired.Sub(a.began))
+		hook(c.ticket, c.since.Sub(a.began))
 	}
 	c.alive.acquired()
 	told = true

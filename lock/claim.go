@@ -42,9 +42,9 @@ type claim struct {
 	alive  *heartbeat
 	watch  watch // written before the claim owns
 
-	acquired time.Time // written by own
-	given    atomic.Bool
-	ended    chan struct{} // closed when it was given up
+	since time.Time // it owns; written by own
+	given atomic.Bool
+	ended chan struct{} // closed when it was given up
 }
 
 // watch is what a claim hears from its queue.
@@ -53,6 +53,17 @@ type watch struct {
 	stop    func()            // nil: nothing to end
 	granted bool              // its turn came by queue.WakeOwner, which may be taken back
 	guard   *time.Timer       // nil unless granted
+}
+
+// end ends the watch. It may be called more than once, but not twice at a time.
+func (w *watch) end() {
+	if w.guard != nil {
+		w.guard.Stop()
+	}
+	if w.stop != nil {
+		w.stop()
+		w.stop = nil
+	}
 }
 
 // register takes a ticket and keeps it alive.
@@ -134,7 +145,7 @@ func (c *claim) own() error {
 	if !c.alive.own() {
 		return c.alive.outOfLine()
 	}
-	c.acquired = time.Now()
+	c.since = time.Now()
 	if c.watch.granted {
 		c.watch.guard = time.AfterFunc(guardAfter, c.standGuard)
 	} else if stop := c.watch.stop; stop != nil { // it has found by looking that it owns
@@ -196,11 +207,11 @@ func (c *claim) release(op string) error {
 		return c.base.fail(op, ErrNotLocked)
 	}
 	if reason := c.alive.stop(); reason != nil {
-		c.leave().settle(leaveGrace) // there is nothing to be learned from the queue any more
+		c.removeLater().settle(leaveGrace) // there is nothing to be learned from the queue any more
 		return c.base.fail(op, fmt.Errorf("%w: %w", ErrLost, reason))
 	}
 	c.tellReleased()
-	err := c.dropNow()
+	err := c.removeAndWait()
 	if err == nil {
 		return nil
 	}
@@ -217,20 +228,47 @@ func (c *claim) tellReleased() {
 	told := false
 	defer func() {
 		if !told {
-			c.leave()
+			c.removeLater()
 		}
 	}()
 	if hook := c.base.options.trace.Released; hook != nil {
-		hook(c.ticket, time.Since(c.acquired))
+		hook(c.ticket, time.Since(c.since))
 	}
 	told = true
 }
 
-// dropNow takes the ticket out of the line and returns what the queue has said.
-func (c *claim) dropNow() error {
+// abandon gives up a claim that does not own, or that the caller does not get because a
+// hook has panicked. It waits for that no longer than leaveGrace; the rest happens in the
+// background.
+func (c *claim) abandon() {
+	if c.giveUp() {
+		c.alive.stop()
+		c.removeLater().settle(leaveGrace)
+	}
+}
+
+// giveUp reports whether this call is the one that gives up the claim.
+func (c *claim) giveUp() bool {
+	if !c.given.CompareAndSwap(false, true) {
+		return false
+	}
+	close(c.ended)
+	return true
+}
+
+// remove takes the ticket out of the line, then ends its watch: until then a grant
+// may be taken back. It does not wait for a heartbeat that is under way, which
+// never brings a ticket back.
+func (c *claim) remove(ctx context.Context) error {
+	defer c.watch.end()
+	return queue.Release(ctx, c.base.queue, c.ticket)
+}
+
+// removeAndWait is remove, and returns what the queue has said.
+func (c *claim) removeAndWait() error {
 	ctx, cancel := c.base.forRelease()
 	defer cancel()
-	_, err := ask(ctx, 0, func(ctx context.Context) (struct{}, error) { return struct{}{}, c.drop(ctx) }, nil)
+	_, err := ask(ctx, 0, func(ctx context.Context) (struct{}, error) { return struct{}{}, c.remove(ctx) }, nil)
 	switch {
 	case errors.Is(err, queue.ErrNotQueued):
 		return fmt.Errorf("%w: %w", ErrLost, err)
@@ -248,40 +286,13 @@ func untilItLapses(t queue.Ticket) string {
 	return fmt.Sprintf(", for its lease of %v at most", t.Lease)
 }
 
-// abandon gives up a claim that does not own, or that the caller does not get because a
-// hook has panicked. It waits for that no longer than leaveGrace; the rest happens in the
-// background.
-func (c *claim) abandon() {
-	if c.giveUp() {
-		c.alive.stop()
-		c.leave().settle(leaveGrace)
-	}
-}
-
-// giveUp reports whether this call is the one that gives up the claim.
-func (c *claim) giveUp() bool {
-	if !c.given.CompareAndSwap(false, true) {
-		return false
-	}
-	close(c.ended)
-	return true
-}
-
-// leave takes the ticket out of the line in the background.
-func (c *claim) leave() *call[struct{}] {
+// removeLater is remove, in the background.
+func (c *claim) removeLater() *call[struct{}] {
 	return background(func() {
 		ctx, cancel := c.base.forRelease()
 		defer cancel()
-		_ = c.drop(ctx) // nothing waits for the answer
+		_ = c.remove(ctx) // nothing waits for the answer
 	})
-}
-
-// drop takes the ticket out of the line, then ends its watch: until then a grant
-// may be taken back. It does not wait for a heartbeat that is under way, which
-// never brings a ticket back.
-func (c *claim) drop(ctx context.Context) error {
-	defer c.watch.end()
-	return queue.Release(ctx, c.base.queue, c.ticket)
 }
 
 // do calls f with a ctx that ends also when the claim is lost.
@@ -296,15 +307,4 @@ func (c *claim) do(ctx context.Context, f func(context.Context) error) error {
 		}
 	}()
 	return f(ctx)
-}
-
-// end ends the watch. It may be called more than once, but not twice at a time.
-func (w *watch) end() {
-	if w.guard != nil {
-		w.guard.Stop()
-	}
-	if w.stop != nil {
-		w.stop()
-		w.stop = nil
-	}
 }

@@ -46,7 +46,7 @@ func newBackOff() backoff.BackOff {
 type pollInterval struct {
 	backoff backoff.BackOff
 	custom  bool          // the user's backoff: taken as it is, but for busy loops
-	longest time.Duration // of a waiter that relies on being woken
+	limit   time.Duration // of a waiter that relies on being woken
 }
 
 // newPollInterval makes the one of a wait with a ticket. newCustom is what WithBackOff was
@@ -57,9 +57,9 @@ func newPollInterval(newCustom func() backoff.BackOff, lease time.Duration) *pol
 			return &pollInterval{backoff: custom, custom: true}
 		}
 	}
-	p := &pollInterval{backoff: newBackOff(), longest: longestSure}
+	p := &pollInterval{backoff: newBackOff(), limit: longestSure}
 	if lease > 0 {
-		p.longest = min(longest, lease/looksPerLease)
+		p.limit = min(longest, lease/looksPerLease)
 	}
 	return p
 }
@@ -75,7 +75,7 @@ func (p *pollInterval) first(ahead int, watched bool) time.Duration {
 	case ahead <= 1:
 		return nextToOwn
 	}
-	return jitter(min(p.longest, longest, places(ahead)*perPlace))
+	return jitter(min(p.limit, longest, places(ahead)*perPlace))
 }
 
 // next returns how long to wait for a wake-up before looking again.
@@ -104,7 +104,7 @@ func (p *pollInterval) next(place queue.Place, watched bool) time.Duration {
 		return max(min(place.Recheck, missed), firstPoll)
 	}
 	seldom := min(places(place.Ahead)*missedPerPlace, place.Recheck)
-	limit := min(p.longest, max(longest, place.Recheck))
+	limit := min(p.limit, max(longest, place.Recheck))
 	return max(firstPoll, jitter(min(limit, max(seldom, places(place.Ahead)*nextToOwn))))
 }
 

@@ -93,8 +93,7 @@ func (c *call) await(ctx context.Context, wait time.Duration, joins bool) (fs.Fi
 	}
 }
 
-// read reads seq, which is locked. One that has another name too (a backup of hard
-// links) is replaced: the content behind the other name is never touched.
+// read reads seq, which is locked, and mends what another program has made of it.
 func (l *seqLock) read(info fs.FileInfo) error {
 	q := l.seq
 	l.size, l.changed, l.rights = info.Size(), lockedfile.ChangeTime(info), lockedfile.Rights(info)
@@ -110,20 +109,26 @@ func (l *seqLock) read(info fs.FileInfo) error {
 	content.made = q.made
 	l.content = content
 	l.same = valid && q.fine && q.seen > 0 && l.content.number == q.seen && l.changed.Equal(q.seenAt)
-	if lockedfile.LinkCount(info) == 1 {
-		if valid && q.made && !said {
-			return l.write(l.content) // this process may leave before it takes a number
-		}
-		return nil
+	switch {
+	case lockedfile.LinkCount(info) != 1:
+		return l.replace()
+	case valid && q.made && !said:
+		return l.write(l.content) // this process may leave before it takes a number
 	}
+	return nil
+}
+
+// replace replaces a seq that has another name too (a backup of hard links): the content
+// behind the other name is never touched.
+func (l *seqLock) replace() error {
 	anew := l.s.seqFile(l.content)
 	anew.Mode = l.rights
 	f, err := anew.CreateLocked(l.dir, true)
 	if err != nil {
 		return fmt.Errorf("replacing %s, which has another name too: %w", seqName, err)
 	}
-	q.close()
-	q.file = f
+	l.seq.close()
+	l.seq.file = f
 	l.size, l.same = lockedfile.ContentOffset+int64(seqSize), false
 	return nil
 }

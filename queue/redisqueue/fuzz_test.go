@@ -92,7 +92,7 @@ func FuzzReply(f *testing.F) {
 		if (answer.status == statusOK) != (answer.status.err() == nil) {
 			t.Errorf("status %q is the error %v", answer.status, answer.status.err())
 		}
-		deliver(notifier.New(nil, tokenOf), answer)
+		handOn(notifier.New(nil, tokenOf), answer)
 		for _, ticket := range answer.evicted {
 			if _, err := parseEntry(ticket.Member); err != nil {
 				t.Errorf("evicted %q: %v", ticket.Member, err)

@@ -118,7 +118,7 @@ func (o *operation) exchange(ctx context.Context, p retryPolicy, r request) (ans
 		if err != nil {
 			return reply{}, lost, err
 		}
-		deliver(o.notifier, answer)
+		handOn(o.notifier, answer)
 		if answer.status != statusAgain {
 			return answer, lost, nil
 		}
@@ -128,8 +128,8 @@ func (o *operation) exchange(ctx context.Context, p retryPolicy, r request) (ans
 	}
 }
 
-// deliver hands on the messages of an answer.
-func deliver(n *notifier.Notifier, answer reply) {
+// handOn hands on the messages of an answer.
+func handOn(n *notifier.Notifier, answer reply) {
 	for _, message := range answer.messages {
 		n.Deliver(message)
 	}

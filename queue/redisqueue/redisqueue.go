@@ -284,7 +284,7 @@ func (s *storage) watchPresence(n *notifier.Notifier, grace time.Duration) {
 			if err != nil {
 				return err
 			}
-			deliver(n, answer)
+			handOn(n, answer)
 			if answer.status == statusAgain {
 				return nil // more dead do not matter to a sign
 			}

@@ -199,9 +199,9 @@ func (s *sender) run(batch []*pending, generation int) {
 	defer others.Wait()
 	parts := s.byNode(batch)
 	for _, part := range parts[1:] {
-		others.Go(func() { s.deliver(part) })
+		others.Go(func() { s.sendPart(part) })
 	}
-	s.deliver(parts[0])
+	s.sendPart(parts[0])
 }
 
 // byNode returns a batch in parts, each for one node of a Cluster, or one shard of a Ring.
@@ -233,8 +233,8 @@ func (s *sender) byNode(batch []*pending) (parts [][]*pending) {
 	return parts
 }
 
-// deliver sends a part of a batch and hands out the answers.
-func (s *sender) deliver(batch []*pending) {
+// sendPart sends a part of a batch and hands out the answers.
+func (s *sender) sendPart(batch []*pending) {
 	ctx := context.WithoutCancel(batch[0].ctx)
 	for groups := grouped(batch); len(groups) > 0; {
 		s.send(ctx, groups)

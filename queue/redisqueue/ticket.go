@@ -55,7 +55,7 @@ func (v *view) TryRegister(ctx context.Context) (t queue.Ticket, ok bool, err er
 // several.
 func (o *operation) join(ctx context.Context, p retryPolicy, script func() *script, together *joint) (t queue.Ticket, ok bool, err error) {
 	o.token = o.notifier.NewToken()
-	sent, run, presence := time.Now(), "", "-"
+	sent := time.Now()
 	// The waiter is there before a message for it can come, so that no message
 	// is missed between registering and watching.
 	o.notifier.Open(o.token, o.name)
@@ -64,13 +64,7 @@ func (o *operation) join(ctx context.Context, p retryPolicy, script func() *scri
 			o.forget(false)
 		}
 	}()
-	if o.presence != nil {
-		o.presence.Join(ctx, o.token) // it may wait for the connection
-		run = o.presence.Seen()
-		presence = o.presenceOf(run, unseen)
-	}
-	terms := leaseValue{o.lease, o.owners, presence, os.Getpid(), hostName(), o.label}
-	r := o.ofTicket(script, o.token, o.lease.Milliseconds(), o.lasts(), terms.text())
+	r, run := o.registration(ctx, script)
 	if o.owners == 0 && o.presence == nil {
 		r.joint = together
 	}
@@ -88,6 +82,26 @@ func (o *operation) join(ctx context.Context, p retryPolicy, script func() *scri
 			err = answer.status.err()
 		}
 	}
+	o.takeBack(ctx, answer, lost, ok, err)
+	return t, ok, err
+}
+
+// registration is the request for a ticket, and the run id of the server that was known to
+// see the process when it was made.
+func (o *operation) registration(ctx context.Context, script func() *script) (r request, run string) {
+	presence := "-"
+	if o.presence != nil {
+		o.presence.Join(ctx, o.token) // it may wait for the connection
+		run = o.presence.Seen()
+		presence = o.presenceOf(run, unseen)
+	}
+	terms := leaseValue{o.lease, o.owners, presence, os.Getpid(), hostName(), o.label}
+	return o.ofTicket(script, o.token, o.lease.Milliseconds(), o.lasts(), terms.text()), run
+}
+
+// takeBack takes back what a registration may have done, or may yet do, unless it has
+// brought a ticket (ok). lost is how often it was sent and not answered.
+func (o *operation) takeBack(ctx context.Context, answer reply, lost int, ok bool, err error) {
 	switch {
 	case ok && lost > 0:
 		o.resent.Store(o.token, nil) // another request may still be under way
@@ -96,7 +110,6 @@ func (o *operation) join(ctx context.Context, p retryPolicy, script func() *scri
 	case err != nil && isReply(err) && !isRefusal(err):
 		o.abandon(ctx, 0) // it may have failed half way
 	}
-	return t, ok, err
 }
 
 // taken makes the ticket that an answer says was taken, by a call that began at sent.
@@ -120,7 +133,7 @@ func (o *operation) taken(answer reply, sent time.Time, run string) (queue.Ticke
 		w.Front = at[string](answer, 2)
 	}
 	o.notifier.Bind(w)
-	if o.presence != nil && ahead > 1 && !o.notifier.Owns(tokenOf(at[string](answer, 2))) {
+	if o.presence != nil && ahead > 1 && !o.notifier.Issued(tokenOf(at[string](answer, 2))) {
 		// It may be the one to look, see together in position.lua.
 		o.notifier.HintAfter(o.token, min(o.grace/4, longestHint))
 	}
@@ -218,7 +231,7 @@ func (o *operation) look(ctx context.Context) (queue.Place, error) {
 // holds.
 func (v *view) Watch(ctx context.Context, t queue.Ticket) (wake <-chan queue.Wake, stop func(), err error) {
 	o, err := v.beginTicket(ctx, "watch", &t)
-	if err == nil && !o.notifier.Owns(o.token) {
+	if err == nil && !o.notifier.Issued(o.token) {
 		err = fmt.Errorf("the ticket was taken through another client: %w", errors.ErrUnsupported)
 	}
 	if err != nil {

@@ -117,8 +117,8 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: a seq with another name is written to",
 		in:   ofFile + "seqLock.read",
-		old:  "lockedfile.LinkCount(info) == 1",
-		new:  "lockedfile.LinkCount(info) >= 1",
+		old:  "lockedfile.LinkCount(info) != 1",
+		new:  "lockedfile.LinkCount(info) < 1",
 	},
 	{
 		name: "file: the owner does not lock its ticket",
@@ -544,8 +544,8 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: that this process has made the directory is said with the next number only",
 		in:   ofFile + "seqLock.read",
-		old:  "if valid && q.made && !said {",
-		new:  "if false && !said {",
+		old:  "case valid && q.made && !said:",
+		new:  "case false && !said:",
 	},
 	{
 		name: "file: a listing that is not wanted any more keeps seq",

@@ -86,7 +86,7 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: a cancelled waiter leaves its ticket",
 		in:   "lock attempt.quit",
-		old:  "left := c.leave()",
+		old:  "left := c.removeLater()",
 		new:  "left := start(func() (struct{}, error) { return struct{}{}, nil }, nil)",
 	},
 	{
@@ -104,12 +104,12 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: a lost hold keeps its ticket",
 		in:   "lock claim.release",
-		old:  "c.leave().settle(leaveGrace)",
+		old:  "c.removeLater().settle(leaveGrace)",
 		new:  "_ = leaveGrace",
 	},
 	{
 		name: "lock: Unlock waits for a heartbeat that hangs",
-		in:   "lock claim.drop",
+		in:   "lock claim.remove",
 		new: `for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 			c.alive.mu.Lock()
 			beats := c.alive.beats
@@ -152,7 +152,7 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	},
 	{
 		name: "lock: a lost lock is unlocked without a word",
-		in:   "lock claim.dropNow",
+		in:   "lock claim.removeAndWait",
 		old:  `case errors.Is(err, queue.ErrNotQueued): return fmt.Errorf("%w: %w", ErrLost, err)`,
 		new: `case errors.Is(err, queue.ErrNotQueued):
 			return nil`,
@@ -253,7 +253,7 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	},
 	{
 		name: "lock: the watch of a hold is never ended",
-		in:   "lock claim.drop",
+		in:   "lock claim.remove",
 		old:  "defer c.watch.end()",
 		new:  "",
 	},
@@ -268,8 +268,8 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: a release is not told before anything else can own",
 		in:   "lock claim.release",
-		old:  "c.tellReleased() err := c.dropNow()",
-		new: `err := c.dropNow()
+		old:  "c.tellReleased() err := c.removeAndWait()",
+		new: `err := c.removeAndWait()
 		c.tellReleased()`,
 	},
 	{

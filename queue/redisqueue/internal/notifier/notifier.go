@@ -149,8 +149,8 @@ func (n *Notifier) channel() string { return channelPrefix + n.id }
 // resumed from one snapshot have the same memory.
 func (n *Notifier) NewToken() string { return n.id + "." + rand.Text() }
 
-// Owns reports whether messages for the token come to this notifier.
-func (n *Notifier) Owns(token string) bool {
+// Issued reports whether the token is of this notifier: messages for it come here.
+func (n *Notifier) Issued(token string) bool {
 	id, _, ok := strings.Cut(token, ".")
 	return ok && id == n.id
 }

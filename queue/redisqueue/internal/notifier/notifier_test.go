@@ -134,7 +134,7 @@ func TestTokensAreDrawn(t *testing.T) {
 	n := up()
 	twin := up()
 	twin.id = n.id
-	if a, b := n.NewToken(), twin.NewToken(); a == b || !n.Owns(b) {
+	if a, b := n.NewToken(), twin.NewToken(); a == b || !n.Issued(b) {
 		t.Errorf("tokens %q and %q", a, b)
 	}
 }
