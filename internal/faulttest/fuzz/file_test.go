@@ -186,6 +186,14 @@ func locked(path string) bool {
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil
 }
 
+// move gives a file another name. A file that is locked does not become seq: its owner
+// would have the seq lock.
+func move(from, to string, how func(from, to string) error) {
+	if filepath.Base(to) != "seq" || !locked(from) {
+		_ = how(from, to)
+	}
+}
+
 // step does one thing. That most edits fail is no matter.
 func (d *directoryTest) step(p *program) {
 	switch p.next() % 24 {
@@ -208,9 +216,7 @@ func (d *directoryTest) step(p *program) {
 		_ = os.RemoveAll(d.edited(p))
 	case 5: // rename
 		from, to := d.edited(p), d.edited(p)
-		if filepath.Base(to) != "seq" || !locked(from) { // else its owner has the seq lock
-			_ = os.Rename(from, to)
-		}
+		move(from, to, os.Rename)
 	case 6: // symbolic link
 		_ = os.MkdirAll(d.dir, 0o700)
 		path := d.edited(p)
@@ -222,7 +228,7 @@ func (d *directoryTest) step(p *program) {
 		if p.next()%2 == 1 {
 			from = d.edited(p)
 		}
-		_ = os.Link(from, d.edited(p))
+		move(from, d.edited(p), os.Link)
 	case 8: // directory
 		_ = os.MkdirAll(d.dir, 0o700)
 		path := d.edited(p)
