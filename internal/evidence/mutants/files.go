@@ -226,6 +226,18 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		new:  "stale := max(e.stale(), 2*leastStaleTimeout)",
 	},
 	{
+		name: "file: a directory that is closed stays locked for a forked child",
+		in:   "queue/filequeue/internal/lockedfile Dir.Close",
+		old:  "d.Leave()",
+		new:  "",
+	},
+	{
+		name: "file: a ticket is made whose path is too long for others",
+		in:   "queue/filequeue/internal/lockedfile NewFile.createStaged",
+		old:  "err != nil && !IsGone(err) {\n\t\treturn nil, quoted(err)",
+		new:  "false && !IsGone(err) {\n\t\treturn nil, quoted(err)",
+	},
+	{
 		name: "file: a heartbeat counts however late it comes",
 		in:   ofFile + "ticket.touch",
 		old:  "> t.terms.stale {",
