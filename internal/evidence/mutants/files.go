@@ -227,13 +227,13 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: a directory that is closed stays locked for a forked child",
-		in:   "queue/filequeue/internal/lockedfile Dir.Close",
+		in:   lockedFile + "Dir.Close",
 		old:  "d.Leave()",
 		new:  "",
 	},
 	{
 		name: "file: a ticket is made whose path is too long for others",
-		in:   "queue/filequeue/internal/lockedfile NewFile.createStaged",
+		in:   lockedFile + "NewFile.createStaged",
 		old:  "err != nil && !IsGone(err) {\n\t\treturn nil, quoted(err)",
 		new:  "false && !IsGone(err) {\n\t\treturn nil, quoted(err)",
 	},
