@@ -234,8 +234,8 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: a ticket is made whose path is too long for others",
 		in:   lockedFile + "NewFile.createStaged",
-		old:  "err != nil && !IsGone(err) {\n\t\treturn nil, quoted(err)",
-		new:  "false && !IsGone(err) {\n\t\treturn nil, quoted(err)",
+		old:  "err != nil && !IsGone(err) && d.IsCurrent() {",
+		new:  "false && !IsGone(err) && d.IsCurrent() {",
 	},
 	{
 		name: "file: a heartbeat counts however late it comes",

@@ -46,7 +46,7 @@ func (n NewFile) Create(d *Dir, exact, keep bool) (*Lock, error) {
 func (n NewFile) createStaged(d *Dir, keep bool) (l *Lock, err error) {
 	// Renaming in the directory does not need the path, but everything after it does, and
 	// the path of the final name may be too long where that of the temporary one is not.
-	if _, err := os.Lstat(d.Path(n.Name)); err != nil && !IsGone(err) {
+	if _, err := os.Lstat(d.Path(n.Name)); err != nil && !IsGone(err) && d.IsCurrent() {
 		return nil, quoted(err)
 	}
 	made := n.Name

@@ -27,7 +27,7 @@ import (
 
 // ErrBusy is returned when the file is locked, or was removed or replaced while it
 // was being locked, or cannot be opened for a while: the caller may try again.
-var ErrBusy = errors.New("another program is at it")
+var ErrBusy = errors.New("in use by another process")
 
 // NotOursError is returned for a file that no queue would create.
 type NotOursError struct {
