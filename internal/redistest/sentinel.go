@@ -16,8 +16,8 @@ import (
 // SentinelName is what the sentinels call the primary.
 const SentinelName = "fifolock"
 
-// How long the primary must be silent until a sentinel misses it: on its own, and while
-// AwaitFailover waits.
+// How long the primary must be silent until a sentinel misses it: on its own, and, at
+// least, while AwaitFailover waits.
 const (
 	downAfter       = 60 * time.Second
 	downAfterFailed = 500 * time.Millisecond
@@ -134,7 +134,10 @@ func (s *Sentinel) awaitAgreement() {
 // replica is the primary, and all sentinels say so.
 func (s *Sentinel) AwaitFailover() {
 	s.tb.Helper()
-	s.missAfter(downAfterFailed)
+	// Sentinels take no replica that had lost its primary more than ten times that silence
+	// before they missed the primary (Redis's documentation of Sentinel, "Replica
+	// selection"). One that lagged under load had, and no failover came.
+	s.missAfter(downAfterFailed + s.lag()/5)
 	defer s.missAfter(downAfter)
 	AwaitPrimary(s.tb, s.Replica)
 	for i := range s.Addrs {
@@ -145,6 +148,20 @@ func (s *Sentinel) AwaitFailover() {
 			return err == nil && len(at) == 2 && at[0] == host && at[1] == port
 		})
 	}
+}
+
+// AwaitLag waits until the replica has been without its primary so long that no sentinel
+// would take it, if AwaitFailover did not see to it.
+func (s *Sentinel) AwaitLag() {
+	s.tb.Helper()
+	until(s.tb, "a replica that lags", func(context.Context) bool { return s.lag() > 10*downAfterFailed })
+}
+
+// lag returns for how long the replica has been without its primary, in whole seconds.
+func (s *Sentinel) lag() time.Duration {
+	since := replicationInfo(context.Background(), s.Replica.Client())["master_link_down_since_seconds"]
+	seconds, _ := strconv.Atoi(since) // there is no such line while it has it
+	return time.Duration(max(seconds, 0)) * time.Second
 }
 
 // missAfter sets for how long a server must be silent until the sentinels miss it.

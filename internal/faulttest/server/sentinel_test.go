@@ -24,6 +24,7 @@ func TestR23SentinelFailover(t *testing.T) {
 	redistest.HoldReplication(t, s.Primary)
 	l := faulttest.NewLine(t, sentinelQueue(s, 2*faulttest.LongLease), 4)
 	l.Workers[0].Write()
+	s.AwaitLag()
 	s.Primary.Kill()
 	s.AwaitFailover()
 	faulttest.WantLost(t, l.Workers[0])
