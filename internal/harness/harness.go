@@ -161,7 +161,7 @@ func (h *Harness) CheckNothingIsLeft() {
 	const patience = 30 * time.Second
 	limit := time.Now().Add(patience + 3*h.Spec.Stale)
 	helped := h.needsTheNext()
-	for {
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		left := h.artifacts()
 		if len(left) == 0 {
 			return
@@ -169,7 +169,7 @@ func (h *Harness) CheckNothingIsLeft() {
 		if time.Now().After(limit) {
 			h.tb.Fatalf("left of %v: %q", h.Spec, left)
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(pause)
 		if !helped {
 			continue
 		}

@@ -31,11 +31,11 @@ func until(tb testing.TB, what string, condition func(ctx context.Context) bool)
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	for !condition(ctx) {
+	for pause := 5 * time.Millisecond; !condition(ctx); pause = min(2*pause, 50*time.Millisecond) {
 		if ctx.Err() != nil {
 			tb.Fatalf("%s: not within %v", what, patience)
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(pause)
 	}
 }
 

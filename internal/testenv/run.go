@@ -22,6 +22,16 @@ func Together(n int) {
 	}
 }
 
+// Fewer returns how often a test does what it does n times without the race detector: with
+// it, a hand-off between processes takes some four times as long, and a race does not need
+// as many to be seen.
+func Fewer(n int) int {
+	if Race {
+		return n / 4
+	}
+	return n
+}
+
 // Main runs the tests of a package, and fails if they leave a goroutine behind:
 //
 //	func TestMain(m *testing.M) { testenv.Main(m.Run) }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fifolock/fifolock/internal/faulttest"
 	"github.com/fifolock/fifolock/internal/harness"
+	"github.com/fifolock/fifolock/internal/testenv"
 )
 
 // Many goroutines of many processes come and go without a pause. Now and then one of them
@@ -15,7 +16,8 @@ import (
 // it joins those that did, of its own process and of others. No call fails, and no holder
 // loses the lock.
 func TestF30GoroutinesMakeTheDirectory(t *testing.T) {
-	const rounds, processes, goroutines, calls = 3, 4, 4, 300
+	const rounds, processes, goroutines = 3, 4, 4
+	calls := testenv.Fewer(300)
 	h := harness.New(t, faulttest.File(t))
 	for range rounds { // each begins without a directory
 		workers := h.StartAll(processes)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/fifolock/fifolock/internal/faulttest"
 	"github.com/fifolock/fifolock/internal/harness"
+	"github.com/fifolock/fifolock/internal/testenv"
 )
 
 // door is the way to the lock on seq, of which the test has the lock.
@@ -207,10 +208,10 @@ func k50StoppedAtTheDoor(t *testing.T) (inOrder bool) {
 // the door is overtaken there, which takes some: without a door it is two of three.
 func TestK50OvertakenFromTheCall(t *testing.T) {
 	const (
-		calls  = 6_000
 		rounds = 5  // each may be unlucky with the processor
 		most   = 10 // percent
 	)
+	calls := testenv.Fewer(6_000)
 	for _, goroutines := range [][]int{{1, 1}, {8, 8}, {4, 4, 4, 4}, {1, 64}, {1, 1, 1, 64}} {
 		t.Run(fmt.Sprint(goroutines), func(t *testing.T) {
 			all := 0

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fifolock/fifolock/internal/faulttest"
 	"github.com/fifolock/fifolock/internal/harness"
+	"github.com/fifolock/fifolock/internal/testenv"
 )
 
 // processes contend in the main tests, and each of them goes through so many sections.
@@ -17,7 +18,7 @@ const (
 	manySections = 500
 )
 
-func TestX01ManyProcesses(t *testing.T) { manyProcesses(t, sections) }
+func TestX01ManyProcesses(t *testing.T) { manyProcesses(t, testenv.Fewer(sections)) }
 
 func TestX01ManyProcessesTorture(t *testing.T) {
 	harness.Torture(t)
@@ -68,7 +69,7 @@ func TestX02GrantsInOrderOfArrival(t *testing.T) {
 
 // A process is killed every 50 ms, whatever it is doing, and replaced.
 func TestX24KilledAllTheTime(t *testing.T) {
-	t.Run("file", func(t *testing.T) { killAllTheTime(t, faulttest.File(t), processes*sections/2) })
+	t.Run("file", func(t *testing.T) { killAllTheTime(t, faulttest.File(t), testenv.Fewer(processes*sections/2)) })
 	t.Run("redis", func(t *testing.T) { killAllTheTime(t, faulttest.Redis(t, 200*time.Millisecond), 50) })
 }
 
