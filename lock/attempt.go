@@ -16,7 +16,8 @@ import (
 // with. One goroutine has it.
 type attempt struct {
 	base   *base
-	ticket queue.Ticket // the latest of which the hooks must still hear; zero if there is none
+	ticket queue.Ticket  // the latest of which the hooks must still hear; zero if there is none
+	lease  time.Duration // of the latest that it has given up; 0 if there was none
 	report
 }
 
@@ -69,9 +70,8 @@ func (a *attempt) failed(t queue.Ticket, err error) {
 // A ticket that is evicted while it waits is replaced by a new one.
 func (a *attempt) acquire() (*claim, error) {
 	var again *pollInterval
-	var lease time.Duration // of the ticket that was evicted
 	for {
-		c, err := a.register(lease)
+		c, err := a.register()
 		if err != nil {
 			return nil, err
 		}
@@ -86,10 +86,9 @@ func (a *attempt) acquire() (*claim, error) {
 		if reason := c.alive.whyLost(); reason != nil && !errors.Is(reason, queue.ErrNotQueued) {
 			a.failure = reason // the queue has not said so, nor anything else for a lease
 		}
-		lease = c.ticket.Lease
 		// A queue that evicts all at once must not be a busy loop.
 		if again == nil {
-			again = newPollInterval(a.base.options.newBackOff, lease)
+			again = newPollInterval(a.base.options.newBackOff, a.lease)
 		}
 		if err := sleep(a.ctx, again.step()); err != nil {
 			return nil, err
@@ -98,15 +97,15 @@ func (a *attempt) acquire() (*claim, error) {
 }
 
 // register takes a ticket. As a waiter keeps its place through an outage for a lease, so
-// does the call when it has lost its place in it: then lease is above 0.
-func (a *attempt) register(lease time.Duration) (*claim, error) {
+// does the call when it has lost its place in it.
+func (a *attempt) register() (*claim, error) {
 	a.stage, a.ahead, a.failure, a.asked = registering, 0, nil, time.Time{} // it has seen nothing yet
 	var pause backoff.BackOff                                               // nil until it is needed
 	for began := time.Now(); ; {
 		sent := time.Now()
 		c, err := register(a.ctx, a.base)
 		a.took = time.Since(sent)
-		if err == nil || a.ctx.Err() != nil || errors.Is(err, queue.ErrClosed) || time.Since(began) >= lease {
+		if err == nil || a.ctx.Err() != nil || errors.Is(err, queue.ErrClosed) || time.Since(began) >= a.lease {
 			return c, err
 		}
 		a.failure = err
@@ -123,7 +122,7 @@ func (a *attempt) register(lease time.Duration) (*claim, error) {
 // owned, and that the attempt goes on.
 func (a *attempt) replaced(err error) {
 	t := a.ticket
-	a.ticket, a.ended = queue.Ticket{}, time.Time{}
+	a.ticket, a.lease, a.ended = queue.Ticket{}, t.Lease, time.Time{}
 	if !isNamed(err) { // the queue's own error has the ticket
 		err = fmt.Errorf("ticket %d: %w", t.Number, err)
 	}

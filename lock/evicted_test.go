@@ -250,6 +250,38 @@ func TestAwayBetweenTwoTickets(t *testing.T) {
 	})
 }
 
+// A call that has stepped back for a lost hold of its own Mutex takes a new ticket as one
+// whose ticket was evicted does: for a lease it goes on when that fails.
+func TestHeldBackRegistersThroughAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(leased(lease))
+		m := lock.New(q)
+		mustLock(t, m)
+		done := make(chan error, 1)
+		go func() { done <- m.Lock(t.Context()) }()
+		synctest.Wait()
+		line, err := q.Members(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := q.Queue.Remove(t.Context(), line[0].Ticket); err != nil {
+			t.Fatal(err)
+		}
+		<-m.Lost()
+		time.Sleep(lease / 2) // the waiter owns, and has stepped back
+		q.failBefore(down("Register"))
+		if err := m.Unlock(); !errors.Is(err, lock.ErrLost) {
+			t.Errorf("Unlock returned %v, want ErrLost", err)
+		}
+		time.Sleep(lease / 2)
+		q.failBefore(down("nothing"))
+		if err := <-done; err != nil {
+			t.Fatalf("Lock returned %v", err)
+		}
+		mustUnlock(t, m)
+	})
+}
+
 // One that owns after an outage was answered: it waits for the earlier hold of its Mutex.
 func TestHeldBackAfterAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -293,8 +293,14 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: a ticket is told as failed twice",
 		in:   "lock attempt.replaced",
-		old:  "a.ticket, a.ended = queue.Ticket{}, time.Time{}",
-		new:  "a.ended = time.Time{}",
+		old:  "a.ticket, a.lease, a.ended = queue.Ticket{}, t.Lease, time.Time{}",
+		new:  "a.lease, a.ended = t.Lease, time.Time{}",
+	},
+	{
+		name: "lock: a call that has given up its ticket does not register through an outage",
+		in:   "lock attempt.replaced",
+		old:  "a.ticket, a.lease, a.ended = queue.Ticket{}, t.Lease, time.Time{}",
+		new:  "a.ticket, a.ended = queue.Ticket{}, time.Time{}",
 	},
 	{
 		name: "lock: only the last trace is called",
