@@ -151,7 +151,7 @@ func (r request) command(ctx context.Context) command {
 	}
 	cmd := redis.NewCmd(ctx, append(args, r.args...)...)
 	cmd.SetFirstKeyPos(3)
-	return command{cmd, new(atomic.Bool)}
+	return command{Cmd: cmd, touched: new(atomic.Bool), redirected: new(atomic.Bool)}
 }
 
 // command is a script on its way to the server. The client must not send it again by
@@ -161,7 +161,8 @@ func (r request) command(ctx context.Context) command {
 // of a Cluster has redirected, or that did not get onto the wire.
 type command struct {
 	*redis.Cmd
-	touched *atomic.Bool
+	touched    *atomic.Bool // the client has asked for its arguments
+	redirected *atomic.Bool // a node has redirected it since then
 }
 
 // NoRetry is asked by the client, its pipelines included.
@@ -171,7 +172,19 @@ func (command) NoRetry() bool { return true }
 // it has not asked for its arguments was not sent.
 func (c command) Args() []any {
 	c.touched.Store(true)
+	if c.redirected.Swap(false) {
+		c.Cmd.SetErr(nil)
+	}
 	return c.Cmd.Args()
+}
+
+// SetErr is called with an answer, or with what has come instead of one. A client follows
+// a redirection, and a pipeline of it says of a connection that breaks then only to those
+// commands that have no error yet: the redirection, left behind, would say that the second
+// node has not executed them.
+func (c command) SetErr(err error) {
+	c.redirected.Store(redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "ASK"))
+	c.Cmd.SetErr(err)
 }
 
 // errNoAnswer is said of a client that returned without an answer and without an error.

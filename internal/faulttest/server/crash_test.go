@@ -6,7 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -439,19 +442,7 @@ func cutOff(t *testing.T, cut func(*gate)) {
 		a, b, q := twoMutexes(t, server, g, grace)
 		armed(t, q, 1)
 		lost := a.Lost()
-		owns := make(chan bool, 1) // whether A had been told
-		go func() {
-			err := b.Lock(t.Context())
-			select {
-			case <-lost:
-				owns <- true
-			default:
-				owns <- false
-			}
-			if err != nil {
-				t.Error(err)
-			}
-		}()
+		owns := lockAfterLoss(t, b, lost)
 		armed(t, q, 2)
 		cut(g)
 		<-lost
@@ -464,6 +455,66 @@ func cutOff(t *testing.T, cut func(*gate)) {
 			t.Error("the second hold was touched")
 		}
 		return told // or A's clock had no time to say so
+	})
+}
+
+// lockAfterLoss locks b. It returns a channel that says, then, whether the other had been
+// told that it lost the lock.
+func lockAfterLoss(t *testing.T, b *lock.Mutex, lost <-chan struct{}) <-chan bool {
+	owns := make(chan bool, 1)
+	go func() {
+		err := b.Lock(t.Context())
+		select {
+		case <-lost:
+			owns <- true
+		default:
+			owns <- false
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}()
+	return owns
+}
+
+// The connection of a holder breaks, and a new one is dialled for long, whatever the ctx
+// says, as with TLS and a server that has much to do. It still has connections that
+// work: it lives and keeps the lock.
+func TestBrokenConnectionThatHangsWhileDialled(t *testing.T) {
+	t.Parallel()
+	faulttest.WithLease(t, grace, func(grace time.Duration) (kept bool) {
+		server := redistest.StartServer(t)
+		hanging, over := new(atomic.Bool), make(chan struct{})
+		release := sync.OnceFunc(func() { close(over) })
+		defer release()
+		a, b, q := twoMutexes(t, server, newGate(t, server.Addr), grace, func(o *redis.Options) {
+			o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if hanging.Load() {
+					<-over
+				}
+				return new(net.Dialer).DialContext(ctx, network, addr)
+			}
+		})
+		armed(t, q, 1)
+		owns := lockAfterLoss(t, b, a.Lost())
+		armed(t, q, 2)
+		hanging.Store(true)
+		faulttest.Do(t, server.Client(), "CLIENT KILL TYPE pubsub")
+		select {
+		case told := <-owns:
+			if !told {
+				t.Error("two hold the lock")
+			}
+			_ = a.Unlock()
+		case <-time.After(6 * grace):
+			release()
+			kept = a.Unlock() == nil
+			<-owns
+		}
+		if err := b.Unlock(); err != nil {
+			t.Error(err)
+		}
+		return kept || t.Failed()
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -24,12 +25,17 @@ const (
 	// is not closed.
 	closedTimeout = 100 * time.Millisecond
 
+	// How much longer than it is told a call of the connection may take. With shortest, and
+	// a sign after it, it is less than the nine tenths of the shortest grace time.
+	slack = 100 * time.Millisecond
+
 	// A connection that has lasted so long was a good one.
 	stable = 10 * time.Second
 )
 
 var (
 	errSilent    = errors.New("the connection is silent")
+	errHanging   = errors.New("the connection hangs")
 	errStale     = errors.New("messages have not come")
 	errOutOfStep = errors.New("the connection has lost a part of a message")
 )
@@ -93,7 +99,7 @@ func (s *subscription) receive() error {
 	}()
 	// The PubSub would connect anew by itself before it tells that the connection has
 	// broken, for as long as it takes to dial, or not tell it at all. With a ctx that has
-	// ended it does not: only dialing obeys it.
+	// ended it does not, where dialing obeys it.
 	ended, end := context.WithCancel(s.ctx)
 	end()
 	var asked time.Time // when a ping was sent that is not answered; zero if none is
@@ -101,7 +107,9 @@ func (s *subscription) receive() error {
 	for {
 		// The interval may become shorter at any time.
 		next := last.Add(s.notifier.lookAfter(!asked.IsZero()))
-		message, err := messages.ReceiveTimeout(ended, max(min(time.Until(next), shortest), time.Millisecond))
+		timeout := max(min(time.Until(next), shortest), time.Millisecond)
+		var message any
+		err := s.within(timeout, func() (err error) { message, err = messages.ReceiveTimeout(ended, timeout); return err })
 		if err != nil && !isTimeout(err) {
 			return err
 		}
@@ -127,13 +135,51 @@ func (s *subscription) receive() error {
 		switch {
 		case asked.IsZero():
 			asked = time.Now()
-			if err := messages.Ping(ended, ping); err != nil {
+			if err := s.within(0, func() error { return messages.Ping(ended, ping) }); err != nil {
 				return err
 			}
 		case s.notifier.silent(asked):
 			return errSilent
 		}
 	}
+}
+
+// within calls f, which uses the connection and should return in d. If it does not, the
+// connection is down at once, and errHanging is returned when f returns. The PubSub dials
+// before it tells that the connection has broken, and not every dialer obeys a ctx: that of
+// go-redis does not with TLS, and that of a Sentinel client waits for the one before. A
+// process that is believed to listen until then says nothing, and is taken for dead.
+func (s *subscription) within(d time.Duration, f func() error) error {
+	var (
+		mu             sync.Mutex
+		over, returned bool
+		due            = time.Now().Add(d + slack)
+		timer          *time.Timer
+	)
+	mu.Lock()
+	timer = time.AfterFunc(d+slack, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case returned:
+		case time.Since(due) > slack: // the process stood still, and f with it
+			due = time.Now().Add(slack)
+			timer.Reset(slack)
+		default:
+			over = true
+			s.notifier.down(s)
+		}
+	})
+	mu.Unlock()
+	err := f()
+	timer.Stop()
+	mu.Lock()
+	defer mu.Unlock()
+	returned = true
+	if over && (err == nil || isTimeout(err)) {
+		return errHanging
+	}
+	return err
 }
 
 func (s *subscription) handle(message any) {
