@@ -3,6 +3,7 @@ package redistest
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -116,10 +117,7 @@ func startOnFreePort(tb testing.TB, dir string, env []string, args ...string) *p
 	tb.Helper()
 	var err error
 	for range startAttempts {
-		var addr string
-		if addr, err = FreeAddr(); err != nil {
-			break
-		}
+		addr := FreeAddr(tb)
 		var p *process
 		if p, err = start(dir, addr, env, args...); err == nil {
 			return p
@@ -129,21 +127,32 @@ func startOnFreePort(tb testing.TB, dir string, env []string, args ...string) *p
 	return nil
 }
 
-// FreeAddr returns an address that is free now. No system gives away its port by itself,
-// so that it stays free while a server is down. The nodes of a Cluster talk to each
-// other at a second port, 10,000 above the first.
-func FreeAddr() (addr string, err error) {
+// FreeAddr returns an address that is free, and that no other test is given before this one
+// is over: not while its server is down either, or clients that look for that server would
+// talk to another test's. No system gives away its port by itself. The nodes of a Cluster
+// talk to each other at a second port, 10,000 above the first.
+func FreeAddr(tb testing.TB) string {
+	tb.Helper()
 	const first, last, bus, attempts = 11_000, 22_000, 10_000, 1000 // below the ports that systems give away by themselves
+	var err error
 	for range attempts {
 		port := first + rand.IntN(last-first)
-		if addr, err = listenBriefly(port); err != nil {
+		var reserved io.Closer
+		if reserved, err = reserve(port); err != nil {
 			continue
 		}
-		if _, err = listenBriefly(port + bus); err == nil {
-			return addr, nil
+		var addr string
+		if addr, err = listenBriefly(port); err == nil {
+			_, err = listenBriefly(port + bus)
 		}
+		if err == nil {
+			tb.Cleanup(func() { _ = reserved.Close() })
+			return addr
+		}
+		_ = reserved.Close()
 	}
-	return "", err
+	tb.Fatal(err)
+	return ""
 }
 
 func listenBriefly(port int) (addr string, err error) {

@@ -122,10 +122,7 @@ func startTLS(t *testing.T, certificate []string) *tlsServer {
 	} else if len(settings) == 0 {
 		t.Skip("needs a redis-server that was built with TLS (make BUILD_TLS=yes): put it first on PATH")
 	}
-	addr, err := redistest.FreeAddr()
-	if err != nil {
-		t.Fatal(err)
-	}
+	addr := redistest.FreeAddr(t)
 	_, port, _ := net.SplitHostPort(addr)
 	args := []string{"--tls-port", port, "--tls-auth-clients", "no"}
 	for i, word := range certificate {
