@@ -6,7 +6,7 @@ const (
 )
 
 var (
-	crashTests    = tests{"-run Death|Killed(Process|Connections)|Stopped(Server|Holder)|PoolUsedUp|CutOffOwner|TwoHold|Without|MixedLine|Unheard|Refused ./internal/faulttest/server"}
+	crashTests    = tests{"-run Death|Killed(Process|Connections)|Stopped(Server|Holder)|PoolUsedUp|CutOffOwner|TwoHold|Without|MixedLine|Unheard|Refused|Hangs ./internal/faulttest/server"}
 	keysTests     = tests{"-run TestKeys ./queue/redisqueue"}
 	slotTests     = tests{"-run Slot ./queue/redisqueue"}
 	shapeTests    = tests{"-run Shape ./queue/redisqueue"}
@@ -466,6 +466,32 @@ end`,
 		in:   "queue/redisqueue isFinal",
 		old:  "isReply(err) && !isRefusal(err)",
 		new:  "isReply(err)",
+	},
+	{
+		name: "redis: a redirection that was followed is the answer",
+		in:   "queue/redisqueue command.Args",
+		old:  "if c.redirected.Swap(false) {",
+		new:  "if false {",
+	},
+	{
+		name: "redis: any answer of before is dropped when arguments are asked for",
+		in:   "queue/redisqueue command.SetErr",
+		old:  `redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "ASK")`,
+		new:  "err != nil",
+	},
+	{
+		name:  "redis: a connection that hangs is not down",
+		in:    "queue/redisqueue/internal/notifier subscription.within",
+		old:   "s.notifier.down(s)",
+		new:   "",
+		tests: crashTests,
+	},
+	{
+		name:  "redis: a node that is coming back keeps a Cluster's client",
+		in:    "queue/redisqueue/internal/clients ReloadState",
+		old:   `!redis.HasErrorPrefix(err, "CLUSTERDOWN")`,
+		new:   "true",
+		tests: tests{"./queue/redisqueue/internal/clients"},
 	},
 	{
 		name: "redis: the client repeats requests behind our back",

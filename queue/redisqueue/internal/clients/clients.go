@@ -43,12 +43,15 @@ type Reloader interface {
 }
 
 // ReloadState has the client of a Cluster ask, in the background, which node has
-// which slots, after an error that did not come from a node. By itself it does so
-// when a node tells it that it is not the one, which a node that is down does
-// not, and then once a minute: a lease may be shorter than that.
+// which slots, after an error that did not come from a node, or from one that is only
+// coming back at its address: it loads its data, or knows no Cluster. By itself the client
+// does so when a node tells it that it is not the one, which these do not, and then once a
+// minute: a lease may be shorter than that.
 func ReloadState(ctx context.Context, client any, err error) {
+	cluster, ok := client.(Reloader)
 	var reply redis.Error
-	if cluster, ok := client.(Reloader); ok && !errors.As(err, &reply) && ctx.Err() == nil {
+	answers := errors.As(err, &reply) && !redis.HasErrorPrefix(err, "CLUSTERDOWN") && !redis.HasErrorPrefix(err, "LOADING")
+	if ok && !answers && ctx.Err() == nil {
 		_ = Call(func() error { cluster.ReloadState(ctx); return nil })
 	}
 }
