@@ -3,6 +3,7 @@ package notifier
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,5 +114,34 @@ func TestSubscriptionBesideAStuckPool(t *testing.T) {
 	}
 	for got := queue.WakeHint; got != queue.WakeOwner; {
 		got = <-wake
+	}
+}
+
+// A connection that breaks is replaced by one: go-redis does not make one of its own first.
+func TestBrokenConnectionIsReplacedOnce(t *testing.T) {
+	server := redistest.StartServer(t)
+	client := server.Client()
+	n := New(server.Client(), tokenOf)
+	_, stop := n.Watch(join(n, "line", 1))
+	defer stop()
+	upAfter := func(before time.Time) time.Time {
+		for {
+			n.mu.Lock()
+			up, since := n.listening, n.upSince
+			n.mu.Unlock()
+			if up && since.After(before) {
+				return since
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	first := upAfter(time.Time{})
+	if err := client.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub").Err(); err != nil {
+		t.Fatal(err)
+	}
+	upAfter(first)
+	stats := client.InfoMap(t.Context(), "commandstats").Val()["Commandstats"]["cmdstat_subscribe"]
+	if !strings.HasPrefix(stats, "calls=2,") {
+		t.Errorf("SUBSCRIBE: %s; want 2 calls", stats)
 	}
 }
