@@ -135,18 +135,6 @@ func TestWrapperPanics(t *testing.T) {
 	wantPanic(t, "a Ring", err)
 }
 
-// A hook that looks at the arguments of what was answered does not take the answer away.
-func TestHookReadsArguments(t *testing.T) {
-	client, name := redistest.Client(t), redistest.Name(t)
-	if err := client.Set(t.Context(), "{"+name+"}:queue", "foreign", time.Minute).Err(); err != nil {
-		t.Fatal(err)
-	}
-	client.AddHook(answered(func(cmd redis.Cmder, _ error) { _ = cmd.Args() }))
-	if _, err := redisqueue.New(client, name).Register(t.Context()); !redis.HasErrorPrefix(err, "WRONGTYPE") {
-		t.Errorf("Register returned %v, want WRONGTYPE", err)
-	}
-}
-
 // A trace that panics in a release leaves no doubt about the grant that was built on it.
 func TestTracePanicsInAHandOff(t *testing.T) {
 	redistest.NeedReal(t)

@@ -93,3 +93,19 @@ func TestRedirectedPipelineThatIsNotAnswered(t *testing.T) {
 		})
 	}
 }
+
+// A hook that looks at the arguments of a pipeline that was answered does not take the
+// answers away.
+func TestHookReadsArguments(t *testing.T) {
+	addr := scripted(t, func(c *server.Peer) { c.WriteError("OOM command not allowed") })
+	client := redis.NewClient(&redis.Options{Addr: addr})
+	defer client.Close()
+	pipeline := client.Pipeline()
+	c := request{script: registerScript()}.command(t.Context())
+	_ = pipeline.Process(t.Context(), c)
+	_, _ = pipeline.Exec(t.Context())
+	_ = c.Args()
+	if _, err := c.answer(); !redis.HasErrorPrefix(err, "OOM") {
+		t.Errorf("the answer is %v, want OOM", err)
+	}
+}
