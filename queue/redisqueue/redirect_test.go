@@ -1,6 +1,8 @@
 package redisqueue
 
 import (
+	"context"
+	"errors"
 	"net"
 	"strconv"
 	"sync/atomic"
@@ -10,17 +12,20 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// scripted is a server that answers to EVALSHA as a test says, and has all the slots of a
-// Cluster.
-func scripted(t *testing.T, evalsha func(c *server.Peer)) string {
+// scripted is a node of a Cluster that answers to EVALSHA as a test says. All slots are
+// at the address of a node; at its own if that is empty.
+func scripted(t *testing.T, slots string, evalsha func(c *server.Peer)) (addr string) {
 	t.Helper()
 	s, err := server.NewServer("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	addr := s.Addr().String()
-	host, text, err := net.SplitHostPort(addr)
+	addr = s.Addr().String()
+	if slots == "" {
+		slots = addr
+	}
+	host, text, err := net.SplitHostPort(slots)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +43,7 @@ func scripted(t *testing.T, evalsha func(c *server.Peer)) string {
 			c.WriteLen(3)
 			c.WriteBulk(host)
 			c.WriteInt(port)
-			c.WriteBulk(addr)
+			c.WriteBulk(slots)
 		},
 	} {
 		if err := s.Register(name, answer); err != nil {
@@ -48,64 +53,124 @@ func scripted(t *testing.T, evalsha func(c *server.Peer)) string {
 	return addr
 }
 
+// mute is a node that executes so many requests and answers none: its connection breaks.
+func mute(t *testing.T, requests int32) (addr string, executed *atomic.Int32) {
+	executed = new(atomic.Int32)
+	return scripted(t, "", func(c *server.Peer) {
+		if executed.Add(1) == requests {
+			c.Close()
+		}
+	}), executed
+}
+
+// away is the address of a node that is down.
+func away(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// pipelined sends requests as a pipeline of a Cluster's client, and returns what is said
+// of each.
+func pipelined(t *testing.T, requests int, o *redis.ClusterOptions, hooks ...redis.Hook) (errs []error) {
+	t.Helper()
+	client := redis.NewClusterClient(o)
+	defer client.Close()
+	for _, hook := range hooks {
+		client.AddHook(hook)
+	}
+	pipeline := client.Pipeline()
+	var commands []command
+	for range requests {
+		c := request{script: registerScript(), keys: []string{"{line}:queue"}}.command(t.Context())
+		commands = append(commands, c)
+		_ = pipeline.Process(t.Context(), c)
+	}
+	_, _ = pipeline.Exec(t.Context())
+	for _, c := range commands {
+		_, err := c.answer()
+		errs = append(errs, err)
+	}
+	return errs
+}
+
 // A node redirects the requests of a pipeline to another one, which executes them and
-// answers none. They are not taken for refused. Where the other one is away, they are.
+// answers none. They are not taken for refused.
 func TestRedirectedPipelineThatIsNotAnswered(t *testing.T) {
 	const requests = 3
-	for name, away := range map[string]bool{"not answered": false, "away": true} {
-		t.Run(name, func(t *testing.T) {
-			var executed atomic.Int32
-			to := scripted(t, func(c *server.Peer) {
-				if executed.Add(1) == requests {
-					c.Close()
-				}
-			})
-			if away {
-				l, err := net.Listen("tcp", "127.0.0.1:0")
-				if err != nil {
-					t.Fatal(err)
-				}
-				to = l.Addr().String()
-				l.Close()
-			}
-			from := scripted(t, func(c *server.Peer) { c.WriteError("MOVED 1 " + to) })
-			client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{from}})
-			defer client.Close()
-			pipeline := client.Pipeline()
-			var commands []command
-			for range requests {
-				r := request{script: registerScript(), keys: []string{"{line}:queue"}}
-				commands = append(commands, r.command(t.Context()))
-				_ = pipeline.Process(t.Context(), commands[len(commands)-1])
-			}
-			if _, err := pipeline.Exec(t.Context()); err == nil {
-				t.Error("the pipeline has not failed")
-			}
-			if n := executed.Load(); (n == requests) == away {
-				t.Errorf("%d were executed", n)
-			}
-			for i, c := range commands {
-				_, err := c.answer()
-				if harmless := isRefusal(err) || isUnsent(err); harmless != away {
-					t.Errorf("request %d: %v; want that it is known not to have been executed: %v", i, err, away)
-				}
-			}
-		})
+	to, executed := mute(t, requests)
+	from := scripted(t, "", func(c *server.Peer) { c.WriteError("MOVED 1 " + to) })
+	for i, err := range pipelined(t, requests, &redis.ClusterOptions{Addrs: []string{from}}) {
+		if isRefusal(err) || isUnsent(err) {
+			t.Errorf("request %d: %v, as if it had not been executed", i, err)
+		}
+	}
+	if n := executed.Load(); n != requests {
+		t.Errorf("%d were executed", n)
 	}
 }
 
-// A hook that looks at the arguments of a pipeline that was answered does not take the
-// answers away.
-func TestHookReadsArguments(t *testing.T) {
-	addr := scripted(t, func(c *server.Peer) { c.WriteError("OOM command not allowed") })
-	client := redis.NewClient(&redis.Options{Addr: addr})
-	defer client.Close()
-	pipeline := client.Pipeline()
-	c := request{script: registerScript()}.command(t.Context())
-	_ = pipeline.Process(t.Context(), c)
-	_, _ = pipeline.Exec(t.Context())
-	_ = c.Args()
-	if _, err := c.answer(); !redis.HasErrorPrefix(err, "OOM") {
-		t.Errorf("the answer is %v, want OOM", err)
+// A node cannot be reached at first. Then it executes the requests of a pipeline, and
+// answers none. They are not taken for unsent.
+func TestPipelineThatIsNotAnsweredAfterADial(t *testing.T) {
+	const requests = 3
+	to, executed := mute(t, requests)
+	from := scripted(t, to, func(c *server.Peer) { c.WriteError("ERR not here") })
+	var dials atomic.Int32
+	errs := pipelined(t, requests, &redis.ClusterOptions{
+		Addrs: []string{from}, DialerRetries: 1,
+		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if addr == to && dials.Add(1) == 1 {
+				return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("refused")}
+			}
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		},
+	})
+	for i, err := range errs {
+		if isRefusal(err) || isUnsent(err) {
+			t.Errorf("request %d: %v, as if it had not been executed", i, err)
+		}
+	}
+	if n := executed.Load(); n != requests {
+		t.Errorf("%d were executed, after %d dials", n, dials.Load())
+	}
+}
+
+// readsArguments is a hook that looks at the arguments of what was answered.
+type readsArguments struct{}
+
+func (readsArguments) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (readsArguments) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (readsArguments) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, commands []redis.Cmder) error {
+		err := next(ctx, commands)
+		for _, c := range commands {
+			_ = c.Args()
+		}
+		return err
+	}
+}
+
+// What was answered last is the answer: a redirection to a node that is away, and what a
+// node says, also where a hook looks at the arguments then.
+func TestLastAnswerOfAPipeline(t *testing.T) {
+	to := away(t)
+	for answer, code := range map[string]string{
+		"MOVED 1 " + to:           "MOVED",
+		"OOM command not allowed": "OOM",
+	} {
+		from := scripted(t, "", func(c *server.Peer) { c.WriteError(answer) })
+		for _, hooks := range [][]redis.Hook{nil, {readsArguments{}}} {
+			for i, err := range pipelined(t, 3, &redis.ClusterOptions{Addrs: []string{from}}, hooks...) {
+				if !redis.HasErrorPrefix(err, code) {
+					t.Errorf("request %d, hooks %v: %v, want %s", i, hooks, err, code)
+				}
+			}
+		}
 	}
 }

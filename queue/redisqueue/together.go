@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -151,7 +151,7 @@ func (r request) command(ctx context.Context) command {
 	}
 	cmd := redis.NewCmd(ctx, append(args, r.args...)...)
 	cmd.SetFirstKeyPos(3)
-	return command{Cmd: cmd, touched: new(atomic.Bool), redirected: new(atomic.Bool)}
+	return command{cmd, new(progress)}
 }
 
 // command is a script on its way to the server. The client must not send it again by
@@ -161,8 +161,15 @@ func (r request) command(ctx context.Context) command {
 // of a Cluster has redirected, or that did not get onto the wire.
 type command struct {
 	*redis.Cmd
-	touched    *atomic.Bool // the client has asked for its arguments
-	redirected *atomic.Bool // a node has redirected it since then
+	*progress
+}
+
+// progress is how far a command has come.
+type progress struct {
+	mu      sync.Mutex
+	touched bool  // the client has asked for its arguments
+	said    error // the client's latest error; nil if it has asked for the arguments since
+	dropped error // that one, then
 }
 
 // NoRetry is asked by the client, its pipelines included.
@@ -170,20 +177,27 @@ func (command) NoRetry() bool { return true }
 
 // Args is called when the client writes the command, and maybe before: a command that
 // it has not asked for its arguments was not sent.
+//
+// What was said before is no answer to what is written now. The client of a Cluster writes
+// the commands of a pipeline again where a node has redirected them, or could not be
+// reached, and says of a connection that breaks then only to those that have no error yet:
+// the others would seem not to have been executed.
 func (c command) Args() []any {
-	c.touched.Store(true)
-	if c.redirected.Swap(false) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.touched = true
+	if c.said != nil {
+		c.said, c.dropped = nil, c.said
 		c.Cmd.SetErr(nil)
 	}
 	return c.Cmd.Args()
 }
 
-// SetErr is called with an answer, or with what has come instead of one. A client follows
-// a redirection, and a pipeline of it says of a connection that breaks then only to those
-// commands that have no error yet: the redirection, left behind, would say that the second
-// node has not executed them.
+// SetErr is called with an answer, or with what has come instead of one.
 func (c command) SetErr(err error) {
-	c.redirected.Store(redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "ASK"))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.said, c.dropped = err, nil
 	c.Cmd.SetErr(err)
 }
 
@@ -193,10 +207,15 @@ var errNoAnswer = errors.New("the client gave no answer")
 // answer returns the client's answer.
 func (c command) answer() (any, error) {
 	value, err := c.Result()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if value == nil && err == nil {
+		err = c.dropped // a hook has asked for the arguments of what was answered
+	}
 	if value == nil && err == nil {
 		err = errNoAnswer
 	}
-	if err != nil && !c.touched.Load() && !isReply(err) {
+	if err != nil && !c.touched && !isReply(err) {
 		err = unsentError{err}
 	}
 	return value, err

@@ -12,6 +12,7 @@ var (
 	shapeTests    = tests{"-run Shape ./queue/redisqueue"}
 	togetherTests = tests{"-run Together ./queue/redisqueue"}
 	numberTests   = tests{"-run Number ./queue/redisqueue"}
+	answerTests   = tests{"-run Pipeline ./queue/redisqueue"}
 	presenceTests = tests{"./queue/redisqueue/internal/notifier", "-run Mark|Refresh|GraceTime|Noticed ./queue/redisqueue"}
 )
 
@@ -468,22 +469,30 @@ end`,
 		new:  "isReply(err)",
 	},
 	{
-		name: "redis: a redirection that was followed is the answer",
-		in:   "queue/redisqueue command.Args",
-		old:  "if c.redirected.Swap(false) {",
-		new:  "if false {",
+		name:  "redis: what was said before a command was written again is the answer",
+		in:    "queue/redisqueue command.Args",
+		old:   "if c.said != nil {",
+		new:   "if false {",
+		tests: answerTests,
 	},
 	{
 		name:  "redis: an answer is dropped when a hook asks for the arguments",
-		in:    "queue/redisqueue command.SetErr",
-		old:   `redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "ASK")`,
-		new:   "err != nil",
-		tests: tests{"-run Hook ./queue/redisqueue"},
+		in:    "queue/redisqueue command.answer",
+		old:   "err = c.dropped",
+		new:   "",
+		tests: answerTests,
+	},
+	{
+		name:  "redis: a busy process takes its connection for one that hangs",
+		in:    "queue/redisqueue/internal/notifier subscription.within",
+		old:   "case doubt && now.Sub(due) <= slack:",
+		new:   "case true:",
+		tests: tests{"-run Busy ./queue/redisqueue/internal/notifier"},
 	},
 	{
 		name:  "redis: a connection that hangs is not down",
 		in:    "queue/redisqueue/internal/notifier subscription.within",
-		old:   "s.notifier.down(s)",
+		old:   "over = s.notifier.down(s)",
 		new:   "",
 		tests: crashTests,
 	},

@@ -90,11 +90,12 @@ func (c *connection) up(s *subscription) {
 	}
 }
 
-// down is called when the subscription has broken.
-func (c *connection) down(s *subscription) {
+// down is called when the subscription has broken. It reports whether it was up.
+func (c *connection) down(s *subscription) (was bool) {
 	c.notifier.mu.Lock()
 	defer c.notifier.mu.Unlock()
-	if c.subscription == s && c.listening {
+	was = c.subscription == s && c.listening
+	if was {
 		c.listening, c.stale, c.run, c.introduced = false, false, "", false
 		for p := range c.presences {
 			p.brokenLocked()
@@ -104,6 +105,7 @@ func (c *connection) down(s *subscription) {
 	if c.subscription == s {
 		c.knownLocked()
 	}
+	return was
 }
 
 // ended is called when the subscription has ended for good: it was cancelled, or

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
@@ -25,9 +26,9 @@ const (
 	// is not closed.
 	closedTimeout = 100 * time.Millisecond
 
-	// How much longer than it is told a call of the connection may take. With shortest, and
-	// a sign after it, it is less than the nine tenths of the shortest grace time.
-	slack = 100 * time.Millisecond
+	// How much longer than it is told a call of the connection may take, twice. With shortest,
+	// that leaves time for a sign within the nine tenths of the shortest grace time.
+	slack = 50 * time.Millisecond
 
 	// A connection that has lasted so long was a good one.
 	stable = 10 * time.Second
@@ -149,37 +150,44 @@ func (s *subscription) receive() error {
 // before it tells that the connection has broken, and not every dialer obeys a ctx: that of
 // go-redis does not with TLS, and that of a Sentinel client waits for the one before. A
 // process that is believed to listen until then says nothing, and is taken for dead.
-func (s *subscription) within(d time.Duration, f func() error) error {
+func (s *subscription) within(d time.Duration, f func() error) (err error) {
 	var (
-		mu             sync.Mutex
-		over, returned bool
-		due            = time.Now().Add(d + slack)
-		timer          *time.Timer
+		mu       sync.Mutex
+		returned bool
+		over     bool
+		doubt    bool // it was late once
+		due      = time.Now().Add(d + slack)
+		timer    *time.Timer
 	)
-	mu.Lock()
-	timer = time.AfterFunc(d+slack, func() {
+	late := func() {
+		// f goes first if it can go on: a process that is busy, or stood still, is late with
+		// that and with this.
+		runtime.Gosched()
 		mu.Lock()
 		defer mu.Unlock()
+		now := time.Now()
 		switch {
 		case returned:
-		case time.Since(due) > slack: // the process stood still, and f with it
-			due = time.Now().Add(slack)
-			timer.Reset(slack)
+		case doubt && now.Sub(due) <= slack:
+			over = s.notifier.down(s)
 		default:
-			over = true
-			s.notifier.down(s)
+			doubt, due = true, now.Add(slack)
+			timer.Reset(slack)
 		}
-	})
-	mu.Unlock()
-	err := f()
-	timer.Stop()
-	mu.Lock()
-	defer mu.Unlock()
-	returned = true
-	if over && (err == nil || isTimeout(err)) {
-		return errHanging
 	}
-	return err
+	mu.Lock()
+	timer = time.AfterFunc(d+slack, late)
+	mu.Unlock()
+	defer func() { // deferred, because the client may panic
+		mu.Lock()
+		defer mu.Unlock()
+		returned = true
+		timer.Stop()
+		if over && (err == nil || isTimeout(err)) {
+			err = errHanging
+		}
+	}()
+	return f()
 }
 
 func (s *subscription) handle(message any) {

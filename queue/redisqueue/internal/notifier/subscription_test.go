@@ -3,10 +3,12 @@ package notifier
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
@@ -117,6 +119,57 @@ func TestSubscriptionBesideAStuckPool(t *testing.T) {
 	}
 }
 
+// upAfter waits until there is a subscription that was made after that time. It returns
+// when it was.
+func upAfter(n *Notifier, before time.Time) time.Time {
+	for {
+		n.mu.Lock()
+		up, since := n.listening, n.upSince
+		n.mu.Unlock()
+		if up && since.After(before) {
+			return since
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// A process that is busy, so that its goroutines come late to a processor, does not take
+// its connection for one that hangs, again and again.
+func TestBusyProcessKeepsItsConnection(t *testing.T) {
+	testenv.Long(t)
+	client := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()}) // in this process, so it is late as well
+	defer client.Close()
+	n := New(client, tokenOf)
+	_, stop := n.Watch(join(n, "line", 1))
+	defer stop()
+	upAfter(n, time.Time{})
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	over := make(chan struct{})
+	defer close(over)
+	for range 20 {
+		go func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+			}
+		}()
+	}
+	looks, down := 0, 0
+	for began := time.Now(); time.Since(began) < 3*time.Second; time.Sleep(5 * time.Millisecond) {
+		n.mu.Lock()
+		if looks++; !n.listening {
+			down++
+		}
+		n.mu.Unlock()
+	}
+	if down > looks/2 {
+		t.Errorf("it was down at %d of %d looks", down, looks)
+	}
+}
+
 // A connection that breaks is replaced by one: go-redis does not make one of its own first.
 func TestBrokenConnectionIsReplacedOnce(t *testing.T) {
 	server := redistest.StartServer(t)
@@ -124,22 +177,11 @@ func TestBrokenConnectionIsReplacedOnce(t *testing.T) {
 	n := New(server.Client(), tokenOf)
 	_, stop := n.Watch(join(n, "line", 1))
 	defer stop()
-	upAfter := func(before time.Time) time.Time {
-		for {
-			n.mu.Lock()
-			up, since := n.listening, n.upSince
-			n.mu.Unlock()
-			if up && since.After(before) {
-				return since
-			}
-			time.Sleep(time.Millisecond)
-		}
-	}
-	first := upAfter(time.Time{})
+	first := upAfter(n, time.Time{})
 	if err := client.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub").Err(); err != nil {
 		t.Fatal(err)
 	}
-	upAfter(first)
+	upAfter(n, first)
 	stats := client.InfoMap(t.Context(), "commandstats").Val()["Commandstats"]["cmdstat_subscribe"]
 	if !strings.HasPrefix(stats, "calls=2,") {
 		t.Errorf("SUBSCRIBE: %s; want 2 calls", stats)
