@@ -154,6 +154,18 @@ type unsentError struct{ error }
 
 func (e unsentError) Unwrap() error { return e.error }
 
+// resentError is what the client said of a request before it sent it once more, and has
+// said nothing since: it is asked again as that says, and may have been executed.
+type resentError struct{ error }
+
+func (e resentError) Unwrap() error { return e.error }
+
+// isExecuted reports whether the server may have executed the request.
+func isExecuted(err error) bool {
+	var resent resentError
+	return errors.As(err, &resent) || !isUnsent(err) && !isRefusal(err)
+}
+
 // answerError is an answer of a script other than success, in words. Nothing
 // was done.
 type answerError string

@@ -197,7 +197,7 @@ func (s *storage) send(ctx context.Context, p retryPolicy, r request) (answer re
 	r.joint = nil // its own script finds out whether it was executed
 	last, wait := err, client.newBackOff()
 	for retries := 0; ; retries++ {
-		if !isUnsent(err) && !isRefusal(err) {
+		if isExecuted(err) {
 			lost++
 		}
 		if ended := contextError(ctx); ended == nil || !isContextError(err) {

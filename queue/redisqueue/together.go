@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
+	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -166,10 +166,9 @@ type command struct {
 
 // progress is how far a command has come.
 type progress struct {
-	mu      sync.Mutex
-	touched bool  // the client has asked for its arguments
-	said    error // the client's latest error; nil if it has asked for the arguments since
-	dropped error // that one, then
+	asked  atomic.Bool // for its arguments
+	failed atomic.Bool // the client has said an error of it last
+	again  atomic.Bool // it was asked for its arguments since
 }
 
 // NoRetry is asked by the client, its pipelines included.
@@ -177,27 +176,18 @@ func (command) NoRetry() bool { return true }
 
 // Args is called when the client writes the command, and maybe before: a command that
 // it has not asked for its arguments was not sent.
-//
-// What was said before is no answer to what is written now. The client of a Cluster writes
-// the commands of a pipeline again where a node has redirected them, or could not be
-// reached, and says of a connection that breaks then only to those that have no error yet:
-// the others would seem not to have been executed.
 func (c command) Args() []any {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.touched = true
-	if c.said != nil {
-		c.said, c.dropped = nil, c.said
-		c.Cmd.SetErr(nil)
+	c.asked.Store(true)
+	if c.failed.Load() {
+		c.again.Store(true)
 	}
 	return c.Cmd.Args()
 }
 
 // SetErr is called with an answer, or with what has come instead of one.
 func (c command) SetErr(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.said, c.dropped = err, nil
+	c.failed.Store(err != nil)
+	c.again.Store(false)
 	c.Cmd.SetErr(err)
 }
 
@@ -205,18 +195,20 @@ func (c command) SetErr(err error) {
 var errNoAnswer = errors.New("the client gave no answer")
 
 // answer returns the client's answer.
+//
+// The client of a Cluster writes the commands of a pipeline again where a node has
+// redirected them, or could not be reached, and says of a connection that breaks then only
+// to those that have no error yet. Of the others, what it said before is left.
 func (c command) answer() (any, error) {
 	value, err := c.Result()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if value == nil && err == nil {
-		err = c.dropped // a hook has asked for the arguments of what was answered
-	}
 	if value == nil && err == nil {
 		err = errNoAnswer
 	}
-	if err != nil && !c.touched && !isReply(err) {
+	switch {
+	case err != nil && !c.asked.Load() && !isReply(err):
 		err = unsentError{err}
+	case err != nil && c.again.Load(): // or a hook has looked at the arguments, which is the same to us
+		err = resentError{err}
 	}
 	return value, err
 }

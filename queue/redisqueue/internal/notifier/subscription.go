@@ -145,8 +145,8 @@ func (s *subscription) receive() error {
 	}
 }
 
-// within calls f, which uses the connection and should return in d. If it does not, the
-// connection is down at once, and errHanging is returned when f returns. The PubSub dials
+// within calls f, which uses the connection and should return in d. If it has not twice
+// slack later, the connection is down, and an error is returned when f returns. The PubSub dials
 // before it tells that the connection has broken, and not every dialer obeys a ctx: that of
 // go-redis does not with TLS, and that of a Sentinel client waits for the one before. A
 // process that is believed to listen until then says nothing, and is taken for dead.
@@ -155,23 +155,23 @@ func (s *subscription) within(d time.Duration, f func() error) (err error) {
 		mu       sync.Mutex
 		returned bool
 		over     bool
-		doubt    bool // it was late once
-		due      = time.Now().Add(d + slack)
+		doubt    bool                        // it was late once
+		due      = time.Now().Add(d + slack) // of the timer, whose calls follow one another
 		timer    *time.Timer
 	)
 	late := func() {
-		// f goes first if it can go on: a process that is busy, or stood still, is late with
-		// that and with this.
+		stood := time.Since(due) > slack // the process, and f with it
+		// f goes first if it can go on: in a busy process it stands in the queue for a
+		// processor, and a timer does not.
 		runtime.Gosched()
 		mu.Lock()
 		defer mu.Unlock()
-		now := time.Now()
 		switch {
 		case returned:
-		case doubt && now.Sub(due) <= slack:
+		case doubt && !stood:
 			over = s.notifier.down(s)
 		default:
-			doubt, due = true, now.Add(slack)
+			doubt, due = true, time.Now().Add(slack)
 			timer.Reset(slack)
 		}
 	}

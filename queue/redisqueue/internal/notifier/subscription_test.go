@@ -133,20 +133,16 @@ func upAfter(n *Notifier, before time.Time) time.Time {
 	}
 }
 
-// A process that is busy, so that its goroutines come late to a processor, does not take
-// its connection for one that hangs, again and again.
-func TestBusyProcessKeepsItsConnection(t *testing.T) {
-	testenv.Long(t)
-	client := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()}) // in this process, so it is late as well
-	defer client.Close()
-	n := New(client, tokenOf)
-	_, stop := n.Watch(join(n, "line", 1))
-	defer stop()
-	upAfter(n, time.Time{})
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+// busy gives this process one processor, and keeps it busy until the test is over, so that
+// its goroutines come late to it.
+func busy(t *testing.T, goroutines int) {
 	over := make(chan struct{})
-	defer close(over)
-	for range 20 {
+	before := runtime.GOMAXPROCS(1)
+	t.Cleanup(func() {
+		close(over)
+		runtime.GOMAXPROCS(before)
+	})
+	for range goroutines {
 		go func() {
 			for {
 				select {
@@ -157,17 +153,55 @@ func TestBusyProcessKeepsItsConnection(t *testing.T) {
 			}
 		}()
 	}
+}
+
+// A process that is busy does not take its connection for one that hangs, again and again.
+func TestBusyProcessKeepsItsConnection(t *testing.T) {
+	testenv.Long(t)
+	client := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()}) // in this process, so it is late as well
+	defer client.Close()
+	n := New(client, tokenOf)
+	_, stop := n.Watch(join(n, "line", 1))
+	defer stop()
+	upAfter(n, time.Time{})
+	busy(t, 20)
 	looks, down := 0, 0
 	for began := time.Now(); time.Since(began) < 3*time.Second; time.Sleep(5 * time.Millisecond) {
-		n.mu.Lock()
-		if looks++; !n.listening {
+		if looks++; !n.isListening() {
 			down++
 		}
-		n.mu.Unlock()
 	}
 	if down > looks/2 {
 		t.Errorf("it was down at %d of %d looks", down, looks)
 	}
+}
+
+// It notices one that hangs.
+func TestBusyProcessNoticesThatAConnectionHangs(t *testing.T) {
+	testenv.Long(t)
+	n := New(redistest.Client(t), tokenOf)
+	_, stop := n.Watch(join(n, "line", 1))
+	defer stop()
+	upAfter(n, time.Time{})
+	busy(t, 8)
+	n.mu.Lock()
+	s := n.subscription
+	n.mu.Unlock()
+	err := s.within(shortest, func() error {
+		for limit := time.Now().Add(20 * time.Second); n.isListening() && time.Now().Before(limit); {
+			time.Sleep(10 * time.Millisecond)
+		}
+		return nil
+	})
+	if !errors.Is(err, errHanging) {
+		t.Errorf("a call that hangs for 20 s ended with %v", err)
+	}
+}
+
+func (n *Notifier) isListening() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.listening
 }
 
 // A connection that breaks is replaced by one: go-redis does not make one of its own first.
