@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -136,20 +137,15 @@ func upAfter(n *Notifier, before time.Time) time.Time {
 // busy gives this process one processor, and keeps it busy until the test is over, so that
 // its goroutines come late to it.
 func busy(t *testing.T, goroutines int) {
-	over := make(chan struct{})
+	over := new(atomic.Bool)
 	before := runtime.GOMAXPROCS(1)
 	t.Cleanup(func() {
-		close(over)
+		over.Store(true)
 		runtime.GOMAXPROCS(before)
 	})
 	for range goroutines {
 		go func() {
-			for {
-				select {
-				case <-over:
-					return
-				default:
-				}
+			for spins := 0; !over.Load(); spins++ {
 			}
 		}()
 	}
