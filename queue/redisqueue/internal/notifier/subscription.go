@@ -155,12 +155,10 @@ func (s *subscription) within(d time.Duration, f func() error) (err error) {
 		mu       sync.Mutex
 		returned bool
 		over     bool
-		doubt    bool                        // it was late once
-		due      = time.Now().Add(d + slack) // of the timer, whose calls follow one another
+		doubt    bool // it was late once
 		timer    *time.Timer
 	)
 	late := func() {
-		stood := time.Since(due) > slack // the process, and f with it
 		// f goes first if it can go on: in a busy process it stands in the queue for a
 		// processor, and a timer does not.
 		runtime.Gosched()
@@ -168,11 +166,11 @@ func (s *subscription) within(d time.Duration, f func() error) (err error) {
 		defer mu.Unlock()
 		switch {
 		case returned:
-		case doubt && !stood:
-			over = s.notifier.down(s)
-		default:
-			doubt, due = true, time.Now().Add(slack)
+		case !doubt: // the process may have stood still, and f with it
+			doubt = true
 			timer.Reset(slack)
+		default:
+			over = s.notifier.down(s)
 		}
 	}
 	mu.Lock()
