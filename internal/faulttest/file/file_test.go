@@ -142,7 +142,7 @@ func TestF38SystemCallsFail(t *testing.T) {
 			}
 			inject := fmt.Sprintf("inject=%s:error=%s:when=%s", c.call, c.errno, when)
 			log := filepath.Join(t.TempDir(), "strace")
-			victim := h.Start(underStrace(t, "-o", log, "-P", h.Spec.Dir, "-P", h.Spec.Dir+"/seq", "-e", "trace="+c.call, "-e", inject))
+			victim := h.Start(underStrace(t, "--seccomp-bpf", "-o", log, "-P", h.Spec.Dir, "-P", h.Spec.Dir+"/seq", "-e", "trace="+c.call, "-e", inject))
 			other := h.Start()
 			victim.Run(1, 0)
 			other.Run(1, 0) // as long as the victim, which alone closes nothing but removed files

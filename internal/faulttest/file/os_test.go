@@ -40,7 +40,8 @@ func underStrace(t *testing.T, args ...string) harness.Change {
 	if err := exec.Command("strace", "-f", "-o", "/dev/null", "true").Run(); err != nil {
 		testenv.Unable(t, "needs the right to trace: run where it is given (CAP_SYS_PTRACE): %v", err)
 	}
-	// With --seccomp-bpf, strace loses a signal that it is told to inject, on a busy machine.
+	// Not with --seccomp-bpf unless the caller says so, which is faster, because strace loses
+	// the signals then that it is told to inject, on a busy machine.
 	return harness.Under("strace", append([]string{"-f", "-q", "-o", "/dev/null"}, args...)...)
 }
 
