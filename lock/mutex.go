@@ -241,7 +241,8 @@ func (m *Mutex) isHeld() bool {
 }
 
 // Lost returns a channel that is closed when the current hold is lost. Every
-// hold has its own. It returns nil, which is never ready, when the Mutex is
+// hold has its own. Unlock does not close it: a goroutine that waits for it must wait for
+// the end of the work as well. It returns nil, which is never ready, when the Mutex is
 // not locked.
 func (m *Mutex) Lost() <-chan struct{} {
 	m.mu.Lock()

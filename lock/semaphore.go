@@ -150,7 +150,8 @@ func (h *Hold) Token() int64 {
 }
 
 // Lost returns a channel that is closed when the hold is lost, and nil for a hold that is
-// nil or zero.
+// nil or zero. Release does not close it: a goroutine that waits for it must wait for the
+// end of the work as well.
 func (h *Hold) Lost() <-chan struct{} {
 	if h == nil || h.claim == nil {
 		return nil

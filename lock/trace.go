@@ -32,9 +32,9 @@ type Trace struct {
 	// called.
 	Acquired func(t queue.Ticket, waited time.Duration)
 
-	// Failed: the call returns err, waited after it began, and t has left the line
-	// without having owned. t is zero if the call has no ticket: it never came into
-	// line, or Failed was told of it before.
+	// Failed: the call returns err, waited after it began, and does not own. t leaves the
+	// line (if the queue does not answer, at the latest after one lease). t is zero if the
+	// call has no ticket: it never came into line, or Failed was told of it before.
 	//
 	// It is also called when only the ticket has failed and the call goes on: with
 	// an err that is [queue.ErrNotQueued] if t was evicted while it waited (another

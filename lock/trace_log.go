@@ -47,7 +47,7 @@ func LogTrace(logger *slog.Logger) *Trace {
 			switch {
 			case errors.Is(err, context.Canceled):
 				level, message = slog.LevelDebug, "the wait was cancelled"
-			case errors.Is(err, queue.ErrNotQueued) && t.Number != 0:
+			case t.Number != 0 && (errors.Is(err, queue.ErrNotQueued) || errors.Is(err, errHeldBack)):
 				message = "lost its place in line"
 			}
 			log(level, message, t, slog.Duration("waited", waited), slog.Any("error", err))

@@ -72,8 +72,8 @@ func TestLogTrace(t *testing.T) {
 	})
 }
 
-// A wait that was cancelled needs no attention. A ticket that was lost is not a call that
-// failed, and a loss that only the release has found is a loss.
+// A wait that was cancelled needs no attention. A ticket that was lost, or has stepped
+// back, is not a call that failed, and a loss that only the release has found is a loss.
 func TestLogTraceTellsApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder
@@ -123,6 +123,24 @@ func TestLogTraceTellsApart(t *testing.T) {
 		if !strings.Contains(out.String(), `level=WARN msg="lost the lock"`) {
 			t.Errorf("the log does not say that the lock was lost:\n%s", out.String())
 		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+
+		go func() { done <- m.Lock(t.Context()) }()
+		synctest.Wait()
+		if members, err = q.Members(t.Context()); err != nil || len(members) != 2 {
+			t.Fatalf("Members returned %v, %v", members, err)
+		}
+		if err := q.Remove(t.Context(), members[0].Ticket); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(lease) // the waiter steps back, and goes on
+		synctest.Wait()
+		if strings.Contains(out.String(), "did not get the lock") {
+			t.Errorf("the log says of a call that goes on that it has failed:\n%s", out.String())
+		}
+		_ = m.Unlock()
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}

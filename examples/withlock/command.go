@@ -43,6 +43,11 @@ func execute(h hold, s settings, signals <-chan os.Signal) (int, error) {
 	}
 	command.WaitDelay = s.grace
 	dieWithUs(command)
+	select {
+	case s := <-signals: // came between the wait and the command, which the terminal has not told
+		return caught{s}.exitCode(), caught{s}
+	default:
+	}
 	if err := command.Start(); err != nil {
 		return exitCannotRun, err
 	}

@@ -38,16 +38,19 @@ func TestMain(m *testing.M) {
 		commandMain(os.Args[2])
 	}
 	programtest.Main(m, main, func(m *testing.M) int {
-		takeHangups()
+		takeSignals()
 		return redistest.Main(m)
 	})
 }
 
-// takeHangups undoes what nohup does to the tests: children ignore the signals
-// that their parent ignores, but not those that it handles.
-func takeHangups() {
-	if signal.Ignored(syscall.SIGHUP) {
-		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+// takeSignals undoes what nohup, or a shell that starts them in the background, does to
+// the tests: children ignore the signals that their parent ignores, but not those that it
+// handles.
+func takeSignals() {
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGQUIT, syscall.SIGHUP} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
 	}
 }
 
@@ -259,13 +262,39 @@ func TestSignalsArePassedOn(t *testing.T) {
 	p.WantExit(exitSignal+int(syscall.SIGTERM), "")
 }
 
+// TestSignalBeforeTheCommand: a signal that comes when the lock is held and there is no
+// command yet ends withlock, though it may come from a terminal, which tells a command
+// itself.
+func TestSignalBeforeTheCommand(t *testing.T) {
+	testenv.NeedSignals(t)
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP} {
+		m := lock.New(filequeue.New(newDirectory(t)))
+		if err := m.Lock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		signals := make(chan os.Signal, 1)
+		signals <- s
+		started := filepath.Join(t.TempDir(), "started")
+		code, err := execute(mutex{m}, settings{command: []string{"touch", started}}, signals)
+		if want := exitSignal + int(s); code != want || err == nil {
+			t.Errorf("%v before the command: execute returned %d, %v; want %d", s, code, err, want)
+		}
+		if _, err := os.Stat(started); err == nil {
+			t.Errorf("%v before the command: it was started", s)
+		}
+		if err := m.Unlock(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestHangupsUnderNohup: a signal that was ignored when the program was started
 // is none of its business, and none of the command's.
 func TestHangupsUnderNohup(t *testing.T) {
 	testenv.NeedSignals(t)
 	signal.Ignore(syscall.SIGHUP)
 	p := start(t, []string{"-file", newDirectory(t)}, "trap")
-	takeHangups()
+	takeSignals()
 	p.wantHolding()
 	p.signal(syscall.SIGHUP)
 	p.signal(syscall.SIGTERM)
