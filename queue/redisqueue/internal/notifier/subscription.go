@@ -39,6 +39,7 @@ var (
 	errHanging   = errors.New("the connection hangs")
 	errStale     = errors.New("messages have not come")
 	errOutOfStep = errors.New("the connection has lost a part of a message")
+	errReplaced  = errors.New("the client has replaced the connection")
 )
 
 // ping is what a ping says, and its answer.
@@ -103,6 +104,7 @@ func (s *subscription) receive() error {
 	// ended it does not, where dialing obeys it.
 	ended, end := context.WithCancel(s.ctx)
 	end()
+	subscribed := false // which the server says first on a connection, and once
 	var asked time.Time // when a ping was sent that is not answered; zero if none is
 	last := time.Now()  // when it was last looked whether the connection is alive
 	for {
@@ -114,15 +116,28 @@ func (s *subscription) receive() error {
 		if err != nil && !isTimeout(err) {
 			return err
 		}
-		switch pong, ok := message.(*redis.Pong); {
-		case err != nil:
-		case !ok:
-			s.handle(message)
-		case pong.Payload != ping || asked.IsZero():
-			// A deadline in the middle of a message loses what was read of it, and
-			// go-redis takes each of its other parts for a pong.
-			return errOutOfStep
-		default:
+		switch m := message.(type) { // nil if none came in time
+		case *redis.Subscription:
+			// The PubSub has connected anew and does not tell it if the server moves to
+			// another address, or if the connection broke as it was about to be subscribed:
+			// then the new one is not.
+			if subscribed {
+				return errReplaced
+			}
+			subscribed = true
+			s.notifier.up(s)
+			go s.endIfClosed()
+		case *redis.Message:
+			s.notifier.heard(m.Payload)
+		case *redis.Pong:
+			switch {
+			case !subscribed:
+				return errReplaced
+			case m.Payload != ping || asked.IsZero():
+				// A deadline in the middle of a message loses what was read of it, and
+				// go-redis takes each of its other parts for a pong.
+				return errOutOfStep
+			}
 			s.notifier.ponged(s, asked)
 			asked = time.Time{}
 		}
@@ -186,16 +201,6 @@ func (s *subscription) within(d time.Duration, f func() error) (err error) {
 		}
 	}()
 	return f()
-}
-
-func (s *subscription) handle(message any) {
-	switch m := message.(type) {
-	case *redis.Message:
-		s.notifier.heard(m.Payload)
-	case *redis.Subscription:
-		s.notifier.up(s)
-		go s.endIfClosed()
-	}
 }
 
 // endIfClosed ends the subscription if the client was closed. Closing it breaks

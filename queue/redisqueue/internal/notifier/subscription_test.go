@@ -1,16 +1,22 @@
 package notifier
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 	"go.uber.org/goleak"
 
 	"github.com/fifolock/fifolock/internal/redistest"
@@ -216,4 +222,122 @@ func TestBrokenConnectionIsReplacedOnce(t *testing.T) {
 	if !strings.HasPrefix(stats, "calls=2,") {
 		t.Errorf("SUBSCRIBE: %s; want 2 calls", stats)
 	}
+}
+
+// deaf breaks the first connection of a client when it is to be subscribed.
+type deaf struct {
+	net.Conn
+	broken *atomic.Bool
+}
+
+func (c deaf) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte("subscribe")) && c.broken.CompareAndSwap(false, true) {
+		_ = c.Close()
+		return 0, &net.OpError{Op: "write", Net: "tcp", Err: syscall.ECONNRESET}
+	}
+	return c.Conn.Write(b)
+}
+
+// A connection that breaks when it is to be subscribed go-redis replaces by one that is not,
+// and answers pings.
+func TestConnectionThatIsNotSubscribed(t *testing.T) {
+	broken := new(atomic.Bool)
+	client := redistest.ClientOf(t, redistest.Addr(t), func(o *redis.Options) {
+		o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := new(net.Dialer).DialContext(ctx, network, addr)
+			return deaf{c, broken}, err
+		}
+	})
+	n := New(client, tokenOf)
+	p := n.NewPresence(500*time.Millisecond, Server{
+		Seen: func(context.Context, string) (string, error) { return "run", nil },
+		Sign: func(context.Context, string, string, bool) error { return nil },
+	})
+	ticket := join(n, "line", 1)
+	p.Join(t.Context(), ticket.Token)
+	p.Bind(ticket.Token, ticket.Entry, "")
+	_, stop := n.Watch(ticket)
+	defer stop()
+	upAfter(n, time.Time{})
+	if !broken.Load() {
+		t.Error("no connection broke")
+	}
+}
+
+// moved is a connection whose server says, when it is told, that another one must be made.
+type moved struct {
+	net.Conn
+	mu         sync.Mutex
+	said       []byte // and not read
+	subscribed bool
+	between    bool // two messages
+}
+
+func (c *moved) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if bytes.Contains(b, []byte("maint_notifications")) { // Redis and Valkey have them not
+		c.said = append(c.said, "+OK\r\n"...)
+		return len(b), nil
+	}
+	c.subscribed = c.subscribed || bytes.Contains(b, []byte("subscribe"))
+	return c.Conn.Write(b)
+}
+
+func (c *moved) SetReadDeadline(d time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.between = true
+	return c.Conn.SetReadDeadline(d)
+}
+
+func (c *moved) Read(b []byte) (int, error) {
+	c.mu.Lock()
+	if c.between && len(c.said) > 0 {
+		defer c.mu.Unlock()
+		n := copy(b, c.said)
+		c.said = c.said[n:]
+		return n, nil
+	}
+	c.between = false
+	c.mu.Unlock()
+	return c.Conn.Read(b)
+}
+
+func (c *moved) move() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.subscribed {
+		addr := c.RemoteAddr().String()
+		c.said = fmt.Appendf(c.said, ">4\r\n$6\r\nMOVING\r\n:1\r\n:10\r\n$%d\r\n%s\r\n", len(addr), addr)
+	}
+}
+
+// A connection that go-redis replaces without a word, because the server moves to another
+// address, was not there for a while: what was published then is lost, and with crash
+// detection the process was absent.
+func TestConnectionIsReplacedWithoutAWord(t *testing.T) {
+	var mu sync.Mutex
+	var connections []*moved
+	client := redistest.ClientOf(t, redistest.StartServer(t).Addr, func(o *redis.Options) {
+		o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeEnabled}
+		o.Dialer = func(_ context.Context, network, addr string) (net.Conn, error) { // obeys no ctx, as with TLS
+			c, err := net.Dial(network, addr)
+			mu.Lock()
+			defer mu.Unlock()
+			m := &moved{Conn: c}
+			connections = append(connections, m)
+			return m, err
+		}
+	})
+	n := New(client, tokenOf)
+	_, stop := n.Watch(join(n, "line", 1))
+	defer stop()
+	first := upAfter(n, time.Time{})
+	mu.Lock()
+	for _, c := range connections {
+		c.move()
+	}
+	mu.Unlock()
+	upAfter(n, first)
 }
