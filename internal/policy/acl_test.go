@@ -37,11 +37,44 @@ func TestACL(t *testing.T) {
 		t.Parallel()
 		testACL(t, lines[1][1])
 	})
+	t.Run("a Cluster with a slot that moves", func(t *testing.T) {
+		t.Parallel()
+		testACLOfMovingSlot(t, lines[1][1])
+	})
 }
 
-func testACL(t *testing.T, rights string, options ...redisqueue.Option) {
-	server := redistest.StartServer(t)
-	admin := server.Client()
+// testACLOfMovingSlot releases a lock when its keys have moved, and the slot has not.
+func testACLOfMovingSlot(t *testing.T, rights string) {
+	cluster := redistest.StartCluster(t, false, time.Minute)
+	for _, node := range cluster.Primaries {
+		giveRights(t, node.Client(), rights)
+	}
+	user := cluster.Client(func(o *redis.ClusterOptions) { o.Username, o.Password = "fifolock", "secret" })
+	m := lock.New(redisqueue.New(user, "report"))
+	if err := m.Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	slot := cluster.Slot("{report}:queue")
+	from := cluster.Place(slot)
+	to := (from + 1) % len(cluster.Primaries)
+	if err := cluster.OpenSlot(t.Context(), slot, from, to); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range redistest.Keys(t, cluster.Primaries[from].Client(), "report") {
+		if err := cluster.MoveKey(t.Context(), key, from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.Unlock(); err != nil {
+		t.Error(err)
+	}
+	for _, node := range cluster.Primaries {
+		wantNothingDenied(t, node.Client())
+	}
+}
+
+func giveRights(t *testing.T, admin *redis.Client, rights string) {
+	t.Helper()
 	args := []any{"ACL", "SETUSER", "fifolock", "on", ">secret"}
 	for _, right := range strings.Fields(rights) {
 		args = append(args, right)
@@ -49,6 +82,11 @@ func testACL(t *testing.T, rights string, options ...redisqueue.Option) {
 	if err := admin.Do(t.Context(), args...).Err(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func testACL(t *testing.T, rights string, options ...redisqueue.Option) {
+	server := redistest.StartServer(t)
+	giveRights(t, server.Client(), rights)
 
 	// Where the machine is so busy that the holder's lease ran out, again with a longer one.
 	for lease := 2 * time.Second; !useEverything(t, server, lease, options...); lease *= 3 {
@@ -58,6 +96,11 @@ func testACL(t *testing.T, rights string, options ...redisqueue.Option) {
 		}
 	}
 
+	wantNothingDenied(t, server.Client())
+}
+
+func wantNothingDenied(t *testing.T, admin *redis.Client) {
+	t.Helper()
 	denied, err := admin.ACLLog(t.Context(), 100).Result()
 	if err != nil {
 		t.Fatal(err)

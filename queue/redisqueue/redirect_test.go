@@ -74,25 +74,22 @@ func away(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// pipelined sends requests as a pipeline of a Cluster's client, and returns what is said
-// of each.
-func pipelined(t *testing.T, requests int, o *redis.ClusterOptions, hooks ...redis.Hook) (errs []error) {
+// pipelined sends requests as a pipeline of a client, and returns what is said of each.
+func pipelined(t *testing.T, requests int, client redis.UniversalClient, hooks ...redis.Hook) (errs []error) {
 	t.Helper()
-	client := redis.NewClusterClient(o)
 	defer client.Close()
 	for _, hook := range hooks {
 		client.AddHook(hook)
 	}
-	pipeline := client.Pipeline()
-	var commands []command
+	var groups []*group
 	for range requests {
-		c := request{script: registerScript(), keys: []string{"{line}:queue"}}.command(t.Context())
-		commands = append(commands, c)
-		_ = pipeline.Process(t.Context(), c)
+		r := request{script: registerScript(), keys: []string{"{line}:queue"}}
+		groups = append(groups, &group{command: r.command(t.Context())})
 	}
-	_, _ = pipeline.Exec(t.Context())
-	for _, c := range commands {
-		_, err := c.answer()
+	s := &sender{client: client}
+	s.send(t.Context(), groups)
+	for _, b := range groups {
+		_, err := b.command.answer()
 		errs = append(errs, err)
 	}
 	return errs
@@ -104,7 +101,7 @@ func TestRedirectedPipelineThatIsNotAnswered(t *testing.T) {
 	const requests = 3
 	to, executed := mute(t, requests)
 	from := scripted(t, "", func(c *server.Peer) { c.WriteError("MOVED 1 " + to) })
-	for i, err := range pipelined(t, requests, &redis.ClusterOptions{Addrs: []string{from}}) {
+	for i, err := range pipelined(t, requests, redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{from}})) {
 		if !isExecuted(err) {
 			t.Errorf("request %d: %v, as if it had not been executed", i, err)
 		}
@@ -121,7 +118,7 @@ func TestPipelineThatIsNotAnsweredAfterADial(t *testing.T) {
 	to, executed := mute(t, requests)
 	from := scripted(t, to, func(c *server.Peer) { c.WriteError("ERR not here") })
 	var dials atomic.Int32
-	errs := pipelined(t, requests, &redis.ClusterOptions{
+	errs := pipelined(t, requests, redis.NewClusterClient(&redis.ClusterOptions{
 		Addrs: []string{from}, DialerRetries: 1,
 		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			if addr == to && dials.Add(1) == 1 {
@@ -129,7 +126,7 @@ func TestPipelineThatIsNotAnsweredAfterADial(t *testing.T) {
 			}
 			return new(net.Dialer).DialContext(ctx, network, addr)
 		},
-	})
+	}))
 	for i, err := range errs {
 		if !isExecuted(err) {
 			t.Errorf("request %d: %v, as if it had not been executed", i, err)
@@ -167,10 +164,31 @@ func TestLastAnswerOfAPipeline(t *testing.T) {
 	} {
 		from := scripted(t, "", func(c *server.Peer) { c.WriteError(answer) })
 		for _, hooks := range [][]redis.Hook{nil, {readsArguments{}}} {
-			for i, err := range pipelined(t, 3, &redis.ClusterOptions{Addrs: []string{from}}, hooks...) {
+			for i, err := range pipelined(t, 3, redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{from}}), hooks...) {
 				if !redis.HasErrorPrefix(err, code) || hooks == nil && isExecuted(err) && code == "MOVED" {
 					t.Errorf("request %d, hooks %v: %v, want %s", i, hooks, err, code)
 				}
+			}
+		}
+	}
+}
+
+// What was refused, or not sent, was not executed, also where a hook looks at the arguments
+// afterwards: else a release that is sent again, to a server that has given the lock away,
+// would be taken for one that was executed the first time.
+func TestRefusedPipelineBesideAHook(t *testing.T) {
+	refusing := scripted(t, "", func(c *server.Peer) { c.WriteError("READONLY You can't write against a read only replica.") })
+	moving := scripted(t, "", func(c *server.Peer) { c.WriteError("MOVED 1 " + away(t)) })
+	for name, client := range map[string]redis.UniversalClient{
+		"refused by a server":             redis.NewClient(&redis.Options{Addr: refusing}),
+		"refused by a node of a Cluster":  redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{refusing}}),
+		"redirected, which is not obeyed": redis.NewClient(&redis.Options{Addr: moving}),
+		"not sent to a server":            redis.NewClient(&redis.Options{Addr: away(t), DialerRetries: 1}),
+		"refused by a shard":              redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"one": refusing}}),
+	} {
+		for i, err := range pipelined(t, 3, client, readsArguments{}) {
+			if err == nil || isExecuted(err) {
+				t.Errorf("%s: request %d: %v, as if it had been executed", name, i, err)
 			}
 		}
 	}

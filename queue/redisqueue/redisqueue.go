@@ -89,8 +89,8 @@ const longestName = 512
 //
 // and for wake-ups +publish +subscribe +ping &fifolock:*. Without them the
 // queue works by polling. Crash detection needs +pubsub|numsub +info +hget +hset +hdel
-// +hlen as well, and the client of a Cluster +cluster|slots +command. The ACL LOG of the
-// server names the missing rights; docs/redis.md has all in one line to copy.
+// +hlen as well, and the client of a Cluster +cluster|slots +command +asking. The ACL LOG
+// of the server names the missing rights; docs/redis.md has all in one line to copy.
 //
 // # Wake-ups
 //

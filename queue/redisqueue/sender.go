@@ -272,9 +272,20 @@ func (s *sender) pipeline(ctx context.Context, groups []*group) error {
 	return clients.Call(func() error {
 		pipe := s.client.Pipeline()
 		for _, b := range groups {
+			b.command.repeatable = s.repeats()
 			_ = pipe.Process(ctx, b.command)
 		}
 		_, err := pipe.Exec(ctx)
 		return err
 	})
+}
+
+// repeats reports whether the client writes the commands of a pipeline again, as that of a
+// Cluster does, which a wrapper may have.
+func (s *sender) repeats() bool {
+	switch s.client.(type) {
+	case *redis.Client, *redis.Ring:
+		return false
+	}
+	return true
 }

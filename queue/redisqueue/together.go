@@ -166,8 +166,10 @@ type command struct {
 
 // progress is how far a command has come.
 type progress struct {
+	repeatable bool // is in a pipeline of a client that may write it again
+
 	asked  atomic.Bool // for its arguments
-	failed atomic.Bool // the client has said an error of it last
+	failed atomic.Bool // the client has said an error last after which it writes it again
 	again  atomic.Bool // it was asked for its arguments since
 }
 
@@ -178,7 +180,7 @@ func (command) NoRetry() bool { return true }
 // it has not asked for its arguments was not sent.
 func (c command) Args() []any {
 	c.asked.Store(true)
-	if c.failed.Load() {
+	if c.repeatable && c.failed.Load() {
 		c.again.Store(true)
 	}
 	return c.Cmd.Args()
@@ -186,7 +188,7 @@ func (c command) Args() []any {
 
 // SetErr is called with an answer, or with what has come instead of one.
 func (c command) SetErr(err error) {
-	c.failed.Store(err != nil)
+	c.failed.Store(err != nil && (!isReply(err) || slices.Contains(redirections, code(err))))
 	c.again.Store(false)
 	c.Cmd.SetErr(err)
 }
