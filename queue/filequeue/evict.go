@@ -51,7 +51,11 @@ func (c *call) evict(e *entry) (gone bool, err error) {
 	if err != nil || !old {
 		return false, err
 	}
-	return true, c.removeGone(e, false)
+	err = c.removeGone(e, false)
+	if errors.Is(err, fs.ErrPermission) {
+		return false, nil // another user's: it stays in line, because its owner lives
+	}
+	return err == nil, err
 }
 
 // examine tries to take the flock of a remote ticket, and removes the ticket if it can. It

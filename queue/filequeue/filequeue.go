@@ -84,7 +84,7 @@ import (
 //     no process that was in line survives it either. The numbers go on from the
 //     clock then, as they do when a queue was cleaned up. If the clock was set
 //     back as well, they may start lower. A directory whose seq has lost its content
-//     stays, empty.
+//     stays, empty or with it.
 //   - The order of calls that have no ticket yet, of processes that lock without a pause.
 //     On Linux they get their tickets in the order in which they came to the directory
 //     while it is in use, except for a process that gets no processor time meanwhile. On

@@ -36,6 +36,7 @@ type seqLock struct {
 	changed time.Time   // the change time of seq
 	rights  fs.FileMode // those of seq
 	now     time.Time   // the time of the file system, when this lock has last written seq
+	valid   bool        // content is what seq says, and not what its lack is taken for
 	same    bool        // seq is as this process has left it, when the line was known
 }
 
@@ -108,6 +109,7 @@ func (l *seqLock) read(info fs.FileInfo) error {
 	q.made = q.made || said
 	content.made = q.made
 	l.content = content
+	l.valid = valid
 	l.same = valid && q.fine && q.seen > 0 && l.content.number == q.seen && l.changed.Equal(q.seenAt)
 	switch {
 	case lockedfile.LinkCount(info) != 1:
@@ -148,7 +150,7 @@ func (l *seqLock) write(c seqContent) error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", seqName, err)
 	}
-	l.content, l.size, l.same = c, info.Size(), false
+	l.content, l.valid, l.size, l.same = c, true, info.Size(), false
 	l.now, l.changed = info.ModTime(), lockedfile.ChangeTime(info)
 	l.seq.fine = l.seq.fine || lockedfile.IsFine(l.changed)
 	return nil

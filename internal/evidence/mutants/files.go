@@ -274,6 +274,24 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		new:  "_ = i",
 	},
 	{
+		name: "file: a stale ticket of another user's ends a wait",
+		in:   ofFile + "call.evict",
+		old:  "errors.Is(err, fs.ErrPermission)",
+		new:  "false",
+	},
+	{
+		name: "file: a stale ticket that another user's process may not remove is taken for removed",
+		in:   ofFile + "call.evict",
+		old:  "return false, nil // another user's: it stays in line, because its owner lives",
+		new:  "return true, nil",
+	},
+	{
+		name: "file: a user's file that is no seq is removed",
+		in:   ofFile + "seqLock.removeAll",
+		old:  "!l.valid && l.content.number == 0 && l.line.highest == 0",
+		new:  "false",
+	},
+	{
 		name: "file: a ticket that cannot be removed is forgotten",
 		in:   ofFile + "line.stays",
 		old:  "l.unremovable[name] = struct{}{}",

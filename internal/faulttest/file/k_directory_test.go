@@ -317,6 +317,25 @@ func TestK45TextNamedSeq(t *testing.T) {
 			t.Errorf("there is %q, want nothing but seq", left)
 		}
 	})
+	t.Run("a user's file where there never was a queue", func(t *testing.T) {
+		const text = "1\n2\n3\n"
+		for _, mode := range []fs.FileMode{0o700, 0o777} { // the second is refused
+			spec := faulttest.File(t)
+			mustMkdir(t, spec.Dir)
+			mustChmod(t, spec.Dir, mode)
+			mustWrite(t, filepath.Join(spec.Dir, "seq"), text)
+			q := filequeue.New(spec.Dir)
+			if mode == 0o777 {
+				if _, err := q.Register(t.Context()); err == nil {
+					t.Errorf("%v: Register returned no error", mode)
+				}
+			}
+			q.MaybeCleanup(t.Context())
+			if got := mustRead(t, filepath.Join(spec.Dir, "seq")); got != text {
+				t.Errorf("%v: seq has %q, had %q", mode, got, text)
+			}
+		}
+	})
 	for _, text := range []string{"", "\n", "abc", "00000000000000000007", "0000000000000000000x\n"} {
 		t.Run("damaged", func(t *testing.T) {
 			spec := faulttest.File(t)

@@ -181,6 +181,42 @@ func TestK34OwnTicketThatCannotBeRemoved(t *testing.T) {
 	}
 }
 
+// K34. A holder is too old, and its file cannot be removed by the waiter, as another user's
+// cannot in a directory that is sticky. The waiter waits: the holder lives.
+func TestK34StaleTicketThatCannotBeRemoved(t *testing.T) {
+	const stale = time.Minute
+	dir := filepath.Join(mount(t, "ext4", ""), "queue")
+	q := filequeue.New(dir)
+	holder, err := filequeue.New(dir, filequeue.WithStaleTimeout(stale)).Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, holder.Member)
+	old := time.Now().Add(-2 * stale)
+	if err := os.Chtimes(path, old, old); err != nil {
+		t.Fatal(err)
+	}
+	setAttribute(t, path, immutable, true)
+	t.Cleanup(func() { setAttribute(t, path, immutable, false) })
+	waiter, err := q.Register(t.Context())
+	if err != nil || waiter.Ahead != 1 {
+		t.Fatalf("Register returned %+v, %v, want a ticket with 1 ahead", waiter, err)
+	}
+	if place, err := q.Position(t.Context(), waiter); err != nil || place.Ahead != 1 {
+		t.Errorf("Position returned %+v, %v, want 1 ahead", place, err)
+	}
+	if _, ok, err := q.TryRegister(t.Context()); ok || err != nil {
+		t.Errorf("TryRegister returned %v, %v, want that it did not", ok, err)
+	}
+	setAttribute(t, path, immutable, false)
+	if place, err := q.Position(t.Context(), waiter); err != nil || place.Ahead != 0 {
+		t.Errorf("when the file can be removed Position returns %+v, %v, want none ahead", place, err)
+	}
+	if err := q.Release(t.Context(), waiter); err != nil {
+		t.Error(err)
+	}
+}
+
 // K38. A queue that users share is in a directory with missing parents. The parents get
 // the rights of the queue's directory, whatever the umask:
 //
