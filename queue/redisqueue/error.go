@@ -123,12 +123,9 @@ func says(err error, texts ...string) bool {
 		slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(reply.Error(), text) })
 }
 
-// redirections are the codes with which a node of a Cluster names another one.
-var redirections = []string{"MOVED", "ASK"}
-
 // passing are the codes of refusals that pass by themselves: another client's script
 // runs, the server has just started, or a slot moves.
-var passing = append([]string{"BUSY", "LOADING", "TRYAGAIN"}, redirections...)
+var passing = []string{"BUSY", "LOADING", "TRYAGAIN", "MOVED", "ASK"}
 
 // refusals are the other codes with which a server says that it executes nothing just
 // now, but may do so later.

@@ -5,16 +5,19 @@ import (
 	"errors"
 	"net"
 	"strconv"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/alicebob/miniredis/v2/server"
 	"github.com/redis/go-redis/v9"
 )
 
-// scripted is a node of a Cluster that answers to EVALSHA as a test says. All slots are
-// at the address of a node; at its own if that is empty.
-func scripted(t *testing.T, slots string, evalsha func(c *server.Peer)) (addr string) {
+// scripted is a node of a Cluster that answers to EVALSHA, and to CLIENT, as a test says. All
+// slots are at the address of a node; at its own if that is empty.
+func scripted(t *testing.T, slots string, evalsha func(c *server.Peer), client ...server.Cmd) (addr string) {
 	t.Helper()
 	s, err := server.NewServer("127.0.0.1:0")
 	if err != nil {
@@ -45,6 +48,7 @@ func scripted(t *testing.T, slots string, evalsha func(c *server.Peer)) (addr st
 			c.WriteInt(port)
 			c.WriteBulk(slots)
 		},
+		"CLIENT": append(client, func(c *server.Peer, _ string, _ []string) { c.WriteOK() })[0],
 	} {
 		if err := s.Register(name, answer); err != nil {
 			t.Fatal(err)
@@ -54,13 +58,13 @@ func scripted(t *testing.T, slots string, evalsha func(c *server.Peer)) (addr st
 }
 
 // mute is a node that executes so many requests and answers none: its connection breaks.
-func mute(t *testing.T, requests int32) (addr string, executed *atomic.Int32) {
+func mute(t *testing.T, requests int32, client ...server.Cmd) (addr string, executed *atomic.Int32) {
 	executed = new(atomic.Int32)
 	return scripted(t, "", func(c *server.Peer) {
 		if executed.Add(1) == requests {
 			c.Close()
 		}
-	}), executed
+	}, client...), executed
 }
 
 // away is the address of a node that is down.
@@ -137,6 +141,59 @@ func TestPipelineThatIsNotAnsweredAfterADial(t *testing.T) {
 	}
 }
 
+// A node runs a long script of another client's when it is connected to, and refuses what is
+// said of the connection. Then it executes the requests of a pipeline, and answers none. They
+// are not taken for refused.
+func TestPipelineThatIsNotAnsweredAfterARefusal(t *testing.T) {
+	const requests = 3
+	var asked atomic.Int32
+	to, executed := mute(t, requests, func(c *server.Peer, _ string, args []string) {
+		if strings.EqualFold(args[0], "setname") && asked.Add(1) == 1 {
+			c.WriteError("BUSY Redis is busy running a script.")
+		} else {
+			c.WriteOK()
+		}
+	})
+	from := scripted(t, to, func(c *server.Peer) { c.WriteError("ERR not here") })
+	for i, err := range pipelined(t, requests, redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{from}, ClientName: "report"})) {
+		if !isExecuted(err) {
+			t.Errorf("request %d: %v, as if it had not been executed", i, err)
+		}
+	}
+	if n := executed.Load(); n != requests {
+		t.Errorf("%d were executed, after %d refusals", n, asked.Load())
+	}
+}
+
+// An AutoPipeliner of a Cluster's client makes a pipeline of requests that were sent alone,
+// which is redirected, executed and not answered. They are not taken for refused.
+func TestPipelineOfAnAutoPipelinerThatIsNotAnswered(t *testing.T) {
+	const requests = 3
+	to, executed := mute(t, requests)
+	from := scripted(t, "", func(c *server.Peer) { c.WriteError("MOVED 1 " + to) })
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{from}})
+	defer client.Close()
+	pipeliner, err := client.AutoPipelineWithOptions(&redis.AutoPipelineOptions{MaxBatchSize: requests, MaxFlushDelay: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &sender{client: pipeliner}
+	var all sync.WaitGroup
+	for i := range requests {
+		all.Go(func() {
+			c := request{script: registerScript(), keys: []string{"{line}:queue"}}.command(t.Context())
+			s.process(t.Context(), c)
+			if _, err := c.answer(); !isExecuted(err) {
+				t.Errorf("request %d: %v, as if it had not been executed", i, err)
+			}
+		})
+	}
+	all.Wait()
+	if n := executed.Load(); n != requests {
+		t.Errorf("%d were executed", n)
+	}
+}
+
 // readsArguments is a hook that looks at the arguments of what was answered.
 type readsArguments struct{}
 
@@ -184,7 +241,9 @@ func TestRefusedPipelineBesideAHook(t *testing.T) {
 		"refused by a node of a Cluster":  redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{refusing}}),
 		"redirected, which is not obeyed": redis.NewClient(&redis.Options{Addr: moving}),
 		"not sent to a server":            redis.NewClient(&redis.Options{Addr: away(t), DialerRetries: 1}),
-		"refused by a shard":              redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"one": refusing}}),
+		"refused by a shard": redis.NewRing(&redis.RingOptions{
+			Addrs: map[string]string{"one": refusing}, HeartbeatFrequency: time.Hour, // the node knows no PING
+		}),
 	} {
 		for i, err := range pipelined(t, 3, client, readsArguments{}) {
 			if err == nil || isExecuted(err) {

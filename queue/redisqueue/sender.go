@@ -262,6 +262,7 @@ func (s *sender) send(ctx context.Context, groups []*group) {
 // process sends one command. Where the client panics, that is the command's error, alone
 // or with others.
 func (s *sender) process(ctx context.Context, cmd command) {
+	cmd.repeatable = s.repeats()
 	if err := clients.Call(func() error { return s.client.Process(ctx, cmd) }); cmd.Err() == nil && cmd.Val() == nil {
 		cmd.SetErr(err)
 	}
@@ -280,8 +281,8 @@ func (s *sender) pipeline(ctx context.Context, groups []*group) error {
 	})
 }
 
-// repeats reports whether the client writes the commands of a pipeline again, as that of a
-// Cluster does, which a wrapper may have.
+// repeats reports whether the client may write commands again that are in a pipeline, as that
+// of a Cluster does, which a wrapper or an AutoPipeliner may have.
 func (s *sender) repeats() bool {
 	switch s.client.(type) {
 	case *redis.Client, *redis.Ring:

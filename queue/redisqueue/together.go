@@ -166,10 +166,10 @@ type command struct {
 
 // progress is how far a command has come.
 type progress struct {
-	repeatable bool // is in a pipeline of a client that may write it again
+	repeatable bool // the client may write it again; written before it is sent
 
 	asked  atomic.Bool // for its arguments
-	failed atomic.Bool // the client has said an error last after which it writes it again
+	failed atomic.Bool // the client has said an error last after which it may write it again
 	again  atomic.Bool // it was asked for its arguments since
 }
 
@@ -186,9 +186,11 @@ func (c command) Args() []any {
 	return c.Cmd.Args()
 }
 
-// SetErr is called with an answer, or with what has come instead of one.
+// SetErr is called with an answer, or with what has come instead of one. A Cluster's client
+// writes the command again after a redirection, and if it could not get a connection: which
+// a node may also refuse with an error that passes.
 func (c command) SetErr(err error) {
-	c.failed.Store(err != nil && (!isReply(err) || slices.Contains(redirections, code(err))))
+	c.failed.Store(err != nil && (!isReply(err) || slices.Contains(passing, code(err))))
 	c.again.Store(false)
 	c.Cmd.SetErr(err)
 }
