@@ -9,13 +9,16 @@
  * flocks of a killed process at once; a ticket is a file that its owner creates, and
  * then holds a flock on; whatever happens to an inode changes its change time. What it
  * leaves out: names, errors, wake-ups (a wait is a condition that becomes true), the
- * door (it only orders the calls that try for the flock on seq), stale timeouts.
+ * door (it only orders the calls that try for the flock on seq), stale timeouts, kinds,
+ * several tickets of one process, the flocks on the directory and its removal: cleaning up
+ * looks and removes seq in one step.
  *
  * A process knows the line only by its listings: known are the tickets that it has seen.
  * It lists anew where it is not proven that no other has joined since (see join.go): seq,
  * which it has left open, is at its path with the number and the change time that it had
- * then, and nothing has come to the directory or gone since before that look. A call that
- * only tries has no ticket if another one may own.
+ * then, and nothing has come to the directory or gone since before that look. (Where there
+ * are three processes, each locks once, and knows all that are before it without listing.)
+ * A call that only tries has no ticket if another one may own.
  *
  * joined, left and listed are the steps of line.go. Looking for the dead in front of
  * the own ticket needs no flock of seq: all of them had theirs before it was there.
@@ -378,6 +381,7 @@ proctype mortal(byte me) {
 		if
 		:: path != opened || changed[opened] != seen -> ticket[me] = 0; TOUCH
 		:: else
+		:: true /* killed before that */
 		fi
 	};
 killed:

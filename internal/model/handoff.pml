@@ -11,12 +11,15 @@
  * when its lease runs out. A client is cancelled, or stopped for longer than its
  * lease, or evicted; keys vanish.
  *
- * A release is answered with the first in line after it, or "gone". The grants that
- * were built on it are taken back to a look if that is not what it should be: the
+ * A release is answered with the first in line after it, none, or "gone". The grants that
+ * were built on it are taken back to a look at once if that is not what it should be: the
  * first in line should be one of the chain behind the ticket, or one in front with a
- * release that is still under way. "Gone" may also mean that the lease of the ticket ran out
- * after it had been given up. The look comes when every release that the grant is
- * built on has been answered: before that a ticket that is leaving may stand in front.
+ * release that is still under way; or when every release that the grant is built on has
+ * been answered, and none has named it. A release that has no answer for a lease is as good
+ * as "gone"; those that were sent before it had none for as long.
+ *
+ * handOn looks at the deadlines of both. Nothing that is checked here depends on it: one
+ * that is granted past its own finds that as it enters.
  *
  * Checked:
  *   - at most one holds that has a ticket in line and is not past its deadline; and
@@ -24,17 +27,19 @@
  *   - a client enters only before its own deadline;
  *   - an owner with a chain in which every release was answered has been the first in line,
  *     by the server, or looks: a wrong grant lasts no longer than that;
- *   - no owner is taken back for nothing: only after something has vanished is a hold
- *     lost before its deadline;
+ *   - no owner is taken back for nothing: only after something has vanished, or a release
+ *     was under way for a lease, is a hold lost before its deadline;
  *   - no client is stuck (an invalid end state).
  *
  * The variants are protocols that do not work, and spin must find out:
- *   NOLEASES   the process does not look whether the next one's lease may have run out
+ *   STALE      a grant is believed past the own deadline
  *   KEPT       the chain is not taken back
  *   LINK       only the next one is taken back, not what was built on its grant
  *   BETWEEN    the next of the process is granted, also with others in between
  *   CANCELLED  a waiter that is cancelled hands on like a holder
- *   EARLY      an owner looks although a release in front of it is under way
+ *   HASTY      a grant is taken back by an answer that does not name it, though releases
+ *              that it is built on are under way
+ *   MOVEUP     the next moves up behind one that left, though that is not confirmed
  *
  * Small: FAULTS=0
  *
@@ -71,6 +76,7 @@ bool look[LOCAL];       /* the grant was taken back to a look */
 bool first[N];          /* the server has seen it as the first in line */
 bool ready[N];          /* its number was shown to it */
 bool vanished = false;
+bool silent = false;    /* a release was under way for longer than its ticket was believed */
 
 #define VALID(c)     (number[c] && lease[c])
 #define BELOW(j, c)  (number[j] && lease[j] && number[j] < number[c])
@@ -142,8 +148,6 @@ inline handOn() {
 		if
 #ifdef BETWEEN
 		:: waiting[i] && !grant[i] && number[i] > number[me] && !past[i] && !past[me] ->
-#elif defined(NOLEASES)
-		:: waiting[i] && !grant[i] && front[i] == me ->
 #else
 		:: waiting[i] && !grant[i] && front[i] == me && !past[i] && !past[me] ->
 #endif
@@ -159,14 +163,13 @@ inline handOn() {
 	i = 0
 }
 
-/* forget makes those behind forget the one in front of them: it was not the head that
- * left. */
-inline forget() {
+/* follow has those behind me, which has left, follow another one, or NONE. */
+inline follow(another) {
 	i = 0;
 	do
 	:: i < LOCAL ->
 		if
-		:: front[i] == me -> front[i] = NONE
+		:: front[i] == me -> front[i] = another
 		:: else
 		fi;
 		i++
@@ -180,31 +183,36 @@ inline forget() {
 inline answered() {
 	sent[me] = false;
 	if
+	:: !gone && !owned -> follow(front[me]) /* confirmed */
+	:: else
+	fi;
+	if
 	:: gone
-	:: !gone && low != NONE && (BUILT(low, me) || sent[low] && BUILT(me, low))
+	:: !gone && (low == NONE || BUILT(low, me) || sent[low] && BUILT(me, low))
 	:: else -> gone = true
 	fi;
 #ifndef KEPT
-	if
-	:: gone ->
-		i = 0;
-		do
-		:: i < LOCAL ->
-			if
+	i = 0;
+	do
+	:: i < LOCAL ->
+		if
 #ifdef LINK
-			:: base[i] == me -> look[i] = true
+		:: base[i] == me && i != low && (gone || !PENDING(i)) -> look[i] = true
+#elif defined(HASTY)
+		:: BUILT(i, me) && i != low -> look[i] = true
 #else
-			:: BUILT(i, me) -> look[i] = true
+		:: BUILT(i, me) && i != low && (gone || !PENDING(i)) -> look[i] = true
 #endif
-			:: else
-			fi;
-			i++
-		:: else -> break
-		od;
-		i = 0
+		:: else
+		fi;
+		i++
+	:: else -> break
+	od;
+#endif
+	if
+	:: low != NONE && BUILT(low, me) -> base[low] = NONE /* confirmed */
 	:: else
 	fi;
-#endif
 	i = 0;
 	do
 	:: i < LOCAL ->
@@ -222,6 +230,7 @@ inline leave() {
 	if
 	:: d_step {
 		gone = number[me] == 0;
+		silent = silent || gone && past[me];
 		number[me] = 0;
 		lease[me] = false;
 		sweep()
@@ -229,8 +238,8 @@ inline leave() {
 	   d_step { answered() }
 	:: d_step { faults > 0 -> faults--; past[me] = true }; /* the release is lost */
 	   atomic {
-		!VALID(me) -> /* and its lease has run out */
-		d_step { gone = true; answered() }
+		!VALID(me) && !PENDING(me) -> /* and its lease has run out */
+		d_step { silent = true; gone = true; answered() }
 	   }
 	fi
 }
@@ -260,7 +269,7 @@ inline check() {
 
 proctype ours(byte me) {
 	byte i, low, last;
-	bool gone;
+	bool gone, owned;
 	register();
 	atomic {
 		ready[me] = true;
@@ -299,13 +308,14 @@ wait:	do
 
 enter:	atomic {
 		waiting[me] = false;
+		owned = true;
 		if
-#ifdef NOLEASES
+#ifdef STALE
 		:: false
 #else
 		:: past[me] -> goto gives_up
 #endif
-		:: look[me] -> look[me] = false; grant[me] = false; base[me] = NONE; waiting[me] = true; goto wait
+		:: look[me] -> look[me] = false; grant[me] = false; base[me] = NONE; waiting[me] = true; owned = false; goto wait
 		:: else
 		fi;
 		holds[me] = true;
@@ -316,17 +326,13 @@ enter:	atomic {
 	/* the critical section */
 	do
 	:: atomic {
-#ifdef EARLY
 		look[me] ->
-#else
-		look[me] && !PENDING(me) ->
-#endif
 		d_step { sweep() };
 		look[me] = false;
 		base[me] = NONE;
 		if
 		:: low != me ->
-			assert(vanished || past[me]);
+			assert(vanished || silent || past[me]);
 			holds[me] = false; /* Lost is closed */
 			goto gives_up
 		:: else
@@ -349,7 +355,14 @@ gives_up:
 		holds[me] = false;
 		waiting[me] = false;
 		sent[me] = true;
-		forget()
+		if
+#ifdef MOVEUP
+		:: true -> follow(front[me])
+#else
+		:: owned -> follow(NONE)
+		:: else /* when it is confirmed */
+#endif
+		fi
 	};
 	leave();
 done:	skip

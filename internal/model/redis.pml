@@ -5,8 +5,8 @@
  * What can happen to them: a request is sent again because its answer was lost, or
  * is late, and then both are executed; a client that has given up is overtaken by
  * its own request; a message arrives at any time after it was sent, or never; a
- * client is stopped at any step, for longer than its lease, and goes on later; keys
- * vanish, one or all of them.
+ * client is stopped at any step, for longer than its lease, and goes on later, or is
+ * killed while it waits or holds; keys vanish, one or all of them.
  *
  * What the model keeps of the real thing: a script is one step; a lease belongs to a
  * token and names the entry that it is for; it runs out by the server's clock while
@@ -15,25 +15,28 @@
  * the clock, which they are seeded from, is not behind the last number given. A script for
  * several requests is the steps of each, one after the other, which is one of the orders
  * that are looked at; each is sent again alone. What it leaves out: names, errors, kinds,
- * a mark that runs out before the late request comes.
+ * a mark that runs out before the late request comes, releases that are lost or late, a
+ * late refresh, calls that only try, views of one line with another n.
  *
  * Checked:
  *   - a client enters only if the server has found its entry among the first OWNERS;
- *   - at most OWNERS hold that the server knows and that are not past their deadline,
- *     and each of them is among the first: two that renew and are both in the section
- *     cannot be;
+ *   - at most OWNERS hold that are not past their deadline, and each of them is among the
+ *     first; when data have vanished, of those that the server knows: two that renew and
+ *     are both in the section cannot be;
  *   - an entry that is not there any more is held only after data have vanished;
  *   - numbers ascend, tokens ascend in the order of grants, and a storage that
- *     remembers the highest token takes no write of an older owner (OWNERS 1);
+ *     remembers the highest token takes no write of an older owner, and refuses none of
+ *     one that is not past its deadline and has its entry (OWNERS 1);
  *   - a client that has left has no ticket in line, whatever arrives late;
- *   - no client is stuck (an invalid end state).
+ *   - no client is stuck (an invalid end state), though others were killed, and with
+ *     OWNERS=2 one holds for ever.
  *
  * The variants are protocols that do not work, and spin must find out:
  *   TOKEN       a message is for the token, not for one entry of it
  *   TWOSTEP     the number is taken in one step and shown in another
  *   RESET       numbers are not seeded from the clock
  *   RESURRECT   a heartbeat makes a ticket that is not there
- *   AGE         a ticket may be evicted although its lease has not run out
+ *   AGE         an owner may be evicted although its lease has not run out
  *   ANYLEASE    an entry counts as alive by any lease of its token
  *   NODEADLINE  an owner believes in its hold until the server says otherwise
  *   STALEGRANT  a grant is believed also after the own deadline
@@ -80,6 +83,7 @@ byte current[N];            /* token */
 byte mine[N];               /* entry, when it is known */
 bool past[N];               /* the own deadline has passed */
 bool holds[N];
+bool dead[N];               /* it was killed */
 
 /* What only the checks know. */
 bool owned[ENTRIES];        /* the server has found it among the first */
@@ -99,9 +103,18 @@ byte stored = 0;            /* the token of the last write that the storage took
 #define B(j, e)   (j < e && queued[j] && ALIVE(j))
 #define BEFORE(e) (B(1, e) + B(2, e) + B(3, e) + B(4, e) + B(5, e) + B(6, e) + B(7, e) + B(8, e))
 
+/* How many are before it that a survey does not remove: as many, unless it leaves the dead. */
+#ifdef HEADONLY
+#define STAYS(j) (queued[j] && (ALIVE(j) || BEFORE(j)))
+#else
+#define STAYS(j) (queued[j] && ALIVE(j))
+#endif
+#define P(j, e)  (j < e && STAYS(j))
+#define PLACE(e) (P(1, e) + P(2, e) + P(3, e) + P(4, e) + P(5, e) + P(6, e) + P(7, e) + P(8, e))
+#define GOES(j)  (j < e && queued[j] && !STAYS(j))
+
 /* survey is what every script does: it removes the dead among the owners and tells
- * those that own now and did not before. leaving and other leave in this step.
- * place is that of the entry asked for, NONE if it does not own. */
+ * those that own now and did not before. leaving and other leave in this step. */
 inline survey(leaving, other) {
 	living = 0;
 	passed = 0;
@@ -186,7 +199,7 @@ inline register(t) {
 		owns = false
 	:: else ->
 		e = lease[t];
-		owns = BEFORE(e) < OWNERS
+		owns = PLACE(e) < OWNERS
 	fi;
 	living = 0
 }
@@ -285,9 +298,7 @@ again:
 	do
 	/* position.lua, when there is something to see */
 	:: atomic {
-		(BEFORE(e) < OWNERS || !VALID(e) || past[me] || B(1, e) != (1 < e && queued[1]) || B(2, e) != (2 < e && queued[2])
-		 || B(3, e) != (3 < e && queued[3]) || B(4, e) != (4 < e && queued[4]) || B(5, e) != (5 < e && queued[5])
-		 || B(6, e) != (6 < e && queued[6]) || B(7, e) != (7 < e && queued[7])) ->
+		(PLACE(e) < OWNERS || !VALID(e) || past[me] || GOES(1) || GOES(2) || GOES(3) || GOES(4) || GOES(5) || GOES(6) || GOES(7)) ->
 		if
 		:: past[me] -> goto gone
 		:: else
@@ -295,7 +306,7 @@ again:
 		d_step {
 			survey(NONE, NONE);
 			living = 0;
-			owns = queued[e] && ALIVE(e) && BEFORE(e) < OWNERS
+			owns = queued[e] && ALIVE(e) && PLACE(e) < OWNERS
 		};
 		if
 		:: owns -> owns = false; goto first
@@ -307,6 +318,7 @@ again:
 		fi
 	   }
 	:: atomic { TOLD(e, t) -> message[e] = false; goto first }
+	:: atomic { faults > 0 -> faults--; goto killed }
 	od;
 
 first:	/* The answer may be old: this process may have been stopped since. */
@@ -330,7 +342,7 @@ first:	/* The answer may be old: this process may have been stopped since. */
 #ifdef NODEADLINE
 				:: holds[i] && !vanished -> living++
 #else
-				:: holds[i] && !past[i] && VALID(mine[i]) -> living++
+				:: holds[i] && !past[i] && (VALID(mine[i]) || !vanished) -> living++
 #endif
 				:: else
 				fi;
@@ -351,18 +363,31 @@ first:	/* The answer may be old: this process may have been stopped since. */
 	};
 
 	/* the critical section: a write that may be late */
+	if
+	:: atomic { faults > 0 -> faults--; goto killed }
+#if OWNERS > 1
+	:: me == 0 -> /* it may last for ever: the other slot is still there */
+end_holds:	false
+#endif
+	:: true
+	fi;
 	d_step {
 		if
-#ifndef NOFENCE
-		:: e >= stored ->
-#else
+#ifdef NOFENCE
 		:: true ->
-#endif
-#if OWNERS == 1
 			assert(e >= stored);
+#else
+		:: e >= stored ->
 #endif
 			stored = e
-		:: else
+#ifndef NOFENCE
+		:: else ->
+#if OWNERS == 1
+			assert(past[me] || !VALID(e))
+#else
+			skip
+#endif
+#endif
 		fi
 	};
 	atomic { holds[me] = false; release(t) };
@@ -371,14 +396,19 @@ first:	/* The answer may be old: this process may have been stopped since. */
 gone:	/* evicted, or given up: the ticket is given back, and another one taken */
 	release(t);
 	goto again;
-done:	skip
+done:	goto over;
+
+killed:	atomic { holds[me] = false; dead[me] = true };
+end_dead:
+	false;
+over:	skip
 }
 
 /* Time. The own deadline passes first, the lease runs out after it; a heartbeat puts
  * both off. A client that runs renews in time, so that only one that is stopped gets
  * this far; it sees its deadline when it goes on. The lease of an entry that no client
- * knows of is renewed by none. */
-#define ORPHAN(t) (lease[t] != NONE && lease[t] != MARK && (current[t / TRIES] != t || left[t]))
+ * knows of, or whose client was killed, is renewed by none. */
+#define ORPHAN(t) (lease[t] != NONE && lease[t] != MARK && (current[t / TRIES] != t || left[t] || dead[t / TRIES]))
 
 proctype time() {
 	byte c;
@@ -388,7 +418,7 @@ end:	do
 		faults--;
 		select(c : 0 .. N - 1);
 		if
-		:: lease[current[c]] != NONE && lease[current[c]] != MARK && !left[current[c]] -> past[c] = true
+		:: lease[current[c]] != NONE && lease[current[c]] != MARK && !left[current[c]] && !dead[c] -> past[c] = true
 		:: else -> goto end
 		fi
 	   };
@@ -410,7 +440,7 @@ end:	do
 #endif
 	   fi
 #ifdef AGE
-	:: atomic { faults > 0 && VALID(1) -> faults--; queued[1] = false }
+	:: atomic { faults > 0 && VALID(1) && holds[token[1] / TRIES] && !past[token[1] / TRIES] -> faults--; queued[1] = false }
 #endif
 	:: atomic { ORPHAN(0) -> lease[0] = NONE }
 	:: atomic { ORPHAN(1) -> lease[1] = NONE }

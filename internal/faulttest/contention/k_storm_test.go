@@ -138,6 +138,9 @@ func stormOfRequests(t *testing.T, budget time.Duration) {
 	}
 	awaitMoving(t, p, &all, &s.passed)
 	network.Wait()
+	if s.passed.Load() == 0 {
+		t.Error("the section was never held")
+	}
 	t.Logf("%d sections", s.passed.Load())
 	deadline := time.Now().Add(faulttest.Long)
 	for p.InUse(t) {
@@ -181,7 +184,8 @@ type stay struct {
 
 // All data vanishes, again and again, while requests and messages are slow. Two may
 // be in the section for a moment then; but no more than one of them is told that its
-// hold was good, and the tokens of those ascend. And it goes on.
+// hold was good, and the tokens of those ascend. And it goes on: afterwards whoever comes
+// gets the lock when the leases of those that left tickets are over.
 func TestK02StormOfVanishingData(t *testing.T) {
 	faulttest.InTheEnd(t, func() (quick bool) { return stormOfVanishingData(t, gust) })
 }
@@ -265,7 +269,6 @@ func stormOfVanishingData(t *testing.T, budget time.Duration) (quick bool) {
 	})
 	all.Wait()
 	slices.SortFunc(stays, func(a, b stay) int { return a.from.Compare(b.from) })
-	longest := time.Duration(0)
 	for i, s := range stays[min(1, len(stays)):] {
 		before := stays[i]
 		if s.from.Before(before.to) {
@@ -274,10 +277,16 @@ func stormOfVanishingData(t *testing.T, budget time.Duration) (quick bool) {
 		if s.token <= before.token {
 			t.Errorf("token %d comes after %d", s.token, before.token)
 		}
-		longest = max(longest, s.from.Sub(before.to))
 	}
-	t.Logf("%d holds, %d of them lost; %d met another one; the longest pause was %v", len(stays)+lost, lost, overlaps, longest)
-	return longest <= 3*lease+faulttest.Soon
+	t.Logf("%d holds, %d of them lost; %d met another one", len(stays)+lost, lost, overlaps)
+	if len(stays)+lost == 0 {
+		t.Error("the section was never held")
+	}
+	began := time.Now()
+	m := p.Mutex(p.Near, lease)
+	faulttest.MustLock(t, m)
+	faulttest.MustUnlock(t, m)
+	return time.Since(began) <= 3*lease+faulttest.Soon
 }
 
 // The same for a Semaphore: never one more than its permits, while others that hold
@@ -349,4 +358,18 @@ func stormOfPermits(t *testing.T, budget time.Duration) {
 	})
 	awaitMoving(t, p, &all, &passed)
 	t.Logf("%d holds, at most %d at a time", passed.Load(), most.Load())
+	if passed.Load() == 0 {
+		t.Error("no permit was ever held")
+	}
+	// None is left with one that is gone.
+	after, end := context.WithTimeout(t.Context(), faulttest.Long)
+	defer end()
+	s := lock.NewSemaphore(redisqueue.New(p.Near, p.Name, redisqueue.WithLease(time.Minute)), permits)
+	for i := range permits {
+		h, err := s.Acquire(after)
+		if err != nil {
+			t.Fatalf("when all have gone, permit %d of %d is not free: %v", i+1, permits, err)
+		}
+		defer h.Release()
+	}
 }
