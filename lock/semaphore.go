@@ -138,8 +138,8 @@ func (s *Semaphore) usable(op string) error {
 }
 
 // Token returns the number of the hold's ticket, which is above 0, less than 1<<53
-// and greater than that of every hold that came before it. It says which hold it
-// is. It does not fence unless n is 1: with more, a holder with a lower token may
+// and greater than that of every hold of the same n that came before it. It says which
+// hold it is. It does not fence unless n is 1: with more, a holder with a lower token may
 // be as good as one with a higher, and a storage cannot tell it from one that was
 // lost. It is 0 for a hold that is nil or zero.
 func (h *Hold) Token() int64 {

@@ -209,6 +209,7 @@ type Sharer interface {
 	// A ticket owns when fewer than n are before it, and those before it only ever
 	// become fewer. So views with different n may be used side by side, each of
 	// which admits by its own n: that is how a limit is changed while it is in use.
+	// Ask a view only about tickets that a view of the same n has taken.
 	//
 	// A line has a kind, which is stored with its tickets: exclusive, or shared. To
 	// join a line of the other kind is an error that names both. The view of

@@ -21,7 +21,7 @@ import (
 // and the next of them has a place of its own before the seq lock is free.
 //
 // The clock is the machine's, the same for all processes, also in containers. A step of
-// it disturbs the order of those that wait at that moment.
+// it disturbs the order of those that are in at that moment.
 //
 // It is for fairness alone. Where the system has no such places, and if a process cannot
 // take one, the seq lock is polled, and it is luck which process gets it. A process that
@@ -159,9 +159,13 @@ func (o *door) leave(dir *lockedfile.Dir, unlock func()) {
 	next := o.waiting[0]
 	o.waiting[0] = nil
 	o.waiting = o.waiting[1:]
-	o.move(dir, next.called)
+	// When the clock was set back, all calls of the other processes from then on seem to
+	// be earlier, for as long.
+	now := time.Now()
+	called := min(next.called, now.UnixNano())
+	o.move(dir, called)
 	unlock()
-	o.called, o.in = next.called, time.Now()
+	o.called, o.in = called, now
 	close(next.turn)
 }
 
@@ -201,7 +205,8 @@ func (o *door) isFirst(dir *lockedfile.Dir) (first, nearer bool) {
 		front, ok := dir.FirstPlace(from, max(o.called, o.place))
 		switch {
 		case !ok:
-			return true, o.front != 0
+			nearer, o.front = o.front != 0, 0
+			return true, nearer
 		case slices.Contains(o.passed, front):
 		case front != o.front:
 			nearer = front < o.front || front-o.front > longestStep

@@ -74,6 +74,38 @@ func TestFileDoorIsInOrderOfTheCalls(t *testing.T) {
 	})
 }
 
+// The clock was set back by an hour, while a call of A waited for another one. It comes in
+// before a call of B that comes after that.
+func TestFileDoorWhenTheClockIsSetBack(t *testing.T) {
+	path := t.TempDir()
+	a, dirA := doorOf(t, path)
+	b, dirB := doorOf(t, path)
+	mustEnter(t, a)
+	a.waiting = append(a.waiting, &visit{called: time.Now().Add(time.Hour).UnixNano(), turn: make(chan struct{})})
+	a.leave(dirA, noSeq)
+	mustEnter(t, b)
+	b.stand(dirB)
+	wantFirst(t, a, dirA, true)
+	wantFirst(t, b, dirB, false)
+}
+
+// A call has come nearer once when the one in front has left: its poll grows longer then.
+func TestFileDoorComesNearerOnce(t *testing.T) {
+	path := t.TempDir()
+	a, dirA := doorOf(t, path)
+	b, dirB := doorOf(t, path)
+	mustEnter(t, a)
+	a.stand(dirA)
+	mustEnter(t, b)
+	wantFirst(t, b, dirB, false)
+	a.leave(dirA, noSeq)
+	for _, want := range []bool{true, false} {
+		if first, nearer := b.isFirst(dirB); !first || nearer != want {
+			t.Errorf("first: %v, nearer: %v; want that it is the first, and nearer: %v", first, nearer, want)
+		}
+	}
+}
+
 // A call ends at the moment in which it comes in: it comes in or it does not, and the
 // next one can.
 func TestFileDoorCallEndsAsItComesIn(t *testing.T) {

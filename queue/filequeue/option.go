@@ -19,7 +19,8 @@ type Option func(*settings) error
 // WithStaleTimeout also evicts a living owner that has not refreshed its ticket for
 // d: it was stopped, the machine was suspended, or a clock was set. It holds for
 // the tickets taken through this value, whichever process examines them. One that may not
-// remove the ticket's file, as another user's in a sticky directory, lets it stay.
+// remove the ticket's file, as another user's in a sticky directory, lets it stay. A clock
+// that is set back puts the eviction off by as much.
 //
 // Without it there is no eviction by age: the kernel says which owners are dead, at
 // once and without fail. With it the contract is the weaker one: use it where a

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
@@ -201,16 +202,31 @@ func nextNumber(last, highest, count int64) (int64, error) {
 	return n + 1, nil
 }
 
-// When the process was started, by both clocks.
-var (
-	start       = time.Now()
-	startNumber = start.UnixMicro()
-)
+// clock is what this process has last seen of both clocks.
+var clock = newClock()
 
-// clockNumber is the time in microseconds. It does not go back while the
-// process lives, also when the clock is set back.
+type clockReading struct {
+	mu      sync.Mutex
+	at      time.Time // by the clock that nobody sets
+	number  int64     // by the one that is set
+	highest int64     // what that said when it was set back
+}
+
+func newClock() *clockReading { return &clockReading{at: time.Now(), number: wallNumber()} }
+
+// clockNumber is the time in microseconds. It does not go back while the process lives.
+// When the clock is set back it stands still until that time has come again: if it went on
+// from there, it would be ahead for ever, and so would be what every line leaves behind.
 func clockNumber() int64 {
-	return max(wallNumber(), startNumber+time.Since(start).Microseconds())
+	clock.mu.Lock()
+	defer clock.mu.Unlock()
+	now := time.Now()
+	would := clock.number + now.Sub(clock.at).Microseconds() // it say, if it had not been set
+	clock.at, clock.number = now, now.UnixMicro()
+	if clock.number < would {
+		clock.highest = max(clock.highest, would)
+	}
+	return max(clock.number, clock.highest)
 }
 
 // wallNumber is the clockNumber of a process that is started now.

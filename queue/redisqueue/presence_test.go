@@ -450,6 +450,58 @@ func TestHintedWithinTheGraceTime(t *testing.T) {
 	}
 }
 
+// The one behind the tickets of one process is hinted also if crash detection is not its
+// own, nor that of the first owner.
+func TestHintedBehindAnOwnerWithoutIt(t *testing.T) {
+	redistest.NeedReal(t)
+	name := redistest.Name(t)
+	view := func(options ...Option) *view {
+		return New(redistest.Client(t), name, options...).Share(2).(*view)
+	}
+	plain, other, last := view(), view(WithCrashDetection(time.Second)), view()
+	first, err := plain.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := other.Register(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for noticed := 0; noticed != 3; {
+		members, err := last.Members(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		noticed = 0
+		for _, m := range members {
+			if m.CrashDetection > 0 {
+				noticed++
+			}
+		}
+	}
+	waiting, err := last.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wake, stop, err := last.Watch(t.Context(), waiting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	for range 4 { // that there is a connection may be one
+		if got := <-wake; got != queue.WakeHint {
+			t.Errorf("woken by %v, want a hint", got)
+		}
+		if _, err := last.Position(t.Context(), waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := plain.Release(t.Context(), first); err != nil {
+		t.Error(err)
+	}
+}
+
 // The marks of the dead do not gather for ever in a line that is never empty.
 func TestMarksAreBounded(t *testing.T) {
 	redistest.NeedReal(t)

@@ -262,6 +262,29 @@ func TestRecheck(t *testing.T) {
 	mustRelease(t, view, waiter)
 }
 
+// Where owners have another n, a release may tell none of those that own by it: a waiter
+// polls, and is not left behind a permit that is free.
+func TestRecheckBehindAnotherN(t *testing.T) {
+	q := redisqueue.New(redistest.Client(t), redistest.Name(t))
+	two, three := q.Share(2), q.Share(3)
+	holders := registerAll(t, two, 2)
+	waiters := []queue.Ticket{mustRegister(t, two), mustRegister(t, three)}
+	listeningView(t, two)
+	for i, view := range []queue.TicketQueue{two, three} {
+		watchView(t, view, waiters[i])
+		p, err := queue.Position(t.Context(), view, waiters[i])
+		if err != nil || p.Ahead != 1 {
+			t.Fatalf("waiter %d: Position returned %+v, %v, want 1 ahead", i, p, err)
+		}
+		if polls := p.Recheck == 0; polls != (i == 1) {
+			t.Errorf("waiter %d may rely on being woken for %v", i, p.Recheck)
+		}
+	}
+	for _, ticket := range append(holders, waiters...) {
+		mustRelease(t, two, ticket)
+	}
+}
+
 // watchView is watch for a view.
 func watchView(t *testing.T, q queue.TicketQueue, ticket queue.Ticket) (wake <-chan queue.Wake, stop func()) {
 	t.Helper()

@@ -144,7 +144,7 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name:  "file: a process has no place between two of its calls",
 		in:    ofFile + "door.leave",
-		old:   "o.move(dir, next.called)",
+		old:   "o.move(dir, called)",
 		new:   "o.move(dir, 0)",
 		tests: ofDoor,
 	},
@@ -290,6 +290,36 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		in:   ofFile + "seqLock.removeAll",
 		old:  "!l.valid && l.content.number == 0 && l.line.highest == 0",
 		new:  "false",
+	},
+	{
+		name: "file: a full disk ends a wait",
+		in:   ofFile + "isExhausted",
+		old:  "errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)",
+		new:  "false",
+	},
+	{
+		name: "file: numbers run ahead for ever when the clock was set back",
+		in:   ofFile + "clockNumber",
+		old:  "clock.at, clock.number = now, now.UnixMicro()",
+		new:  "clock.at, clock.number = now, max(now.UnixMicro(), would)",
+	},
+	{
+		name: "file: numbers go back with the clock",
+		in:   ofFile + "clockNumber",
+		old:  "clock.highest = max(clock.highest, would)",
+		new:  "_ = would",
+	},
+	{
+		name: "file: a call stands at the door from a time that has not come",
+		in:   ofFile + "door.leave",
+		old:  "min(next.called, now.UnixNano())",
+		new:  "next.called",
+	},
+	{
+		name: "file: a call at the door that has come nearer looks often for ever",
+		in:   ofFile + "door.isFirst",
+		old:  "nearer, o.front = o.front != 0, 0",
+		new:  "nearer = o.front != 0",
 	},
 	{
 		name: "file: a ticket that cannot be removed is forgotten",

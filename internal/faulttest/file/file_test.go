@@ -163,6 +163,26 @@ func TestF38SystemCallsFail(t *testing.T) {
 	}
 }
 
+// The disk is full while B waits behind A, whose age it must look at, for which seq is
+// written: it waits on.
+func TestF38DiskIsFullForAWaiter(t *testing.T) {
+	h := harness.New(t, faulttest.File(t))
+	h.Spec.Stale = time.Minute
+	a := h.Start()
+	h.Spec.Stale = 0
+	b := h.Start()
+	a.Lock().Granted()
+	call := b.StandInLine()
+	end := inject(t, b, []string{h.Spec.Dir, h.Spec.Dir + "/seq"}, "pwrite64:error=ENOSPC")
+	call.StaysBlocked(10 * faulttest.Moment)
+	end()
+	a.MustUnlock()
+	call.Granted()
+	b.MustUnlock()
+	h.Check()
+	h.CheckNothingIsLeft()
+}
+
 // Processes that see none of each other, each number 1 of its own pid
 // namespace, as in containers.
 func TestF35PIDNamespaces(t *testing.T) {

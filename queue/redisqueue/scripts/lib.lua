@@ -238,15 +238,23 @@ end
 -- believed, or -1 if a lease of theirs lasts for longer than it was made. It does so
 -- when the server's clock was set back, because a time to live ends at a time of that
 -- clock; or when it has no end, after PERSIST or RESTORE. repair.lua makes up for it.
+-- Where another number may own by the view of one of them, its release may tell none of
+-- those that own by the caller's: then it is 0, so that these look. It notes in
+-- line.watched whether the death of one of their processes is noticed.
 local function believed(line)
   local shortest
   for i = 1, math.min(line.living, OWNERS) do
-    local length = terms(line.values[i])
+    local length, owners = terms(line.values[i])
     local left = call('PTTL', line.keys[i])
     if length and (left > length or left == -1) then
       return -1
     end
-    shortest = math.min(shortest or left, left, watched(line.values[i]) or left)
+    local within = watched(line.values[i])
+    line.watched = line.watched or within
+    if math.max(1, owners) ~= OWNERS then
+      left = 0
+    end
+    shortest = math.min(shortest or left, left, within or left)
   end
   return math.max(0, math.min(shortest or 0, line.doubt or shortest or 0))
 end

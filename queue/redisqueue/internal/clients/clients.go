@@ -57,8 +57,9 @@ func ReloadState(ctx context.Context, client any, err error) {
 }
 
 // Registry has one value for each client that a program has. It does not keep it: when
-// nothing refers to the value any more, its client is forgotten. The zero value works; it
-// must not be copied, and may be used by many goroutines.
+// nothing refers to the value any more, its client is forgotten. (A client that refers to
+// its own value, as one with a lock in it does, never is.) The zero value works; it must not
+// be copied, and may be used by many goroutines.
 type Registry[T any] struct {
 	mu       sync.Mutex
 	byClient map[any]weak.Pointer[T]
