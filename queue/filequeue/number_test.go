@@ -80,3 +80,17 @@ func TestFileNothingIsLeftAfterTheClockWasSetBack(t *testing.T) {
 		t.Errorf("the directory is left: %v", err)
 	}
 }
+
+// The clock says a time for a moment that is no number any more. It is forgotten.
+func TestFileNumbersAfterAClockThatWasFarAhead(t *testing.T) {
+	q := New(filepath.Join(t.TempDir(), "queue"))
+	defer func() { clock = newClock() }()
+	clock.number = maxNumber
+	ticket, err := q.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Release(t.Context(), ticket); err != nil {
+		t.Fatal(err)
+	}
+}

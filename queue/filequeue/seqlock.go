@@ -212,22 +212,34 @@ type clockReading struct {
 	highest int64     // what that said when it was set back
 }
 
-func newClock() *clockReading { return &clockReading{at: time.Now(), number: wallNumber()} }
+func newClock() *clockReading {
+	now := time.Now()
+	return &clockReading{at: now, number: now.UnixMicro()}
+}
+
+// look returns the time, and the highest that the clock has been set back from.
+func (c *clockReading) look() (number, highest int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	would := c.number + now.Sub(c.at).Microseconds() // it say, if it had not been set
+	c.at, c.number = now, now.UnixMicro()
+	if c.number < would && would < maxNumber { // not by a clock that was out of its mind
+		c.highest = max(c.highest, would)
+	}
+	return c.number, c.highest
+}
 
 // clockNumber is the time in microseconds. It does not go back while the process lives.
 // When the clock is set back it stands still until that time has come again: if it went on
 // from there, it would be ahead for ever, and so would be what every line leaves behind.
 func clockNumber() int64 {
-	clock.mu.Lock()
-	defer clock.mu.Unlock()
-	now := time.Now()
-	would := clock.number + now.Sub(clock.at).Microseconds() // it say, if it had not been set
-	clock.at, clock.number = now, now.UnixMicro()
-	if clock.number < would {
-		clock.highest = max(clock.highest, would)
-	}
-	return max(clock.number, clock.highest)
+	number, highest := clock.look()
+	return max(number, highest)
 }
 
 // wallNumber is the clockNumber of a process that is started now.
-func wallNumber() int64 { return time.Now().UnixMicro() }
+func wallNumber() int64 {
+	number, _ := clock.look()
+	return number
+}

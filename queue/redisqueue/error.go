@@ -123,9 +123,13 @@ func says(err error, texts ...string) bool {
 		slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(reply.Error(), text) })
 }
 
+// connecting are the codes of passing refusals after which the client of a Cluster may
+// have connected to another node, or anew: it may have got them as it connected.
+var connecting = []string{"BUSY", "LOADING", "MOVED", "ASK"}
+
 // passing are the codes of refusals that pass by themselves: another client's script
 // runs, the server has just started, or a slot moves.
-var passing = []string{"BUSY", "LOADING", "TRYAGAIN", "MOVED", "ASK"}
+var passing = append([]string{"TRYAGAIN"}, connecting...)
 
 // refusals are the other codes with which a server says that it executes nothing just
 // now, but may do so later.

@@ -236,9 +236,11 @@ func TestLastAnswerOfAPipeline(t *testing.T) {
 func TestRefusedPipelineBesideAHook(t *testing.T) {
 	refusing := scripted(t, "", func(c *server.Peer) { c.WriteError("READONLY You can't write against a read only replica.") })
 	moving := scripted(t, "", func(c *server.Peer) { c.WriteError("MOVED 1 " + away(t)) })
+	halfMoved := scripted(t, "", func(c *server.Peer) { c.WriteError("TRYAGAIN Multiple keys request during rehashing of slot") })
 	for name, client := range map[string]redis.UniversalClient{
 		"refused by a server":             redis.NewClient(&redis.Options{Addr: refusing}),
 		"refused by a node of a Cluster":  redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{refusing}}),
+		"refused while a slot moves":      redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{halfMoved}}),
 		"redirected, which is not obeyed": redis.NewClient(&redis.Options{Addr: moving}),
 		"not sent to a server":            redis.NewClient(&redis.Options{Addr: away(t), DialerRetries: 1}),
 		"refused by a shard": redis.NewRing(&redis.RingOptions{

@@ -190,7 +190,7 @@ func (c command) Args() []any {
 // writes the command again after a redirection, and if it could not get a connection: which
 // a node may also refuse with an error that passes.
 func (c command) SetErr(err error) {
-	c.failed.Store(err != nil && (!isReply(err) || slices.Contains(passing, code(err))))
+	c.failed.Store(err != nil && (!isReply(err) || slices.Contains(connecting, code(err))))
 	c.again.Store(false)
 	c.Cmd.SetErr(err)
 }

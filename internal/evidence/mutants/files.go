@@ -299,14 +299,20 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: numbers run ahead for ever when the clock was set back",
-		in:   ofFile + "clockNumber",
-		old:  "clock.at, clock.number = now, now.UnixMicro()",
-		new:  "clock.at, clock.number = now, max(now.UnixMicro(), would)",
+		in:   ofFile + "clockReading.look",
+		old:  "c.at, c.number = now, now.UnixMicro()",
+		new:  "c.at, c.number = now, max(now.UnixMicro(), would)",
+	},
+	{
+		name: "file: numbers are used up for ever by a clock that was far ahead",
+		in:   ofFile + "clockReading.look",
+		old:  "&& would < maxNumber",
+		new:  "",
 	},
 	{
 		name: "file: numbers go back with the clock",
-		in:   ofFile + "clockNumber",
-		old:  "clock.highest = max(clock.highest, would)",
+		in:   ofFile + "clockReading.look",
+		old:  "c.highest = max(c.highest, would)",
 		new:  "_ = would",
 	},
 	{

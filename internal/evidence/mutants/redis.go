@@ -478,7 +478,7 @@ end`,
 	{
 		name:  "redis: what was refused, and looked at by a hook, was executed",
 		in:    "queue/redisqueue command.SetErr",
-		old:   "slices.Contains(passing, code(err))",
+		old:   "slices.Contains(connecting, code(err))",
 		new:   "true",
 		tests: answerTests,
 	},

@@ -239,8 +239,8 @@ end
 -- when the server's clock was set back, because a time to live ends at a time of that
 -- clock; or when it has no end, after PERSIST or RESTORE. repair.lua makes up for it.
 -- Where another number may own by the view of one of them, its release may tell none of
--- those that own by the caller's: then it is 0, so that these look. It notes in
--- line.watched whether the death of one of their processes is noticed.
+-- those that own by the caller's: then it is a short time, so that these look. It notes
+-- in line.watched whether the death of one of their processes is noticed.
 local function believed(line)
   local shortest
   for i = 1, math.min(line.living, OWNERS) do
@@ -252,7 +252,7 @@ local function believed(line)
     local within = watched(line.values[i])
     line.watched = line.watched or within
     if math.max(1, owners) ~= OWNERS then
-      left = 0
+      left = math.min(left, 25)
     end
     shortest = math.min(shortest or left, left, within or left)
   end
