@@ -131,7 +131,7 @@ func TestMarkedTogetherBehindTheLiving(t *testing.T) {
 	client := redistest.Client(t)
 	q := New(client, redistest.Name(t))
 	run := client.InfoMap(t.Context(), "server").Val()["Server"]["run_id"]
-	plantLine(t, client, q.name, run+"/1000", []string{"p", "lives", "wrong", "q"})
+	plantLine(t, client, q.name, 0, run+"/1000", []string{"p", "lives", "wrong", "q"})
 	subscription := client.Subscribe(t.Context(), "fifolock:lives")
 	defer subscription.Close()
 	if _, err := subscription.Receive(t.Context()); err != nil {
@@ -287,10 +287,10 @@ func TestLooksWithinTheGraceTime(t *testing.T) {
 	}
 }
 
-// plantLine puts tickets in a line, one of each process; it returns the last one's entry.
+// plantLine puts tickets of a view in a line, one of each process; it returns the last one's entry.
 // The presence of each is that of another run of the server, so that it is not examined;
 // "foreign" is no ticket, and the lease of "wrong" is no string.
-func plantLine(t *testing.T, client *redis.Client, name, presence string, processes []string) (last string) {
+func plantLine(t *testing.T, client *redis.Client, name string, owners int, presence string, processes []string) (last string) {
 	t.Helper()
 	_, err := client.Pipelined(t.Context(), func(pipe redis.Pipeliner) error {
 		for i, process := range processes {
@@ -305,7 +305,7 @@ func plantLine(t *testing.T, client *redis.Client, name, presence string, proces
 				pipe.RPush(t.Context(), "{"+name+"}:lease:"+token, "type")
 				continue
 			}
-			pipe.Set(t.Context(), "{"+name+"}:lease:"+token, last+leaseValue{time.Hour, 0, presence, 1, "host", ""}.text(), time.Hour)
+			pipe.Set(t.Context(), "{"+name+"}:lease:"+token, last+leaseValue{time.Hour, owners, presence, 1, "host", ""}.text(), time.Hour)
 		}
 		return nil
 	})
@@ -350,7 +350,7 @@ func TestOneMoreLooksWithinTheGraceTime(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			name := redistest.Name(t)
-			last := plantLine(t, client, name, c.presence, strings.Fields(c.line))
+			last := plantLine(t, client, name, c.owners, c.presence, strings.Fields(c.line))
 			keys := []string{"{" + name + "}:queue", "{" + name + "}:seq", "{" + name + "}:lease:" + tokenOf(last)}
 			v := &view{storage: c.q.storage, owners: c.owners}
 			answer, err := c.q.attempt(t.Context(), v.request(positionScript, "n", keys, last))
@@ -370,7 +370,7 @@ func TestOneMoreLooksWhenTheGraceTimeIsOver(t *testing.T) {
 	client := redistest.Client(t)
 	q := New(client, redistest.Name(t), WithCrashDetection(time.Second))
 	run := client.InfoMap(t.Context(), "server").Val()["Server"]["run_id"]
-	last := plantLine(t, client, q.name, run+"/3600000", []string{"p", "p", "p", "n"})
+	last := plantLine(t, client, q.name, 0, run+"/3600000", []string{"p", "p", "p", "n"})
 	client.HSet(t.Context(), q.prefix+"absent", "p", time.Now().Add(time.Minute-time.Hour).UnixMilli())
 	answer, err := q.attempt(t.Context(), q.request(positionScript, "n", q.ticketKeys(tokenOf(last)), last))
 	if err != nil || at[int64](answer, 2) <= 0 || at[int64](answer, 2) > 60000 {
@@ -384,7 +384,7 @@ func TestLookAtATicketThatIsEvicted(t *testing.T) {
 	client := redistest.Client(t)
 	q := New(client, redistest.Name(t), WithCrashDetection(time.Second))
 	run := client.InfoMap(t.Context(), "server").Val()["Server"]["run_id"]
-	next := plantLine(t, client, q.name, run+"/1000", []string{"p", "n"})
+	next := plantLine(t, client, q.name, 0, run+"/1000", []string{"p", "n"})
 	client.HSet(t.Context(), q.prefix+"absent", "p", time.Now().Add(-time.Hour).UnixMilli())
 	const dead = "1:p.0:1"
 	answer, err := q.attempt(t.Context(), q.request(positionScript, "n", q.ticketKeys(tokenOf(dead)), dead))
