@@ -224,7 +224,7 @@ func (c *clockReading) look() (number, highest int64) {
 	now := time.Now()
 	would := c.number + now.Sub(c.at).Microseconds() // it say, if it had not been set
 	c.at, c.number = now, now.UnixMicro()
-	if c.number < would && would < maxNumber { // not by a clock that was out of its mind
+	if c.number < would && would < maxNumber { // beyond, no number would be left
 		c.highest = max(c.highest, would)
 	}
 	return c.number, c.highest

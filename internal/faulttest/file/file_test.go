@@ -173,10 +173,9 @@ func TestF38DiskIsFullForAWaiter(t *testing.T) {
 	b := h.Start()
 	a.Lock().Granted()
 	call := b.StandInLine()
-	end := inject(t, b, []string{h.Spec.Dir, h.Spec.Dir + "/seq"}, "pwrite64:error=ENOSPC")
+	inject(t, b, []string{h.Spec.Dir, h.Spec.Dir + "/seq"}, "pwrite64:error=ENOSPC")
 	call.StaysBlocked(10 * faulttest.Moment)
-	end()
-	a.MustUnlock()
+	a.MustUnlock() // B needs to write nothing for its turn, nor to leave
 	call.Granted()
 	b.MustUnlock()
 	h.Check()
