@@ -207,9 +207,9 @@ var clock = newClock()
 
 type clockReading struct {
 	mu      sync.Mutex
-	at      time.Time // by the clock that nobody sets
-	number  int64     // by the one that is set
-	highest int64     // what that said when it was set back
+	at      time.Time // by the monotonic clock
+	number  int64     // by the wall clock
+	highest int64     // what that one said when it was set back
 }
 
 func newClock() *clockReading {

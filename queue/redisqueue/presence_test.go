@@ -393,6 +393,36 @@ func TestLookAtATicketThatIsEvicted(t *testing.T) {
 	}
 }
 
+// awaitNoticed waits until the server says of so many in line that it notices their death.
+func awaitNoticed(t *testing.T, q queue.Lister, want int) {
+	t.Helper()
+	for noticed := 0; noticed != want; {
+		members, err := q.Members(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		noticed = 0
+		for _, m := range members {
+			if m.CrashDetection > 0 {
+				noticed++
+			}
+		}
+	}
+}
+
+// wantHints wants n hints, each after a look.
+func wantHints(t *testing.T, q queue.Positioner, waiting queue.Ticket, wake <-chan queue.Wake, n int) {
+	t.Helper()
+	for range n {
+		if got := <-wake; got != queue.WakeHint {
+			t.Errorf("woken by %v, want a hint", got)
+		}
+		if _, err := q.Position(t.Context(), waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // The one behind those of another process looks soon after it was registered, and soon
 // after each look.
 func TestHintedWithinTheGraceTime(t *testing.T) {
@@ -408,18 +438,7 @@ func TestHintedWithinTheGraceTime(t *testing.T) {
 		tickets = append(tickets, ticket)
 	}
 	q := New(redistest.Client(t), name, WithCrashDetection(time.Second))
-	for noticed := 0; noticed != 4; {
-		members, err := q.Members(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		noticed = 0
-		for _, m := range members {
-			if m.CrashDetection > 0 {
-				noticed++
-			}
-		}
-	}
+	awaitNoticed(t, q, 4)
 	// The second is registered when the connection is up, so that nothing else hints.
 	for range 2 {
 		waiting, err := q.Register(t.Context())
@@ -430,14 +449,7 @@ func TestHintedWithinTheGraceTime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 3 {
-			if got := <-wake; got != queue.WakeHint {
-				t.Errorf("woken by %v, want a hint", got)
-			}
-			if _, err := q.Position(t.Context(), waiting); err != nil {
-				t.Fatal(err)
-			}
-		}
+		wantHints(t, q, waiting, wake, 3)
 		stop()
 		if err := q.Release(t.Context(), waiting); err != nil {
 			t.Error(err)
@@ -468,18 +480,7 @@ func TestHintedBehindAnOwnerWithoutIt(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for noticed := 0; noticed != 3; {
-		members, err := last.Members(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		noticed = 0
-		for _, m := range members {
-			if m.CrashDetection > 0 {
-				noticed++
-			}
-		}
-	}
+	awaitNoticed(t, last, 3)
 	waiting, err := last.Register(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -489,14 +490,7 @@ func TestHintedBehindAnOwnerWithoutIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stop()
-	for range 4 { // that there is a connection may be one
-		if got := <-wake; got != queue.WakeHint {
-			t.Errorf("woken by %v, want a hint", got)
-		}
-		if _, err := last.Position(t.Context(), waiting); err != nil {
-			t.Fatal(err)
-		}
-	}
+	wantHints(t, last, waiting, wake, 4) // that there is a connection may be one
 	if err := plain.Release(t.Context(), first); err != nil {
 		t.Error(err)
 	}

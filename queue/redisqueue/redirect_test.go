@@ -99,13 +99,11 @@ func pipelined(t *testing.T, requests int, client redis.UniversalClient, hooks .
 	return errs
 }
 
-// A node redirects the requests of a pipeline to another one, which executes them and
-// answers none. They are not taken for refused.
-func TestRedirectedPipelineThatIsNotAnswered(t *testing.T) {
-	const requests = 3
-	to, executed := mute(t, requests)
-	from := scripted(t, "", func(c *server.Peer) { c.WriteError("MOVED 1 " + to) })
-	for i, err := range pipelined(t, requests, redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{from}})) {
+// wantExecuted wants all requests to have been executed, and none to be taken for one that
+// was not.
+func wantExecuted(t *testing.T, errs []error, executed *atomic.Int32, requests int32) {
+	t.Helper()
+	for i, err := range errs {
 		if !isExecuted(err) {
 			t.Errorf("request %d: %v, as if it had not been executed", i, err)
 		}
@@ -113,6 +111,15 @@ func TestRedirectedPipelineThatIsNotAnswered(t *testing.T) {
 	if n := executed.Load(); n != requests {
 		t.Errorf("%d were executed", n)
 	}
+}
+
+// A node redirects the requests of a pipeline to another one, which executes them and
+// answers none. They are not taken for refused.
+func TestRedirectedPipelineThatIsNotAnswered(t *testing.T) {
+	const requests = 3
+	to, executed := mute(t, requests)
+	from := scripted(t, "", func(c *server.Peer) { c.WriteError("MOVED 1 " + to) })
+	wantExecuted(t, pipelined(t, requests, redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{from}})), executed, requests)
 }
 
 // A node cannot be reached at first. Then it executes the requests of a pipeline, and
@@ -131,14 +138,7 @@ func TestPipelineThatIsNotAnsweredAfterADial(t *testing.T) {
 			return new(net.Dialer).DialContext(ctx, network, addr)
 		},
 	}))
-	for i, err := range errs {
-		if !isExecuted(err) {
-			t.Errorf("request %d: %v, as if it had not been executed", i, err)
-		}
-	}
-	if n := executed.Load(); n != requests {
-		t.Errorf("%d were executed, after %d dials", n, dials.Load())
-	}
+	wantExecuted(t, errs, executed, requests)
 }
 
 // A node runs a long script of another client's when it is connected to, and refuses what is
@@ -155,14 +155,8 @@ func TestPipelineThatIsNotAnsweredAfterARefusal(t *testing.T) {
 		}
 	})
 	from := scripted(t, to, func(c *server.Peer) { c.WriteError("ERR not here") })
-	for i, err := range pipelined(t, requests, redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{from}, ClientName: "report"})) {
-		if !isExecuted(err) {
-			t.Errorf("request %d: %v, as if it had not been executed", i, err)
-		}
-	}
-	if n := executed.Load(); n != requests {
-		t.Errorf("%d were executed, after %d refusals", n, asked.Load())
-	}
+	errs := pipelined(t, requests, redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{from}, ClientName: "report"}))
+	wantExecuted(t, errs, executed, requests)
 }
 
 // An AutoPipeliner of a Cluster's client makes a pipeline of requests that were sent alone,

@@ -184,8 +184,8 @@ type stay struct {
 
 // All data vanishes, again and again, while requests and messages are slow. Two may
 // be in the section for a moment then; but no more than one of them is told that its
-// hold was good, and the tokens of those ascend. And it goes on: afterwards whoever comes
-// gets the lock when the leases of those that left tickets are over.
+// hold was good, and the tokens of those ascend. And it goes on: a call that comes
+// afterwards gets the lock when the leases of the tickets that were left are over.
 func TestK02StormOfVanishingData(t *testing.T) {
 	faulttest.InTheEnd(t, func() (quick bool) { return stormOfVanishingData(t, gust) })
 }
@@ -361,7 +361,7 @@ func stormOfPermits(t *testing.T, budget time.Duration) {
 	if passed.Load() == 0 {
 		t.Error("no permit was ever held")
 	}
-	// None is left with one that is gone.
+	// All permits are free again.
 	after, end := context.WithTimeout(t.Context(), faulttest.Long)
 	defer end()
 	s := lock.NewSemaphore(redisqueue.New(p.Near, p.Name, redisqueue.WithLease(time.Minute)), permits)
