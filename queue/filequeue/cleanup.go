@@ -124,7 +124,7 @@ func (l *seqLock) removeAll(c lockedfile.Contents) (removeLater bool) {
 	}
 	made := l.seq.made
 	switch {
-	case !l.valid && l.content.number == 0 && l.line.highest == 0: // nothing shows that it is a seq
+	case !made && !l.valid && l.content.number == 0 && l.line.highest == 0: // nothing shows that it is a seq
 		return false
 	case made && (leavings != nil || c.Others):
 		return false
