@@ -222,9 +222,12 @@ func (c *clockReading) look() (number, highest int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	would := c.number + now.Sub(c.at).Microseconds() // it say, if it had not been set
+	elapsed := now.Sub(c.at).Microseconds()
+	would := c.number + elapsed // it say, if it had not been set
 	c.at, c.number = now, now.UnixMicro()
-	if c.number < would && would < maxNumber { // beyond, no number would be left
+	// NTP slows it by 500 ppm at most, where it does not slow the monotonic clock with it:
+	// then it does not go back. Beyond maxNumber no number would be left.
+	if c.number < would-elapsed/1000 && would < maxNumber {
 		c.highest = max(c.highest, would)
 	}
 	return c.number, c.highest
