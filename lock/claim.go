@@ -164,10 +164,7 @@ func (c *claim) standGuard() {
 	var again <-chan time.Time
 	for {
 		select {
-		case wake := <-c.watch.wake:
-			if wake == queue.WakeOwner {
-				continue
-			}
+		case <-c.watch.wake: // a grant, too: only one that was taken back is given again
 		case <-again:
 		case <-ctx.Done():
 			return

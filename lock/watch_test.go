@@ -65,12 +65,14 @@ func TestAGrantThatIsTakenBack(t *testing.T) {
 		lease time.Duration
 		fault func(c *chain, own queue.Ticket)
 		most  time.Duration // until the hold is lost
+		wake  queue.Wake
 	}{
-		"the ticket does not own":            {0, func(*chain, queue.Ticket) {}, 0},
-		"the ticket does not own, lease=30s": {lease, func(*chain, queue.Ticket) {}, 0},
+		"the ticket does not own":            {0, func(*chain, queue.Ticket) {}, 0, queue.WakeHint},
+		"the ticket does not own, lease=30s": {lease, func(*chain, queue.Ticket) {}, 0, queue.WakeHint},
 		"the ticket is gone": {lease, func(c *chain, own queue.Ticket) {
 			_ = c.Queue.Remove(context.Background(), own)
-		}, 0},
+		}, 0, queue.WakeHint},
+		"a late grant displaces the hint": {lease, func(*chain, queue.Ticket) {}, 0, queue.WakeOwner},
 		"the first look fails": {lease, func(c *chain, _ queue.Ticket) {
 			c.failBefore(func(_ context.Context, method string) error {
 				if method == "Position" && c.count("Position") == 1 {
@@ -78,7 +80,7 @@ func TestAGrantThatIsTakenBack(t *testing.T) {
 				}
 				return nil
 			})
-		}, 100 * time.Millisecond},
+		}, 100 * time.Millisecond, queue.WakeHint},
 		"the first look hangs": {lease, func(c *chain, _ queue.Ticket) {
 			c.failBefore(func(_ context.Context, method string) error {
 				if method == "Position" && c.count("Position") == 1 {
@@ -86,7 +88,7 @@ func TestAGrantThatIsTakenBack(t *testing.T) {
 				}
 				return nil
 			})
-		}, 2 * time.Second},
+		}, 2 * time.Second, queue.WakeHint},
 		"the queue was closed": {lease, func(c *chain, _ queue.Ticket) {
 			c.failBefore(func(_ context.Context, method string) error {
 				if c.count("Position") > 1 {
@@ -94,8 +96,8 @@ func TestAGrantThatIsTakenBack(t *testing.T) {
 				}
 				return queue.ErrClosed
 			})
-		}, lease},
-		"no look is answered": {lease, func(c *chain, _ queue.Ticket) { c.failBefore(down("Position", "Refresh")) }, lease},
+		}, lease, queue.WakeHint},
+		"no look is answered": {lease, func(c *chain, _ queue.Ticket) { c.failBefore(down("Position", "Refresh")) }, lease, queue.WakeHint},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -107,7 +109,7 @@ func TestAGrantThatIsTakenBack(t *testing.T) {
 				before := c.grant(t, m)
 				test.fault(c, <-tickets)
 				began := time.Now()
-				c.wake <- queue.WakeHint
+				c.wake <- test.wake
 				<-m.Lost()
 				if took := time.Since(began); took > test.most {
 					t.Errorf("lost after %v, want at most %v", took, test.most)

@@ -11,8 +11,10 @@ type evictedKey struct{}
 //
 // f is called before the method returns, without any lock of the queue; so it
 // holds up the call. Each eviction is told to the one call that did it, or to
-// none if the answer to that call was lost, or if the queue did it by itself. It is called
-// in a goroutine of its own. An f that ctx has already is called as well, afterwards.
+// none if the answer to that call was lost, or if the queue did it by itself. f must return:
+// where it panics, or ends the goroutine, the ticket that the call has taken stays in line
+// for as long as its owner lives, or for its lease. An f that ctx has already is called as
+// well, afterwards.
 func OnEvicted(ctx context.Context, f func([]Ticket)) context.Context {
 	before, _ := ctx.Value(evictedKey{}).(func([]Ticket))
 	return context.WithValue(ctx, evictedKey{}, func(tickets []Ticket) {
@@ -30,16 +32,7 @@ func Evicted(ctx context.Context, tickets []Ticket) {
 	if len(tickets) == 0 {
 		return
 	}
-	f, _ := ctx.Value(evictedKey{}).(func([]Ticket))
-	if f == nil {
-		return
-	}
-	// In the call's goroutine, an f that ends it, or a panic that is recovered further up,
-	// would leave in line the ticket that the call has taken, for as long as its owner lives.
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	if f, _ := ctx.Value(evictedKey{}).(func([]Ticket)); f != nil {
 		f(tickets)
-	}()
-	<-done
+	}
 }

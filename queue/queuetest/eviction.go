@@ -2,7 +2,6 @@ package queuetest
 
 import (
 	"context"
-	"runtime"
 	"slices"
 	"testing"
 
@@ -76,32 +75,6 @@ func RunEviction(t *testing.T, newMortal func(t *testing.T) Mortal) {
 		})
 	}
 	t.Run("Release", func(t *testing.T) { releaseEvicts(t, newMortal(t)) })
-	t.Run("Goexit", func(t *testing.T) { goexitOfTheTold(t, newMortal(t)) })
-}
-
-// goexitOfTheTold: a function that ends its goroutine, as t.FailNow does, does not end the
-// call, which has taken a ticket.
-func goexitOfTheTold(t *testing.T, q Mortal) {
-	q.Join()()
-	ctx := queue.OnEvicted(t.Context(), func([]queue.Ticket) { runtime.Goexit() })
-	tickets := make(chan queue.Ticket, 1)
-	go func() {
-		defer close(tickets)
-		ticket, err := q.Register(ctx)
-		if err != nil {
-			t.Error(err)
-		}
-		tickets <- ticket
-	}()
-	ticket, ok := <-tickets
-	if !ok {
-		t.Fatal("it has ended Register")
-	}
-	must(t, "CleanupStale", q.CleanupStale(t.Context()))
-	mustRelease(t, q.TicketQueue, ticket)
-	if list := listMembers(t, q.TicketQueue); len(list) > 0 {
-		t.Errorf("%v are left", list)
-	}
 }
 
 // releaseEvicts: the owner that leaves sees to it that the next is alive.

@@ -182,6 +182,9 @@ const (
 	errRefused   = answerError("the registration was given up before it was taken: register anew")
 )
 
+// errDisplaced is of an owner that stands behind others, which live.
+var errDisplaced = fmt.Errorf("the server has gone back to what was before, and those in front of it live: %w", queue.ErrNotQueued)
+
 // kindError says that a line of one kind cannot be joined through a view of the
 // other. ours and theirs are the owners of both: 0 is exclusive.
 func kindError(ours, theirs int) error {

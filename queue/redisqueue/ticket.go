@@ -244,15 +244,35 @@ func (v *view) Watch(ctx context.Context, t queue.Ticket) (wake <-chan queue.Wak
 // Refresh makes t's lease last again for its own length, not for that of this
 // queue, and removes the dead among the owners. It needs no memory of the
 // server, and never makes a ticket or a lease that is not there.
+//
+// It also finds an owner that is none any more, although its ticket is in line: the
+// address of the primary has moved to a replica, which gave the place to t, and back. Where
+// those in front of t are kept alive, t leaves, and the error is [queue.ErrNotQueued].
 func (v *view) Refresh(ctx context.Context, t queue.Ticket) error {
 	o, err := v.beginTicket(ctx, "refresh", &t)
 	if err == nil {
-		sent := time.Now()
-		if _, err = o.askOfTicket(ctx, refreshScript, v.presenceToKeep(o.token)); err == nil {
-			o.notifier.Renewed(o.token, believed(sent, v.leaseOf(&t)))
-		}
+		err = o.refresh(ctx)
 	}
 	return o.end(ctx, err)
+}
+
+func (o *operation) refresh(ctx context.Context) error {
+	sent := time.Now()
+	answer, err := o.askOfTicket(ctx, refreshScript, o.presenceToKeep(o.token))
+	if err != nil {
+		return err
+	}
+	o.notifier.Renewed(o.token, believed(sent, o.leaseOf(o.ticket)))
+	behind := time.Duration(at[int64](answer, 0)) * time.Millisecond
+	if !o.notifier.IsDisplaced(o.token, sent, behind) {
+		return nil
+	}
+	go func() { // the owner is told first
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
+		defer cancel()
+		_ = o.leave(ctx, 1) // otherwise it lapses
+	}()
+	return errDisplaced
 }
 
 // Remove takes t out of the line, tells the next, and leaves the seq key as it

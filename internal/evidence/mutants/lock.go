@@ -234,6 +234,12 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 		new:  "if c.watch.granted && false {",
 	},
 	{
+		name: "lock: a late grant hides that one was taken back",
+		in:   "lock claim.standGuard",
+		old:  "case <-c.watch.wake:",
+		new:  "case wake := <-c.watch.wake:\n\t\t\tif wake == queue.WakeOwner {\n\t\t\t\tcontinue\n\t\t\t}",
+	},
+	{
 		name: "lock: a grant that is taken back is believed when the look fails",
 		in:   "lock claim.confirm",
 		old:  "return errors.Is(err, queue.ErrClosed)",

@@ -259,6 +259,36 @@ if not queued(ARGV[3]) then
 end`,
 	},
 	{
+		name: "redis: an owner behind others that live is renewed for good",
+		in:   "queue/redisqueue/internal/notifier Notifier.IsDisplaced",
+		old:  "case sent.After(w.lapsed):",
+		new:  "case false:",
+	},
+	{
+		name: "redis: what a failover brings back ends a hold",
+		in:   "queue/redisqueue/internal/notifier Notifier.IsDisplaced",
+		old:  "case lease == 0 || lease > w.behind:",
+		new:  "case lease == 0:",
+	},
+	{
+		name: "redis: an owner that is none any more hands on",
+		in:   "queue/redisqueue/internal/notifier Notifier.IsDisplaced",
+		old:  "w.Owns = false",
+		new:  "",
+	},
+	{
+		name: "redis: an owner that is none any more stays in line",
+		in:   "queue/redisqueue operation.refresh",
+		old:  "_ = o.leave(ctx, 1)",
+		new:  "_ = ctx",
+	},
+	{
+		name: "redis: an owner of a wider view is behind in a narrow one",
+		in:   redisScripts + "refresh.lua",
+		old:  "owners <= OWNERS and ",
+		new:  "",
+	},
+	{
 		name: "redis: a heartbeat has no end",
 		in:   redisScripts + "refresh.lua",
 		old:  "call('PEXPIRE', KEYS[3], length)",

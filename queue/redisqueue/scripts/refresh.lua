@@ -8,15 +8,24 @@
 -- ARGV  owners, notifier, entry, the presence for the ticket's lease (- to leave
 --       it as it is, as that of another server does: a request that is late must not take
 --       back that of a later one)
--- Returns {'ok', news}, {'again', news} or {'gone', news}
+-- Returns {'ok', behind, news}, {'again', behind, news} or {'gone', news}, where behind is
+-- the longest lease, in milliseconds, of those that own by the ticket's own view, if it does
+-- not; 0 if it does, or if that is not known.
 
 local line = survey()
 primary()
 local value = lease(KEYS[3], ARGV[3])
 local alive = value and queued(ARGV[3])
 local number = given()
+local behind = 0
 if alive then
-  local length = terms(value)
+  local length, owners = terms(value)
+  owners = math.max(1, owners)
+  if line and not line.more and owners <= OWNERS and (line.place[ARGV[3]] or owners) >= owners then
+    for i = 1, math.min(owners, line.living) do
+      behind = math.max(behind, terms(line.values[i]) or 0)
+    end
+  end
   if length then
     local left = call('PTTL', KEYS[2])
     local ahead_of_clock = left < 0 and early(number, micros()) or 0
@@ -42,4 +51,4 @@ end
 if not alive then
   return { 'gone', last }
 end
-return { line and line.more and 'again' or 'ok', last }
+return { line and line.more and 'again' or 'ok', behind, last }

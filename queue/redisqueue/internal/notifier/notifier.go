@@ -107,6 +107,8 @@ type waiter struct {
 	granted bool          // a WakeOwner was put into wake, and not taken back
 	blind   bool          // the subscription was not up all the time since it was opened
 	later   *time.Timer   // hints, see HintAfter; nil if it never was to
+	behind  time.Duration // the longest lease in front of it although it owns; 0: it is in front
+	lapsed  time.Time     // when those are over if nothing renews them
 	chain   *chain        // it was granted in this process, and that is not decided
 	decided chan struct{} // closed when it is
 }
@@ -315,6 +317,29 @@ func (n *Notifier) Found(token string) {
 	if n.doubt > firstDoubt {
 		n.doubtLocked()
 	}
+}
+
+// IsDisplaced reports whether a ticket that owns by the server's word does so no more:
+// because the server has gone back to what was before. It is called with every answer that
+// says how long a lease those in front of the ticket have, 0 if there are none, and when
+// that was asked for. What a failover brings back of those that have left lapses within
+// that lease, and is no reason. An answer that is older than the grant is never the one
+// that is.
+func (n *Notifier) IsDisplaced(token string, sent time.Time, lease time.Duration) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	w := n.waiters.byToken[token]
+	if w == nil || !w.Owns || w.chain != nil {
+		return false
+	}
+	switch {
+	case lease == 0 || lease > w.behind:
+		w.behind, w.lapsed = lease, time.Now().Add(lease)
+	case sent.After(w.lapsed):
+		w.Owns = false // it hands on to none
+		return true
+	}
+	return false
 }
 
 // changedLocked is called when the subscription has come up or gone down: something
