@@ -32,9 +32,12 @@ func (n NewFile) Create(d *Dir, exact, keep bool) (*Lock, error) {
 	l := &Lock{flock: flock.New(d.Path(n.Name), flock.SetFlag(os.O_RDWR|os.O_CREATE|os.O_EXCL|openFlags), flock.SetPermissions(n.Mode))}
 	err := l.lock(d, n.Name)
 	if err == nil && hasModes && l.info.Mode().Perm() != n.Mode {
-		l.Drop()
+		// The umask takes rights from the owner. Another process must not find the file without
+		// its lock: it would be about to remove it when the next one is at its name. If it
+		// cannot be removed, the next one takes its place while it is locked.
+		defer l.Drop()
 		_ = d.root.Remove(n.Name)
-		return n.createStaged(d, keep) // the umask takes rights from the owner
+		return n.createStaged(d, keep)
 	}
 	if err != nil {
 		n.removeCreated(d, err)
