@@ -91,9 +91,8 @@ func (c *call) cleanUp() (remove bool) {
 
 // empty removes the dead owners, and reports whether no ticket is left: then it returns a
 // listing that was made after that.
-func (l *seqLock) empty() (lockedfile.Contents, bool) {
-	for {
-		var c lockedfile.Contents
+func (l *seqLock) empty() (c lockedfile.Contents, empty bool) {
+	for range 2 { // the second listing has those that could not be removed
 		err := l.relist(func() (names []string, err error) {
 			c, err = l.dir.List(seqName, isTicketName)
 			return c.Names, err
@@ -104,10 +103,11 @@ func (l *seqLock) empty() (lockedfile.Contents, bool) {
 		if len(c.Names) == 0 {
 			return c, true
 		}
-		if err := l.evictOwners(1); err != nil || len(l.line.entries)+len(l.line.unremovable) > 0 {
+		if err := l.evictOwners(1); err != nil || len(l.line.entries) > 0 {
 			return c, false
 		}
 	}
+	return c, false
 }
 
 // removeAll removes every artifact of an empty line, as cleanUp says.

@@ -117,17 +117,12 @@ func (c *call) removeGone(e *entry, dead bool) error {
 	switch {
 	case err == nil:
 		c.evicted = append(c.evicted, queue.Ticket{Number: e.number, Member: e.name})
-	case lockedfile.IsGone(err): // it has just left by itself
-	case !dead:
+	case !dead && !lockedfile.IsGone(err):
 		return fmt.Errorf("removing the stale ticket %s: %w", e.name, err)
-	default:
-		// Dead it is and dead it stays. It does not stand in line, and is removed by
-		// the first process that may.
-		if i, ok := c.line.index(e.name); ok {
-			c.tell(c.line.unremoved(i))
-		}
-		return nil
 	}
+	// A dead one whose file could not be removed does not stand in line either. The first
+	// process removes it that may. The next listing brings it back, and it is judged again:
+	// it may have been one that was just being created.
 	c.forget(e.name)
 	return nil
 }

@@ -103,7 +103,7 @@ func (k *knownLine) isTaken(slots int) bool {
 // relist makes the line that of the listing which list makes. The seq lock is held.
 func (k *knownLine) relist(list func() ([]string, error)) error {
 	k.mu.Lock()
-	k.line.listing = true
+	k.line.begin()
 	k.mu.Unlock()
 	names, err := list()
 	k.mu.Lock()

@@ -44,8 +44,8 @@ func (k *knownLine) giveUp(t queue.Ticket) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if own := k.ticket(t); own != nil {
-		i, _ := k.line.index(own.name)
-		k.tell(k.line.unremoved(i))
+		k.line.stays(own.name)
+		k.forget(own.name)
 	}
 }
 

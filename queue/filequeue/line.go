@@ -18,16 +18,20 @@ import (
 //	                the directory was listed when its number was taken.
 //	left(i)         the i'th is not in line any more: it was removed, evicted, or is
 //	                found not to be there.
-//	unremoved(i)    the i'th is dead, and its file could not be removed: it is not in
-//	                line, and a listing does not bring it back.
-//	listed(names)   a listing, made with the seq lock held, has found these: a ticket
-//	                missing in it has left, a new one has joined. One that has left
-//	                while it was made (see listing) does not come back by it.
+//	stays(name)     a local one that has left, and its file could not be removed: no
+//	                listing brings it back.
+//	begin()         a listing is made from now on, with the seq lock held.
+//	listed(names)   the listing has found these: a ticket missing in it has left, a new
+//	                one has joined. One that has left since begin does not come back by
+//	                it. One that had left before does, if its file is there: a remote one
+//	                that was taken for dead under an earlier listing, which may have been
+//	                made with a seq that was removed, is judged again.
 //
 // By the terms of a ticket with n slots, the i'th owns when i < n. The tickets in front
 // of another only ever leave. So the line never has a local ticket nearer to the front than
-// it is. It may have it too far back, by those that have left unnoticed. A ticket that owns
-// by the line does own, if its file is there.
+// it is. It may have it too far back, by those that have left unnoticed, and by the dead whose
+// files stay, until these are judged again. A ticket that owns by the line does own, if its
+// file is there.
 //
 // It is guarded by the mu of the knownLine that it is in.
 type line struct {
@@ -37,11 +41,12 @@ type line struct {
 	// always all say the same.
 	slots map[int]int
 
-	// unremovable has the tickets that a listing must not bring back: those of the
-	// transition unremoved, and those that have left while it was made.
+	// unremovable has the local tickets that have left, and whose files could not be
+	// removed.
 	unremovable map[string]struct{}
 
-	listing bool // one is being made
+	listing   bool                // one is being made
+	meanwhile map[string]struct{} // those that have left since the last one was begun
 
 	// highest is the highest number that is known of a ticket, also of one that
 	// has left: a seq that was damaged does not tell it any more.
@@ -49,7 +54,7 @@ type line struct {
 }
 
 func newLine() line {
-	return line{slots: make(map[int]int), unremovable: make(map[string]struct{})}
+	return line{slots: make(map[int]int), unremovable: make(map[string]struct{}), meanwhile: make(map[string]struct{})}
 }
 
 // entry is one place in line. Its name, number and slots do not change.
@@ -131,7 +136,7 @@ func (l *line) left(i int) news {
 		}
 	}
 	if l.listing {
-		l.stays(e.name) // for all that the listing knows
+		l.meanwhile[e.name] = struct{}{}
 	}
 	n := news{gone: []*entry{e}}
 	for slots := range l.slots {
@@ -161,14 +166,14 @@ func (l *line) local(i, slots int) *entry {
 	return nil
 }
 
-// unremoved is left for a dead one whose file stays.
-func (l *line) unremoved(i int) news {
-	l.stays(l.entries[i].name)
-	return l.left(i)
-}
-
-// stays says that a listing may find the file of one that has left.
+// stays says that a listing may find the file of a local one that has left.
 func (l *line) stays(name string) { l.unremovable[name] = struct{}{} }
+
+// begin says that a listing is being made.
+func (l *line) begin() {
+	l.listing = true
+	clear(l.meanwhile)
+}
 
 // listed makes the line that of a listing.
 func (l *line) listed(names []string) (n news) {
@@ -178,7 +183,7 @@ func (l *line) listed(names []string) (n news) {
 			n.add(l.left(i))
 		}
 		if i == len(l.entries) || l.entries[i].name != name {
-			if _, ok := l.unremovable[name]; ok {
+			if l.hasLeft(name) {
 				continue
 			}
 			parsed, _ := parseTicketName(name)
@@ -195,6 +200,13 @@ func (l *line) listed(names []string) (n news) {
 		}
 	}
 	return n
+}
+
+// hasLeft reports whether a ticket that the listing has found is not in line.
+func (l *line) hasLeft(name string) bool {
+	_, stays := l.unremovable[name]
+	_, meanwhile := l.meanwhile[name]
+	return stays || meanwhile
 }
 
 // owners are the first n.

@@ -17,14 +17,17 @@ type lineUnderTest struct {
 	real    queue.TicketQueue
 	members map[string]queue.Ticket // of the one in memory, by the names in the other
 	names   []string                // really in line
+	dead    []string                // not in line, and their files stay
 	pending []string                // what the listing that is being made will say
+	since   []string                // have left the line since that was begun
 	owned   map[string]bool         // local, and were told or taken as owners
 }
 
 // FuzzLine: the local tickets that own by the line are exactly those that own in memory,
 // as soon as all that has happened is known; and before that, no ticket owns by it that
-// does not in memory. Each is told once that it owns. Half of them are of n slots, half of
-// one more.
+// does not in memory. Each is told once that it owns; it is told again where a dead one in
+// front of it was listed again, and is found dead again. Half of them are of n slots, half
+// of one more.
 func FuzzLine(f *testing.F) {
 	f.Add([]byte{0, 0, 1, 0x10, 2, 0, 3}, uint8(1))
 	f.Add([]byte{0x21, 0x11, 0x21, 0x11, 0x32, 0x22, 0x12, 3, 0x02}, uint8(2))
@@ -32,6 +35,8 @@ func FuzzLine(f *testing.F) {
 	f.Add([]byte{0, 1, 0, 1, 0x15, 3, 0x05, 2}, uint8(1))
 	f.Add([]byte{0, 0, 0, 0x0a}, uint8(0))    // the middle one leaves
 	f.Add([]byte{0, 0, 0, 7, 2, 7}, uint8(0)) // the first one leaves during a listing
+	f.Add([]byte{1, 0, 6, 3, 6, 2}, uint8(0)) // the first one is dead, and is found dead again
+	f.Add([]byte{1, 0, 7, 6, 7, 0}, uint8(0)) // the first one is found dead during a listing
 	f.Fuzz(func(t *testing.T, steps []byte, slots uint8) {
 		n := 1 + int(slots%4)
 		if len(steps) > 200 {
@@ -52,12 +57,15 @@ func FuzzLine(f *testing.F) {
 func (l *lineUnderTest) step(number int64, what byte, which, n int) {
 	switch {
 	case l.line.listing && (what == 0 || what == 1 || what == 3 || what == 7): // it ends: these are done with the seq lock, too
-		l.line.listing = false
-		l.told(l.line.listed(l.pending))
+		l.endListing()
 	case what == 7:
-		l.pending, l.line.listing = l.listing(), true
+		l.beginListing()
 	case what == 0: // a local one joins, having listed the directory
-		l.told(l.line.listed(l.listing()))
+		l.beginListing()
+		l.endListing()
+		for _, name := range l.dead { // all are examined that may be in front of the owners
+			l.forget(name)
+		}
 		slots := n + which%2
 		e := l.join(number, slots)
 		i := l.line.joined(e)
@@ -67,36 +75,72 @@ func (l *lineUnderTest) step(number int64, what byte, which, n int) {
 		l.owned[e.name] = ahead(i, slots) == 0
 	case what == 1: // a remote one joins
 		l.join(number, 0)
+	case what == 6: // a remote one is found dead, and its file stays
+		names := l.listing()
+		if len(names) == 0 {
+			return
+		}
+		name := names[which%len(names)]
+		if slices.Contains(l.dead, name) {
+			l.forget(name)
+		} else if _, ok := l.line.index(name); ok && !l.isLocal(name) {
+			l.leave(name)
+			l.dead = append(l.dead, name)
+			l.forget(name)
+		}
+	case what == 3: // a listing
+		l.beginListing()
+		l.endListing()
 	case len(l.names) == 0:
 	case what == 2 || what == 4: // one leaves, which is noticed at once if it is known
 		name := l.names[which%len(l.names)]
 		l.leave(name)
-		if i, ok := l.line.index(name); ok {
-			l.told(l.line.left(i))
-		}
-	case what == 3: // a listing
-		l.told(l.line.listed(l.listing()))
+		l.forget(name)
 	case what == 5: // a remote one leaves unnoticed
 		if name := l.names[which%len(l.names)]; !l.isLocal(name) {
 			l.leave(name)
-		}
-	case what == 6: // a remote one is found dead, and its file stays
-		name := l.names[which%len(l.names)]
-		if i, ok := l.line.index(name); ok && !l.isLocal(name) {
-			l.leave(name)
-			l.told(l.line.unremoved(i))
 		}
 	}
 }
 
 // listing is what a listing finds: those in line, and the dead that could not be removed.
 func (l *lineUnderTest) listing() []string {
-	names := slices.Clone(l.names)
-	for name := range l.line.unremovable {
-		names = append(names, name)
-	}
+	names := slices.Concat(l.names, l.dead)
 	slices.Sort(names)
 	return names
+}
+
+func (l *lineUnderTest) beginListing() {
+	l.line.begin()
+	l.pending, l.since = l.listing(), nil
+}
+
+// endListing tells the line of the listing: what it has found is in line, but for those that
+// have left since it was begun. Those behind a dead one that it has found again
+// do not own by the line until that is found dead again.
+func (l *lineUnderTest) endListing() {
+	l.line.listing = false
+	l.told(l.line.listed(l.pending))
+	for _, name := range l.pending {
+		if _, ok := l.line.index(name); ok == slices.Contains(l.since, name) {
+			l.Fatalf("%s is in line: %v, though it had left since the listing was begun: %v", name, ok, !ok)
+		}
+	}
+	for i, e := range l.line.entries {
+		if e.slots > 0 && ahead(i, e.slots) > 0 && slices.ContainsFunc(l.line.entries[:i], l.isDead) {
+			l.owned[e.name] = false
+		}
+	}
+}
+
+func (l *lineUnderTest) isDead(e *entry) bool { return slices.Contains(l.dead, e.name) }
+
+// forget takes the ticket out of the line, if it is in it.
+func (l *lineUnderTest) forget(name string) {
+	if i, ok := l.line.index(name); ok {
+		l.since = append(l.since, name)
+		l.told(l.line.left(i))
+	}
 }
 
 func (l *lineUnderTest) join(number int64, slots int) *entry {
@@ -129,7 +173,7 @@ func (l *lineUnderTest) isLocal(name string) bool {
 // told notes the news.
 func (l *lineUnderTest) told(n news) {
 	for _, e := range n.owners {
-		if l.owned[e.name] {
+		if l.owned[e.name] && len(l.dead) == 0 {
 			l.Fatalf("%s is told twice that it owns", e.name)
 		}
 		if slices.Contains(n.gone, e) {

@@ -268,10 +268,31 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		new:  "os.O_RDWR",
 	},
 	{
-		name: "file: a dead ticket that cannot be removed stays in line",
+		name: "file: a dead ticket that cannot be removed is an error",
 		in:   ofFile + "call.removeGone",
-		old:  "c.tell(c.line.unremoved(i))",
-		new:  "_ = i",
+		old:  "case !dead && !lockedfile.IsGone(err):",
+		new:  "case (dead || !dead) && !lockedfile.IsGone(err):",
+	},
+	{
+		name:  "file: a ticket that was judged under an earlier listing is not judged again",
+		in:    ofFile + "call.removeGone",
+		old:   "c.forget(e.name)",
+		new:   "c.line.stays(e.name); c.forget(e.name)",
+		tests: tests{"-run K31TicketInCreation ./internal/faulttest/file"},
+	},
+	{
+		name:  "file: a ticket that has left during a listing is not brought back by the next",
+		in:    ofFile + "line.begin",
+		old:   "clear(l.meanwhile)",
+		new:   "",
+		tests: tests{"./queue/filequeue -run FuzzLine"},
+	},
+	{
+		name:  "file: a ticket that is made twice is not locked in between",
+		in:    lockedFile + "NewFile.Create",
+		old:   "defer l.Drop()",
+		new:   "l.Drop()",
+		tests: tests{"-run K31TicketThatIsMadeTwice ./internal/faulttest/file"},
 	},
 	{
 		name: "file: a stale ticket of another user's ends a wait",
@@ -524,8 +545,8 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: cleaning up though a ticket could not be removed",
 		in:   ofFile + "seqLock.empty",
-		old:  "if len(c.Names) == 0 {",
-		new:  "if len(c.Names) == len(l.line.unremovable) {",
+		old:  "err != nil || len(l.line.entries) > 0 {",
+		new:  "err == nil && len(l.line.entries) == 0 { return c, true } else {",
 	},
 	{
 		name: "file: a directory that was there before is removed",

@@ -308,6 +308,132 @@ func TestK31SeqVanishesBeforeTheCleaningUp(t *testing.T) {
 	}
 }
 
+// standsBeforeItLists has a worker call Lock, and stand when it has written its number to
+// seq, with the lock on that. It lists the directory next. Then seq is removed. It stands
+// after each of the calls from then on, which have pwrite64 among them. args are further
+// ones for strace.
+func standsBeforeItLists(t *testing.T, h *harness.Harness, calls string, args ...string) *stepper {
+	t.Helper()
+	seq := filepath.Join(h.Spec.Dir, "seq")
+	planted := fmt.Sprintf("%020d\n", 1)
+	mustMkdir(t, h.Spec.Dir)
+	mustChmod(t, h.Spec.Dir, 0o700)
+	mustWrite(t, seq, planted)
+	a := step(t, h.Start(), calls, args...)
+	a.Lock()
+	for a.awaitStop(func() bool { return owns(a.Process) }) {
+		if mustRead(t, seq) != planted {
+			removes(t, seq)
+			return a
+		}
+		a.resume()
+	}
+	t.Fatal("A owns, and has not stood when it had written its number")
+	return nil
+}
+
+// isSettled reports whether the worker owns, or has a ticket and has looked for a while
+// whether that does. It is asked when the worker stands.
+func (s *stepper) isSettled() bool {
+	const looks = 5
+	if s.Count(harness.Registered) == 0 {
+		s.since = s.stops()
+		return false
+	}
+	return owns(s.Process) || s.stops() > s.since+looks
+}
+
+// K31. A ticket that is just being created is not locked yet. A process that has locked a
+// seq that was removed takes it for dead:
+//
+//  1. A calls Lock, and stands with the lock on seq. seq is removed.
+//  2. B calls Lock, makes a seq of its own, and stands when it has created its ticket.
+//  3. A goes on, finds B's ticket not locked, and cannot remove it: unlink fails.
+//  4. B goes on, locks its ticket, and owns.
+//  5. A goes on, with a new number from B's seq: it waits for B.
+func TestK31TicketInCreationThatCannotBeRemoved(t *testing.T) {
+	h := harness.New(t, faulttest.File(t))
+	h.Spoiled = true
+	worker := h.Start()
+	a := standsBeforeItLists(t, h, "pwrite64,flock", "-e", "trace=pwrite64,flock,unlinkat", "-e", "inject=unlinkat:error=EIO:signal=STOP:when=1+1")
+	b := step(t, worker, "openat")
+	b.Lock()
+	for b.awaitStop(func() bool { return owns(worker) }) && len(tickets(t, h.Spec.Dir)) == 0 {
+		b.resume()
+	}
+	ticket := mustTicket(t, h.Spec.Dir)
+	if isLocked(t, ticket) {
+		t.Fatal("B's ticket is locked: B does not stand where it should")
+	}
+	a.resume()
+	for a.awaitStop(func() bool { return owns(a.Process) }) && (injections(t, a.log.Name()) == 0 || isLocked(t, ticket)) {
+		a.resume() // until it has tried to remove the ticket, and has closed it
+	}
+	b.steps(func() bool { return owns(worker) })
+	a.steps(a.isSettled)
+	if owns(a.Process) {
+		t.Error("two own: A has found B's ticket when it was not locked yet")
+	}
+	a.Kill()
+	b.Tell("unlock")
+	b.steps(untilOver(worker))
+	h.Check()
+	wantNoFiles(t, h)
+}
+
+// K31. With a umask that takes rights from the ticket's file, its owner creates and locks
+// it, and then another one in its place, which has them. The first one is never to be found
+// without its lock:
+//
+//  1. A calls Lock, and stands with the lock on seq. seq is removed.
+//  2. B, with such a umask, calls Lock, and makes a seq of its own. If it stands when its
+//     ticket was locked, and is not any more, A goes on until it has that locked, and has
+//     seen that it is at its path.
+//  3. B goes on, and owns.
+//  4. A goes on. It waits for B, whose ticket is in its place.
+func TestK31TicketThatIsMadeTwice(t *testing.T) {
+	h := harness.New(t, faulttest.File(t))
+	h.Spoiled = true
+	worker := h.Start()
+	mustDo(t, worker, "umask", "0277")
+	a := standsBeforeItLists(t, h, "pwrite64,flock,newfstatat")
+	b := step(t, worker, "openat,flock,unlinkat,renameat")
+	b.Lock()
+	locked := false
+	for b.awaitStop(func() bool { return owns(worker) }) {
+		if all := tickets(t, h.Spec.Dir); len(all) > 0 {
+			if isLocked(t, all[0]) {
+				locked = true
+			} else if locked {
+				t.Log("B's ticket is at its path, and is not locked any more")
+				a.resume()
+				a.standsWith(all[0])
+				a.resume()
+				a.awaitStop(func() bool { return owns(a.Process) })
+				break
+			}
+		}
+		b.resume()
+	}
+	if !locked {
+		t.Error("B has not stood when its ticket was locked")
+	}
+	b.steps(func() bool { return owns(worker) })
+	ticket := mustTicket(t, h.Spec.Dir)
+	a.steps(a.isSettled)
+	if owns(a.Process) {
+		t.Error("two own")
+	}
+	if _, err := os.Lstat(ticket); err != nil {
+		t.Errorf("the ticket of B, which owns: %v", err)
+	}
+	a.Kill()
+	b.Tell("unlock")
+	b.steps(untilOver(worker))
+	h.Check()
+	wantNoFiles(t, h)
+}
+
 // isAt reports whether the directory has a file of that pattern, or is there if it is empty.
 func isAt(dir, pattern string) bool {
 	found, _ := filepath.Glob(filepath.Join(dir, pattern))

@@ -92,6 +92,7 @@ type stepper struct {
 	stood   int      // how often the worker has been stopped so far
 	coming  bool     // it is about to be stopped once more
 	resumed int      // stops that are over
+	since   int      // stops before it had a ticket; see isSettled
 }
 
 // step has a worker stand after each of the system calls. Their names are separated by
