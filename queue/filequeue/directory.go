@@ -134,7 +134,7 @@ func (d *directory) openOrMake(s *settings, create bool) (*lockedfile.Dir, error
 		// When it appears, seq is in it, says that the queue has made it, and is
 		// locked by this process: there is no moment in which another one could
 		// take it for a directory that was there before.
-		err := d.seq.create(dir, s, seqContent{made: true})
+		err := d.seq.create(dir, s, seqContent{made: true, kind: kindOf(s.owners)})
 		if errors.Is(err, fs.ErrExist) || errors.Is(err, lockedfile.ErrBusy) {
 			// There is one where a directory appears empty (see lockedfile.Home): another
 			// process has put in its seq. This one says so in it when it has locked it.

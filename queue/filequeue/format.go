@@ -257,13 +257,13 @@ func parseOwners(text string) int {
 	return n
 }
 
-// readContent returns the content of a ticket's file, nil if it cannot be read.
-func readContent(f *os.File) *content {
+// readContent returns the content of a ticket's file.
+func readContent(f *os.File) (*content, error) {
 	var buf [longestContent]byte // bounded, however long the file is
 	n, err := f.ReadAt(buf[:], lockedfile.ContentOffset)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil
+		return nil, err
 	}
 	c := parseContent(buf[:n])
-	return &c
+	return &c, nil
 }

@@ -32,7 +32,8 @@ import (
 // register takes a ticket; onlyFree, if it owns at once.
 func (c *call) register(onlyFree bool) (t queue.Ticket, ok bool, err error) {
 	if onlyFree && c.isTaken(c.s.slots()) {
-		return queue.Ticket{}, false, c.checkKind(noKind, kindOf(c.s.owners))
+		joining := kindOf(c.s.owners)
+		return queue.Ticket{}, false, c.checkKind(joining, joining) // the line may have changed: what is not known is no error
 	}
 	var p poll
 	r := &registration{ctx: c.ctx, s: c.s, onlyFree: onlyFree, alone: onlyFree}
@@ -154,7 +155,7 @@ func (l *seqLock) join(all []*registration) {
 func (l *seqLock) takeNumbers(count int64) (int64, error) {
 	const tries = 5
 	same := l.same
-	c, joining := l.content, kindOf(l.s.owners)
+	c, said, joining := l.content, l.content.kind, kindOf(l.s.owners)
 	for range tries {
 		_, highest := l.known()
 		number, err := nextNumber(c.number, highest, count)
@@ -162,9 +163,6 @@ func (l *seqLock) takeNumbers(count int64) (int64, error) {
 			return 0, err
 		}
 		c.number = number + count - 1
-		if c.kind == noKind {
-			c.kind = joining
-		}
 		// First the number, then the ticket: a crash in between wastes one, and
 		// never gives one out twice.
 		if err := l.write(c); err != nil {
@@ -183,13 +181,15 @@ func (l *seqLock) takeNumbers(count int64) (int64, error) {
 		if highest >= number {
 			continue // of a ticket that seq did not know
 		}
-		if err := l.checkKind(c.kind, joining); err != nil {
+		if err := l.checkKind(said, joining); err != nil {
 			return 0, err
 		}
 		if c.kind == joining {
 			return number, nil
 		}
-		c.kind = joining
+		// Not before: if the call is refused, or fails, seq must not say the kind of a ticket
+		// that has not joined.
+		c.kind, c.number = joining, number-1
 	}
 	return 0, errBusy
 }

@@ -63,18 +63,24 @@ func (k *knownLine) known() (n int, highest int64) {
 }
 
 // checkKind refuses a ticket in a line of the other kind. The first ticket tells the kind;
-// said, from seq, counts only where that ticket cannot be read.
+// said, from seq, counts only where this process may not open that ticket: seq may be an
+// older one that was restored. Where neither tells it, the line may be of the other kind.
 func (k *knownLine) checkKind(said, joining kind) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.line.entries) == 0 {
 		return nil
 	}
-	is := said
-	if first := k.line.entries[0]; first.said != nil {
+	is, first := said, k.line.entries[0]
+	switch {
+	case first.said != nil:
 		is = kindOf(first.said.owners)
+	case first.unread != nil:
+		return fmt.Errorf("the kind of the line cannot be told: examining %s: %w", first.name, first.unread)
+	case said == noKind:
+		return fmt.Errorf("the kind of the line cannot be told: %s says none, and the first ticket, %s, cannot be opened", seqName, first.name)
 	}
-	if is == noKind || is == joining {
+	if is == joining {
 		return nil
 	}
 	return fmt.Errorf("the line is held as %s; %s cannot join it: give one of them another directory", is.user(), joining.user())
@@ -275,10 +281,11 @@ func (e *entry) closeProbe() {
 	}
 }
 
-// read notes the content of a remote ticket's file. mu is held.
+// read notes the content of a remote ticket's file. That it cannot be read is no error for
+// a waiter: it can tell all the same whether the owner is dead. mu is held.
 func (e *entry) read(f *lockedfile.File) {
 	if e.said == nil {
-		e.said = readContent(f.File)
+		e.said, e.unread = readContent(f.File)
 	}
 }
 

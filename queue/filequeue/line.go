@@ -67,6 +67,7 @@ type entry struct {
 	ticket *ticket          // nil: of another process
 	probe  *lockedfile.File // open, to ask for the lock of a remote one; may be nil
 	said   *content         // by its file; nil: of a remote one that was not read yet
+	unread error            // why it could not be read, though it could be opened
 }
 
 // isDoubtful reports whether the owner may be gone without this process's knowing.

@@ -70,7 +70,7 @@ func member(dir *lockedfile.Dir, l *seqLock, name string) (queue.Member, bool) {
 	}
 	defer f.Close()
 	said := content{}
-	if read := readContent(f.File); read != nil {
+	if read, err := readContent(f.File); err == nil {
 		said = *read
 	}
 	m.Ticket.Lease, m.Owners, m.Label = said.stale, said.owners, said.label

@@ -12,6 +12,9 @@ var ofTogether = tests{"./queue/filequeue -run (RegisterTogether|Touched)"}
 // ofAway are the tests in which seq, or the directory, is away for a while.
 var ofAway = tests{"./queue/filequeue -run K31"}
 
+// ofKind are the tests of a line whose first ticket does not tell its kind.
+var ofKind = tests{"-run K45Kind ./internal/faulttest/file"}
+
 var ofDoor = tests{"./queue/filequeue -run FileDoor", "-run K50(In|Stopped) ./internal/faulttest/contention"}
 
 var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted ./lock", fileCases}, []Mutant{
@@ -607,8 +610,35 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: the kind of a line is not asked for",
 		in:   ofFile + "knownLine.checkKind",
-		old:  "is == noKind || is == joining",
-		new:  "is != noKind || is == joining",
+		old:  "if is == joining {",
+		new:  "if is != noKind {",
+	},
+	{
+		name:  "file: seq is believed where the first ticket cannot be read",
+		in:    ofFile + "knownLine.checkKind",
+		old:   "case first.unread != nil:",
+		new:   "case false:",
+		tests: ofKind,
+	},
+	{
+		name:  "file: a line whose kind cannot be told is joined",
+		in:    ofFile + "knownLine.checkKind",
+		old:   "case said == noKind:",
+		new:   "case false:",
+		tests: ofKind,
+	},
+	{
+		name:  "file: seq says the kind of a ticket that has not joined",
+		in:    ofFile + "seqLock.takeNumbers",
+		old:   "c.number = number + count - 1",
+		new:   "c.number = number + count - 1; if c.kind == noKind { c.kind = joining }",
+		tests: ofKind,
+	},
+	{
+		name: "file: a number is left out where seq is to say the kind",
+		in:   ofFile + "seqLock.takeNumbers",
+		old:  "c.kind, c.number = joining, number-1",
+		new:  "c.kind = joining",
 	},
 	{
 		name: "file: a call that only tries does not ask for the kind of a line that is full",
@@ -619,14 +649,14 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: a call that only tries does not ask for the kind of this process's line",
 		in:   ofFile + "call.register",
-		old:  "c.checkKind(noKind, kindOf(c.s.owners))",
-		new:  "nil",
+		old:  "return queue.Ticket{}, false, c.checkKind(joining, joining)",
+		new:  "_ = joining; return queue.Ticket{}, false, nil",
 	},
 	{
 		name: "file: the kind of a line is what seq says",
 		in:   ofFile + "knownLine.checkKind",
-		old:  "first.said != nil {",
-		new:  "first.said != nil && false {",
+		old:  "case first.said != nil:",
+		new:  "case first.said != nil && false:",
 	},
 	{
 		name: "file: that this process has made the directory is said with the next number only",

@@ -22,6 +22,7 @@ func init() {
 	commands["umask"] = setUmask
 	commands["user"] = becomeUser
 	commands["register"] = takeTicket
+	commands["share"] = shareTicket
 	commands["refresh"] = refreshTicket
 	commands["remove"] = removeTicket
 	commands["head"] = askHead
@@ -66,6 +67,24 @@ func takeTicket(w *harness.Worker, _ []string) error {
 		return err
 	}
 	taken = append(taken, t)
+	w.Say("%d", t.Ahead)
+	return nil
+}
+
+// shareTicket takes a ticket in a view in which so many own.
+func shareTicket(w *harness.Worker, args []string) error {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	view, err := queue.Share(w.Queue, n)
+	if err != nil {
+		return err
+	}
+	t, err := view.Register(context.Background())
+	if err != nil {
+		return err
+	}
 	w.Say("%d", t.Ahead)
 	return nil
 }

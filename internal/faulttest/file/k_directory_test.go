@@ -349,6 +349,56 @@ func TestK45TextNamedSeq(t *testing.T) {
 	}
 }
 
+// K45. The ticket that tells the kind of the line cannot be read, and seq does not tell it
+// either, or may not be believed:
+//
+//  1. A, a Mutex, owns. seq is removed, or an older one of a Semaphore is put in its place.
+//  2. B, a Semaphore in which two own, cannot read A's ticket, or may not open it. It is
+//     refused, and what it has written to seq does not let it in the second time.
+//  3. It can be read: B is refused because of the kind.
+func TestK45KindThatCannotBeTold(t *testing.T) {
+	removed := func(t *testing.T, seq string) { removes(t, seq) }
+	unread := func(t *testing.T, b *harness.Process, ticket string) func() {
+		return inject(t, b, []string{ticket}, "pread64:error=EIO")
+	}
+	for name, c := range map[string]struct {
+		spoil    func(t *testing.T, seq string)
+		withhold func(t *testing.T, b *harness.Process, ticket string) (end func())
+	}{
+		"seq is removed, the ticket is not read": {removed, unread},
+		"seq is another one, the ticket is not read": {func(t *testing.T, seq string) {
+			mustWrite(t, seq, fmt.Sprintf("%020d\nmade shared   \n", 1))
+		}, unread},
+		"seq is removed, the ticket is not opened": {removed, func(t *testing.T, _ *harness.Process, ticket string) func() {
+			mustChmod(t, ticket, 0o600) // of root
+			return func() { mustChmod(t, ticket, 0o666) }
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := harness.New(t, twoUsers(t))
+			h.Spoiled = true
+			a, b := h.Start(), h.Start(harness.As(1, 1))
+			a.Lock().Granted()
+			ticket := mustTicket(t, h.Spec.Dir)
+			c.spoil(t, filepath.Join(h.Spec.Dir, "seq"))
+			end := c.withhold(t, b, ticket)
+			for range 2 {
+				if e := b.Do("share", 2); !strings.Contains(e.Error, "the kind of the line cannot be told") || !strings.Contains(e.Error, filepath.Base(ticket)) {
+					t.Errorf("Register of a Semaphore beside a Mutex that owns: %q, %s ahead; want that the kind of the line cannot be told", e.Error, e.Text)
+				}
+			}
+			end()
+			if e := b.Do("share", 2); !strings.Contains(e.Error, "cannot join it") {
+				t.Errorf("Register of a Semaphore beside a Mutex that owns: %q, %s ahead; want that it cannot join", e.Error, e.Text)
+			}
+			b.Kill()
+			a.MustUnlock()
+			h.Check()
+			wantNoFiles(t, h)
+		})
+	}
+}
+
 // K46. Paths become too long in the middle of a call: for a ticket, or for seq. Lock
 // works or fails; either way nothing is left.
 func TestK46LongPath(t *testing.T) {
