@@ -457,6 +457,13 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		new:  "_ = h.discard(d); false",
 	},
 	{
+		name:  "file: a directory is made though the one that was left cannot be moved back",
+		in:    lockedFile + "Home.makeHidden",
+		old:   "case h.Mode&0o077 == 0 && !isOwnAt(hidden):",
+		new:   "case !isOwnAt(h.Path):",
+		tests: tests{"-run K31HiddenThat ./internal/faulttest/file"},
+	},
+	{
 		name: "file: a ticket that cannot be examined is missing in a listing",
 		in:   lockedFile + "Dir.List",
 		old:  "case err != nil: return c, err",

@@ -535,6 +535,52 @@ func hiddenPath(dir string) string {
 	return filepath.Join(filepath.Dir(dir), fmt.Sprintf(".new.%x", id[:]))
 }
 
+// K31. The directory was left hidden with the ticket of a living owner in it, and cannot be
+// moved back. No other one is made at its path:
+//
+//  1. A process that cleans up has the directory locked. A locks, which does not wait for
+//     that.
+//  2. The other one moves the directory to its hidden path, and is gone.
+//  3. B calls Lock, and may not move the directory back: it says so.
+//  4. It may again: B waits for A.
+func TestK31HiddenThatCannotBeMovedBack(t *testing.T) {
+	h := harness.New(t, faulttest.File(t))
+	h.Tolerant = true
+	mustMkdir(t, h.Spec.Dir)
+	mustChmod(t, h.Spec.Dir, 0o700)
+	cleaner, err := os.Open(h.Spec.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cleaner.Close()
+	if err := unix.Flock(int(cleaner.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		t.Fatal(err)
+	}
+	a, b := h.Start(), h.Start()
+	a.Lock().Granted()
+	hidden := hiddenPath(h.Spec.Dir)
+	if err := os.Rename(h.Spec.Dir, hidden); err != nil {
+		t.Fatal(err)
+	}
+	cleaner.Close()
+	end := inject(t, b, []string{hidden}, "renameat2:error=EACCES")
+	b.LockFor(patience)
+	e := b.Await(0, "an end", func(e harness.Event) bool { return e.Kind == harness.Granted || e.Kind == harness.Cancelled })
+	if e.Kind == harness.Granted {
+		t.Fatal("two own: another directory was made, and A's ticket is in the hidden one")
+	}
+	if e.Cause != harness.OtherCause || !strings.Contains(e.Error, fmt.Sprintf("%q", hidden)) {
+		t.Errorf("Lock ended with %q, want that the directory cannot be moved back", e.Error)
+	}
+	end()
+	call := b.StandInLineFor(patience)
+	a.MustUnlock()
+	call.Granted()
+	b.MustUnlock()
+	h.Check()
+	wantNoFiles(t, h)
+}
+
 // K46. The file system knows flock on files alone, and a process was killed while it made
 // the directory, so that nothing tells that it is gone: the next one goes without the
 // hidden path.

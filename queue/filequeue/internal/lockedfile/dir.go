@@ -129,7 +129,9 @@ func hiddenPath(path string) string {
 func move(from, to string) error {
 	err := moveWithoutReplacing(nil, from, to)
 	if errors.Is(err, errors.ErrUnsupported) {
-		err = os.Rename(from, to)
+		if err = os.Rename(from, to); err != nil {
+			err = fmt.Errorf("renaming to %q: %w", to, errors.Unwrap(err))
+		}
 	}
 	return err
 }

@@ -31,7 +31,8 @@ import (
 // Where the hidden name cannot be used, because another program has something there, or
 // another user what only that user may remove, it goes without: a directory is made under
 // a name of its own then, and removed at its path. A process that is killed in that moment
-// leaves it. So it does where a directory cannot have a flock, if one is there already.
+// leaves it. So it does where a directory cannot have a flock, if one is there already. A
+// directory with more in it that cannot be moved back is an error.
 type Home struct {
 	Path string      // of the directory
 	Mode fs.FileMode // of it and of missing directories above it, whatever the umask
@@ -86,10 +87,15 @@ func (h Home) makeHidden(prepare func(*Dir) error) (*Dir, error) {
 	case errors.Is(err, ErrBusy):
 		return nil, err
 	case errors.Is(err, fs.ErrExist):
-		if move(hidden, h.Path) == nil {
-			return nil, ErrBusy // it is back, and can be used
+		err = move(hidden, h.Path)
+		switch {
+		case err == nil, errors.Is(err, fs.ErrExist), IsGone(err):
+			return nil, ErrBusy // it is back, or there is another one, and can be used
+		case h.Mode&0o077 == 0 && !isOwnAt(hidden):
+			return nil, errOccupied // as in openHidden
 		}
-		return nil, errOccupied
+		// A living process may have a file in it, and must be met there.
+		return nil, fmt.Errorf("moving the directory back that was left at %q: %w", hidden, err)
 	case errors.Is(err, fs.ErrPermission) && left:
 		return nil, errOccupied
 	case err != nil && left:
