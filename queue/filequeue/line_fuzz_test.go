@@ -17,7 +17,8 @@ type lineUnderTest struct {
 	real    queue.TicketQueue
 	members map[string]queue.Ticket // of the one in memory, by the names in the other
 	names   []string                // really in line
-	dead    []string                // not in line, and their files stay
+	dead    []string                // remote, not in line, and their files stay
+	kept    []string                // local, not in line, and their files stay
 	pending []string                // what the listing that is being made will say
 	since   []string                // have left the line since that was begun
 	owned   map[string]bool         // local, and were told or taken as owners
@@ -37,6 +38,7 @@ func FuzzLine(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 7, 2, 7}, uint8(0)) // the first one leaves during a listing
 	f.Add([]byte{1, 0, 6, 3, 6, 2}, uint8(0)) // the first one is dead, and is found dead again
 	f.Add([]byte{1, 0, 7, 6, 7, 0}, uint8(0)) // the first one is found dead during a listing
+	f.Add([]byte{0, 0, 4, 3}, uint8(0))       // the first one leaves, and its file stays
 	f.Fuzz(func(t *testing.T, steps []byte, slots uint8) {
 		n := 1 + int(slots%4)
 		if len(steps) > 200 {
@@ -94,6 +96,10 @@ func (l *lineUnderTest) step(number int64, what byte, which, n int) {
 	case len(l.names) == 0:
 	case what == 2 || what == 4: // one leaves, which is noticed at once if it is known
 		name := l.names[which%len(l.names)]
+		if what == 4 && l.isLocal(name) { // and its file stays
+			l.kept = append(l.kept, name)
+			l.line.stays(name)
+		}
 		l.leave(name)
 		l.forget(name)
 	case what == 5: // a remote one leaves unnoticed
@@ -103,9 +109,9 @@ func (l *lineUnderTest) step(number int64, what byte, which, n int) {
 	}
 }
 
-// listing is what a listing finds: those in line, and the dead that could not be removed.
+// listing is what a listing finds: those in line, and those that could not be removed.
 func (l *lineUnderTest) listing() []string {
-	names := slices.Concat(l.names, l.dead)
+	names := slices.Concat(l.names, l.dead, l.kept)
 	slices.Sort(names)
 	return names
 }
@@ -116,14 +122,15 @@ func (l *lineUnderTest) beginListing() {
 }
 
 // endListing tells the line of the listing: what it has found is in line, but for those that
-// have left since it was begun. Those behind a dead one that it has found again
+// have left since it was begun, and local ones that have left. Those behind a dead one that it has found again
 // do not own by the line until that is found dead again.
 func (l *lineUnderTest) endListing() {
 	l.line.listing = false
 	l.told(l.line.listed(l.pending))
 	for _, name := range l.pending {
-		if _, ok := l.line.index(name); ok == slices.Contains(l.since, name) {
-			l.Fatalf("%s is in line: %v, though it had left since the listing was begun: %v", name, ok, !ok)
+		left := slices.Contains(l.since, name) || slices.Contains(l.kept, name)
+		if _, ok := l.line.index(name); ok == left {
+			l.Fatalf("%s is in line: %v, and it has left: %v", name, ok, left)
 		}
 	}
 	for i, e := range l.line.entries {

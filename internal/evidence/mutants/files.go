@@ -271,10 +271,11 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		new:  "os.O_RDWR",
 	},
 	{
-		name: "file: a dead ticket that cannot be removed is an error",
-		in:   ofFile + "call.removeGone",
-		old:  "case !dead && !lockedfile.IsGone(err):",
-		new:  "case (dead || !dead) && !lockedfile.IsGone(err):",
+		name:  "file: a dead ticket that cannot be removed is an error",
+		in:    ofFile + "call.removeGone",
+		old:   "case !dead && !lockedfile.IsGone(err):",
+		new:   "case (dead || !dead) && !lockedfile.IsGone(err):",
+		tests: tests{"./queue/filequeue -run FileDeadBut"},
 	},
 	{
 		name:  "file: a ticket that was judged under an earlier listing is not judged again",
@@ -352,10 +353,11 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		new:  "nearer = o.front != 0",
 	},
 	{
-		name: "file: a ticket that cannot be removed is forgotten",
-		in:   ofFile + "line.stays",
-		old:  "l.unremovable[name] = struct{}{}",
-		new:  "",
+		name:  "file: a ticket that cannot be removed is forgotten",
+		in:    ofFile + "line.stays",
+		old:   "l.unremovable[name] = struct{}{}",
+		new:   "",
+		tests: tests{"-run K34Own ./internal/faulttest/file"},
 	},
 	{
 		name: "file: an own ticket that cannot be removed is not noted",
@@ -642,10 +644,11 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		tests: ofKind,
 	},
 	{
-		name: "file: a number is left out where seq is to say the kind",
-		in:   ofFile + "seqLock.takeNumbers",
-		old:  "c.kind, c.number = joining, number-1",
-		new:  "c.kind = joining",
+		name:  "file: a number is left out where seq is to say the kind",
+		in:    ofFile + "seqLock.takeNumbers",
+		old:   "c.kind, c.number = joining, number-1",
+		new:   "c.kind = joining",
+		tests: tests{"./queue/filequeue -run SeqAheadOfTheClock"},
 	},
 	{
 		name: "file: a call that only tries does not ask for the kind of a line that is full",
