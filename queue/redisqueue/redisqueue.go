@@ -144,7 +144,10 @@ const longestName = 512
 // fails over, replication that was not acknowledged is lost, and with it
 // tickets; when a server loses its data, all of them. The owners get
 // [queue.ErrNotQueued]; until they hear of it another ticket may be the head, too.
-// The same holds for an owner that was stopped or cut off for longer than its lease.
+// The same holds for an owner that was stopped or cut off for longer than its lease. An
+// address that moves to a replica and back may bring back a living ticket in front of an
+// owner: this one gets it when the other's lease has been renewed, after two heartbeats and
+// the length of that lease at most.
 // Where two owners at once are not acceptable, let the storage behind the lock check
 // the ticket's number: numbers keep ascending through all of this, as long as the
 // server's clock, which they are seeded from when there is no seq key (it is lost, or

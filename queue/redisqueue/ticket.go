@@ -267,8 +267,8 @@ func (o *operation) refresh(ctx context.Context) error {
 	if !o.notifier.IsDisplaced(o.token, sent, behind) {
 		return nil
 	}
-	go func() { // the owner is told first
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
+	go func() { // the owner is told first, and not which tickets this evicts
+		ctx, cancel := context.WithTimeout(context.Background(), abandonTimeout)
 		defer cancel()
 		_ = o.leave(ctx, 1) // otherwise it lapses
 	}()

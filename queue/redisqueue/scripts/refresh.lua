@@ -10,7 +10,8 @@
 --       back that of a later one)
 -- Returns {'ok', behind, news}, {'again', behind, news} or {'gone', news}, where behind is
 -- the longest lease, in milliseconds, of those that own by the ticket's own view, if it does
--- not; 0 if it does, or if that is not known.
+-- not; 0 if it does, or if that is not known: one of them may last for longer than it was
+-- made (see believed).
 
 local line = survey()
 primary()
@@ -21,7 +22,7 @@ local behind = 0
 if alive then
   local length, owners = terms(value)
   owners = math.max(1, owners)
-  if line and not line.more and owners <= OWNERS and (line.place[ARGV[3]] or owners) >= owners then
+  if line and not line.more and owners <= OWNERS and (line.place[ARGV[3]] or owners) >= owners and believed(line) >= 0 then
     for i = 1, math.min(owners, line.living) do
       behind = math.max(behind, terms(line.values[i]) or 0)
     end
