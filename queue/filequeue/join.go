@@ -113,7 +113,12 @@ func (l *seqLock) isFree() (bool, error) {
 	if n >= l.s.slots() && !l.dir.IsCurrent() {
 		return false, errDirectoryGone
 	}
-	return n < l.s.slots(), l.checkKind(l.content.kind, kindOf(l.s.owners))
+	free := n < l.s.slots()
+	err := l.checkKind(l.content.kind, kindOf(l.s.owners))
+	if !free && errors.Is(err, errBusy) { // what is not known yet is no error
+		return false, nil
+	}
+	return free, err
 }
 
 // join takes the next numbers and stands in line, for each of the calls.

@@ -72,13 +72,20 @@ func (k *knownLine) checkKind(said, joining kind) error {
 		return nil
 	}
 	is, first := said, k.line.entries[0]
+	var err error
+	if first.said == nil { // it may be the first since a moment, and not examined yet
+		err = first.openProbe(k.dir)
+	}
 	switch {
 	case first.said != nil:
 		is = kindOf(first.said.owners)
 	case first.unread != nil:
 		return fmt.Errorf("the kind of the line cannot be told: examining %s: %w", first.name, first.unread)
-	case said == noKind:
-		return fmt.Errorf("the kind of the line cannot be told: %s says none, and the first ticket, %s, cannot be opened", seqName, first.name)
+	case said != noKind:
+	case errors.Is(err, errBusy) || lockedfile.IsGone(err): // leased, or it has just left
+		return errBusy
+	default:
+		return fmt.Errorf("the kind of the line cannot be told: %s says none, and the first ticket cannot be opened: %w", seqName, err)
 	}
 	if is == joining {
 		return nil

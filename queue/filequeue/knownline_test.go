@@ -1,6 +1,8 @@
 package filequeue
 
 import (
+	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -74,4 +76,61 @@ func TestFileShareListedAsOwnersLeave(t *testing.T) {
 		release(four, ticket)
 	}
 	release(one, tickets[5])
+}
+
+// Between the examination of the owners and the check of the kind others of this process may
+// leave: the first ticket is one that was not read yet. It is read, whatever seq says.
+func TestFileKindOfATicketThatWasNotRead(t *testing.T) {
+	SkipOnWindows(t, "a directory cannot be opened by a second path")
+	parent := t.TempDir()
+	path, other := filepath.Join(parent, "queue"), filepath.Join(parent, "link", "queue")
+	if err := os.Symlink(parent, filepath.Dir(other)); err != nil {
+		t.Fatal(err)
+	}
+	first, err := New(path).Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = New(other).with(t.Context(), "list", false, func(c *call) error {
+		unread := func() {
+			l, err := c.lockSeq(noLimit, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.unlock()
+			if err := l.list(); err != nil {
+				t.Fatal(err)
+			}
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if len(c.line.entries) != 1 {
+				t.Fatalf("%d are in line, want the one of the other path", len(c.line.entries))
+			}
+			c.line.entries[0].closeProbe()
+			c.line.entries[0].said = nil
+		}
+		for _, said := range []kind{noKind, exclusive, shared} {
+			unread()
+			if err := c.checkKind(said, exclusive); err != nil {
+				t.Errorf("a Mutex behind a Mutex, where seq says %q: %v", said, err)
+			}
+			unread()
+			if err := c.checkKind(said, shared); err == nil || errors.Is(err, errBusy) {
+				t.Errorf("a Semaphore behind a Mutex, where seq says %q: %v", said, err)
+			}
+		}
+		// It has just left.
+		unread()
+		if err := os.Remove(filepath.Join(path, first.Member)); err != nil {
+			return err
+		}
+		if err := c.checkKind(noKind, shared); !errors.Is(err, errBusy) {
+			t.Errorf("behind one that has just left: %v, want to look again", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = New(path).Remove(t.Context(), first)
 }

@@ -632,9 +632,30 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name:  "file: a line whose kind cannot be told is joined",
 		in:    ofFile + "knownLine.checkKind",
-		old:   "case said == noKind:",
-		new:   "case false:",
+		old:   "case said != noKind:",
+		new:   "case said == noKind: return nil; case true:",
 		tests: ofKind,
+	},
+	{
+		name:  "file: the kind is not asked of a ticket that was not examined yet",
+		in:    ofFile + "knownLine.checkKind",
+		old:   "err = first.openProbe(k.dir)",
+		new:   "err = errBusy",
+		tests: tests{"./queue/filequeue -run TestFileKind"},
+	},
+	{
+		name:  "file: a first ticket that is leased ends a call",
+		in:    ofFile + "knownLine.checkKind",
+		old:   "case errors.Is(err, errBusy) || lockedfile.IsGone(err):",
+		new:   "case lockedfile.IsGone(err):",
+		tests: tests{"./internal/faulttest/file -run TestK40"},
+	},
+	{
+		name:  "file: a first ticket that has just left ends a call",
+		in:    ofFile + "knownLine.checkKind",
+		old:   "case errors.Is(err, errBusy) || lockedfile.IsGone(err):",
+		new:   "case errors.Is(err, errBusy):",
+		tests: tests{"./queue/filequeue -run TestFileKind"},
 	},
 	{
 		name:  "file: seq says the kind of a ticket that has not joined",
@@ -649,6 +670,13 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		old:   "c.kind, c.number = joining, number-1",
 		new:   "c.kind = joining",
 		tests: tests{"./queue/filequeue -run SeqAheadOfTheClock"},
+	},
+	{
+		name:  "file: a call that only tries waits for what it need not know",
+		in:    ofFile + "seqLock.isFree",
+		old:   "if !free && errors.Is(err, errBusy) {",
+		new:   "if false {",
+		tests: tests{"./internal/faulttest/file -run TestK40"},
 	},
 	{
 		name: "file: a call that only tries does not ask for the kind of a line that is full",
