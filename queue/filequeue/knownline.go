@@ -82,9 +82,9 @@ func (k *knownLine) checkKind(said, joining kind) error {
 	case first.unread != nil:
 		return fmt.Errorf("the kind of the line cannot be told: examining %s: %w", first.name, first.unread)
 	case said != noKind:
-	case errors.Is(err, errBusy) || lockedfile.IsGone(err): // leased, or it has just left
+	case lockedfile.IsGone(err): // it has just left
 		return errBusy
-	default:
+	default: // errBusy where another program has a lease on it
 		return fmt.Errorf("the kind of the line cannot be told: %s says none, and the first ticket cannot be opened: %w", seqName, err)
 	}
 	if is == joining {

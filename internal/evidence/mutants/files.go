@@ -644,17 +644,10 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		tests: tests{"./queue/filequeue -run TestFileKind"},
 	},
 	{
-		name:  "file: a first ticket that is leased ends a call",
-		in:    ofFile + "knownLine.checkKind",
-		old:   "case errors.Is(err, errBusy) || lockedfile.IsGone(err):",
-		new:   "case lockedfile.IsGone(err):",
-		tests: tests{"./internal/faulttest/file -run TestK40"},
-	},
-	{
 		name:  "file: a first ticket that has just left ends a call",
 		in:    ofFile + "knownLine.checkKind",
-		old:   "case errors.Is(err, errBusy) || lockedfile.IsGone(err):",
-		new:   "case errors.Is(err, errBusy):",
+		old:   "case lockedfile.IsGone(err):",
+		new:   "case false:",
 		tests: tests{"./queue/filequeue -run TestFileKind"},
 	},
 	{
@@ -682,7 +675,7 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		name: "file: a call that only tries does not ask for the kind of a line that is full",
 		in:   ofFile + "seqLock.isFree",
 		old:  "l.checkKind(l.content.kind, kindOf(l.s.owners))",
-		new:  "nil",
+		new:  "error(nil)",
 	},
 	{
 		name: "file: a call that only tries does not ask for the kind of this process's line",
