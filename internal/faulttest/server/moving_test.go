@@ -74,7 +74,7 @@ func TestR24AddressMovesAndBack(t *testing.T) {
 		faulttest.AwaitLine(t, stays, 2)
 		redistest.AwaitReplica(t, primary, replica)
 
-		if err := replica.Client().SlaveOf(t.Context(), "NO", "ONE").Err(); err != nil {
+		if err := replica.Client().ReplicaOf(t.Context(), "NO", "ONE").Err(); err != nil {
 			t.Fatal(err)
 		}
 		address.move(replica)
