@@ -164,7 +164,7 @@ func (c *claim) standGuard() {
 	var again <-chan time.Time
 	for {
 		select {
-		case <-c.watch.wake: // a grant, too: only one that was taken back is given again
+		case <-c.watch.wake: // a grant, too: one that was taken back may be given again
 		case <-again:
 		case <-ctx.Done():
 			return

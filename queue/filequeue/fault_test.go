@@ -511,6 +511,55 @@ func starvingWorker(q *filequeue.Queue) error {
 	return q.Release(ctx, waiting)
 }
 
+// besetWorker owns, and runs out of descriptors when a listing finds a dead ticket in front,
+// which it cannot examine then. That is no reason to take it for one that does not own.
+func besetWorker(q *filequeue.Queue) error {
+	ctx := context.Background()
+	held, err := q.Register(ctx)
+	if err != nil {
+		return err
+	}
+	dir := os.Getenv("FIFOLOCK_DIR")
+	link := filepath.Join(filepath.Dir(dir), "link")
+	if err := os.Symlink(filepath.Dir(dir), link); err != nil {
+		return err
+	}
+	other := filequeue.New(filepath.Join(link, filepath.Base(dir))) // as another process: the next one lists
+	another, err := other.Register(ctx)
+	if err != nil {
+		return err
+	}
+	if err := other.Release(ctx, another); err != nil {
+		return err
+	}
+	dead := filepath.Join(dir, fmt.Sprintf("%020d.1.%s", held.Number-1, strings.ReplaceAll(uuid.NewString(), "-", "")))
+	if err := os.WriteFile(dead, nil, 0o600); err != nil {
+		return err
+	}
+	if err := noMoreFiles(0); err != nil {
+		return err
+	}
+	if _, err := q.Register(ctx); !errors.Is(err, syscall.EMFILE) || !strings.Contains(err.Error(), "examining") {
+		return fmt.Errorf("Register without descriptors: %w, want EMFILE when it examines the dead", err)
+	}
+	if place, err := q.Position(ctx, held); err == nil && place.Ahead > 0 {
+		return fmt.Errorf("%d are ahead of one that owns", place.Ahead)
+	}
+	if err := noMoreFiles(100); err != nil {
+		return err
+	}
+	if place, err := q.Position(ctx, held); err != nil || place.Ahead > 0 {
+		return fmt.Errorf("%d are ahead, %v, when there are descriptors again", place.Ahead, err)
+	}
+	return q.Release(ctx, held)
+}
+
+func TestFileNoDescriptorsBehindTheDead(t *testing.T) {
+	f := newFileFixture(t)
+	f.start("beset", nil).end()
+	f.wantNoDirectory()
+}
+
 // destituteWorker has no descriptors at first, and then one more each time, until
 // it has enough. Up to then it leaves nothing behind, whatever it got as far as.
 func destituteWorker(q *filequeue.Queue) error {

@@ -27,7 +27,7 @@ import (
 //	                that was taken for dead under an earlier listing, which may have been
 //	                made with a seq that was removed, is judged again.
 //
-// By the terms of a ticket with n slots, the i'th owns when i < n. The tickets in front
+// By the terms of a ticket with n slots, the i'th owns when i < n. The living in front
 // of another only ever leave. So the line never has a local ticket nearer to the front than
 // it is. It may have it too far back, by those that have left unnoticed, and by the dead whose
 // files stay, until these are judged again. A ticket that owns by the line does own, if its

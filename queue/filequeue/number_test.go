@@ -81,25 +81,6 @@ func TestFileNothingIsLeftAfterTheClockWasSetBack(t *testing.T) {
 	}
 }
 
-// NTP makes the wall clock run slower than the monotonic one, where this one is not made to
-// run slower with it. That is no clock that was set back.
-func TestFileNothingIsLeftWhileTheClockIsSlowed(t *testing.T) {
-	defer func() { clock = newClock() }()
-	began := time.Now().Add(-time.Hour)
-	clock = &clockReading{at: began, number: began.Add(time.Second).UnixMicro()} // 278 ppm
-	q := New(filepath.Join(t.TempDir(), "queue"))
-	ticket, err := q.Register(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := q.Release(t.Context(), ticket); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(q.settings.path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the directory is left: %v", err)
-	}
-}
-
 // The clock says a time for a moment that is no number any more. It is forgotten.
 func TestFileNumbersAfterAClockThatWasFarAhead(t *testing.T) {
 	q := New(filepath.Join(t.TempDir(), "queue"))

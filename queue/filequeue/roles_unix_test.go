@@ -12,6 +12,7 @@ var fileRoles = map[string]func(*filequeue.Queue) error{
 	"file-crowd":     crowdWorker,
 	"file-woken":     wokenWorker,
 	"file-starving":  starvingWorker,
+	"file-beset":     besetWorker,
 	"file-deaf":      deafWorker,
 	"file-destitute": destituteWorker,
 	"file-nobody":    nobodyWorker,

@@ -222,12 +222,9 @@ func (c *clockReading) look() (number, highest int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	elapsed := now.Sub(c.at).Microseconds()
-	would := c.number + elapsed // it say, if it had not been set
+	would := c.number + now.Sub(c.at).Microseconds() // it say, if it had not been set
 	c.at, c.number = now, now.UnixMicro()
-	// NTP slows it by 500 ppm at most, where it does not slow the monotonic clock with it:
-	// then it does not go back. Beyond maxNumber no number would be left.
-	if c.number < would-elapsed/1000 && would < maxNumber {
+	if c.number < would && would < maxNumber { // beyond, no number would be left
 		c.highest = max(c.highest, would)
 	}
 	return c.number, c.highest

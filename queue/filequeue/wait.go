@@ -31,7 +31,7 @@ func (c *call) position(t queue.Ticket) (queue.Place, error) {
 		if ended := c.ctx.Err(); ended != nil {
 			return queue.Place{}, ended // also when it ended right after that: 0 alone says that it owns
 		}
-		if isExhausted(err) {
+		if isExhausted(err) && c.waits(t) {
 			return place, nil // it does not refute the known place; the next look may have more luck
 		}
 		if err == nil {
@@ -44,6 +44,15 @@ func (c *call) position(t queue.Ticket) (queue.Place, error) {
 			return place, nil
 		}
 	}
+}
+
+// waits reports whether the ticket was never found to own. In front of one that was there
+// may be dead ones again that a listing has found, and that could not be removed.
+func (k *knownLine) waits(of queue.Ticket) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t := k.ticket(of)
+	return t != nil && t.waited
 }
 
 // checkWritable reports that the file system has become read-only, as it does when it

@@ -396,6 +396,19 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		new:  "if false && !in {",
 	},
 	{
+		name:  "file: without descriptors one that owns stands behind the dead",
+		in:    ofFile + "call.position",
+		old:   "isExhausted(err) && c.waits(t)",
+		new:   "isExhausted(err)",
+		tests: tests{"./queue/filequeue -run TestFileNoDescriptors"},
+	},
+	{
+		name: "file: without descriptors a waiter looks in vain",
+		in:   ofFile + "call.position",
+		old:  "isExhausted(err) && c.waits(t)",
+		new:  "false",
+	},
+	{
 		name: "file: a look that cannot judge says nothing",
 		in:   ofFile + "call.position",
 		old:  "if err == nil { err = checkWritable(c.dir, t.Member) } if err != nil { return queue.Place{}, err }",
