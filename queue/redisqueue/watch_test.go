@@ -65,6 +65,15 @@ func wantWake(t *testing.T, wake <-chan queue.Wake, want queue.Wake) {
 	}
 }
 
+// wantGrant is wantWake for a grant where hints may come before: on a busy machine the
+// subscription is made anew.
+func wantGrant(t *testing.T, wake <-chan queue.Wake) {
+	t.Helper()
+	for <-wake != queue.WakeOwner {
+		t.Log("a hint, before the grant")
+	}
+}
+
 func wantNoWake(t *testing.T, wake <-chan queue.Wake) {
 	t.Helper()
 	select {
@@ -177,7 +186,7 @@ func TestGrantBehindManyDead(t *testing.T) {
 			if err := near.CleanupStale(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			wantWake(t, wake, queue.WakeOwner)
+			wantGrant(t, wake)
 			mustRelease(t, far, next)
 		})
 	}
@@ -251,15 +260,22 @@ func TestWatchReconnects(t *testing.T) {
 	wantNoWake(t, wake)
 	control := server.Client()
 	for range 3 {
-		if n := control.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Val(); n != 1 {
-			t.Fatalf("%d connections listen, want 1", n)
+		for {
+			n := control.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Val()
+			if n > 1 {
+				t.Fatalf("%d connections listen, want 1", n)
+			}
+			if n == 1 {
+				break
+			}
+			listening(t, far) // a busy machine: it is just being made anew
 		}
 		wantWake(t, wake, queue.WakeHint) // that it has broken, or that there is another
 		listening(t, far)
 		drain(wake)
 	}
 	mustRelease(t, near, holder)
-	wantWake(t, wake, queue.WakeOwner)
+	wantGrant(t, wake)
 	mustRelease(t, far, next)
 }
 
@@ -288,7 +304,7 @@ func TestWatchSurvivesServer(t *testing.T) {
 	listening(t, far)
 	drain(wake)
 	mustRelease(t, near, holder)
-	wantWake(t, wake, queue.WakeOwner)
+	wantGrant(t, wake)
 	mustRelease(t, far, next)
 }
 
@@ -522,6 +538,18 @@ func TestCrashDetectionFollowsTheClient(t *testing.T) {
 // A server that refuses to write has not lost sight of the process: the lease decides.
 func TestCrashDetectionWhereWritesAreRefused(t *testing.T) {
 	testenv.Long(t)
+	// A process that gets no processor time for the grace time gives the ticket up with every
+	// right; where that is not the reason, it does so with a longer one, too.
+	for grace := 500 * time.Millisecond; !keepsWhereWritesAreRefused(t, grace); grace *= 4 {
+		if grace > 5*time.Second {
+			t.Fatal("the ticket was given up")
+		}
+		t.Logf("the ticket was given up with a grace time of %v", grace)
+	}
+}
+
+// keepsWhereWritesAreRefused reports whether a ticket was kept.
+func keepsWhereWritesAreRefused(t *testing.T, grace time.Duration) (kept bool) {
 	server := redistest.StartServer(t)
 	client := server.Client()
 	asked := func() int {
@@ -530,7 +558,6 @@ func TestCrashDetectionWhereWritesAreRefused(t *testing.T) {
 		n, _ := strconv.Atoi(calls)
 		return n
 	}
-	const grace = 500 * time.Millisecond
 	q := redisqueue.New(client, "q", redisqueue.WithLease(time.Hour), redisqueue.WithCrashDetection(grace))
 	ticket := mustRegister(t, q)
 	for members(t, q)[0].Unseen {
@@ -548,13 +575,16 @@ func TestCrashDetectionWhereWritesAreRefused(t *testing.T) {
 	}
 	select {
 	case <-ticket.Lost:
-		t.Error("the ticket was given up")
 	case <-time.After(4 * grace):
+		kept = true
 	}
 	if err := client.ConfigSet(t.Context(), "min-replicas-to-write", "0").Err(); err != nil {
 		t.Fatal(err)
 	}
-	mustRelease(t, q, ticket)
+	if kept {
+		mustRelease(t, q, ticket)
+	}
+	return kept
 }
 
 // changesOver returns a client of one server that changes over to another, while the one

@@ -22,7 +22,7 @@ import (
 // SUBSCRIBE is refused to a queue. It serves its waiters like a queue that tells them
 // nothing: they look as often. Lines of both kinds are served in turn.
 func TestK16SubscribeIsRefused(t *testing.T) {
-	const waiters, rounds = 12, 4
+	const waiters, rounds = 12, 10
 	server := redistest.StartServer(t)
 	admin := server.Client()
 	faulttest.Do(t, admin, "ACL SETUSER mute on >secret +@all -subscribe -psubscribe -ssubscribe ~* &*")
@@ -56,16 +56,17 @@ func TestK16SubscribeIsRefused(t *testing.T) {
 		return time.Since(began)
 	}
 	// A pause of the machine makes a round longer, none makes one shorter: of both kinds the
-	// shortest round counts.
+	// shortest round counts, of as many as a busy machine needs.
 	var refused, untold []time.Duration
 	for i := range rounds {
 		refused = append(refused, serve(fmt.Sprint("refused-", i), func(q *redisqueue.Queue) queue.TicketQueue { return q }))
 		untold = append(untold, serve(fmt.Sprint("untold-", i), func(q *redisqueue.Queue) queue.TicketQueue { return deaf{q} }))
+		if i >= 3 && slices.Min(refused) <= 3*slices.Min(untold) {
+			t.Logf("%d hand-offs: %v where SUBSCRIBE is refused, %v where no waiter is told", waiters, refused, untold)
+			return
+		}
 	}
-	t.Logf("%d hand-offs: %v where SUBSCRIBE is refused, %v where no waiter is told", waiters, refused, untold)
-	if slices.Min(refused) > 3*slices.Min(untold) {
-		t.Errorf("%d hand-offs take %v where SUBSCRIBE is refused, and %v where no waiter is told", waiters, refused, untold)
-	}
+	t.Errorf("%d hand-offs take %v where SUBSCRIBE is refused, and %v where no waiter is told", waiters, refused, untold)
 }
 
 // deaf is a queue that has no wake-ups, and says so.
