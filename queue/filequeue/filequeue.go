@@ -86,9 +86,10 @@ import (
 //     back as well, they may start lower. A directory whose seq has lost its content
 //     stays, empty or with it.
 //   - That the directory is removed whose last number is ahead of the clock, because that
-//     was set back, or, where the monotonic clock is not slowed with it, slowed: it keeps the numbers from going back, and is removed with the last
-//     ticket that is taken after that time has come again. So it is with every directory
-//     that is used by a process which has seen that time.
+//     was set back, or, where the monotonic clock is not slowed with it, slowed: it keeps
+//     the numbers from going back, and is removed with the last ticket that is taken after
+//     that time has come again. So it is with every directory that is used by a process
+//     which has seen that time.
 //   - The order of calls that have no ticket yet, of processes that lock without a pause.
 //     On Linux they get their tickets in the order in which they came to the directory
 //     while it is in use, except for a process that gets no processor time meanwhile. On

@@ -140,16 +140,15 @@ const longestName = 512
 //
 // # What is not promised
 //
-// At most one ticket is the head on one primary at any instant. When a primary
-// fails over, replication that was not acknowledged is lost, and with it
-// tickets; when a server loses its data, all of them. The owners get
-// [queue.ErrNotQueued]; until they hear of it another ticket may be the head, too.
-// The same holds for an owner that was stopped or cut off for longer than its lease. An
-// address that moves to a replica and back may bring back a living ticket in front of an
-// owner: this one gets it when the other's lease has been renewed, after two heartbeats and
-// the length of that lease at most.
-// Where two owners at once are not acceptable, let the storage behind the lock check
-// the ticket's number: numbers keep ascending through all of this, as long as the
+// At most one ticket is the head on one primary at any instant. When a primary fails
+// over, replication that was not acknowledged is lost, and with it tickets; when a
+// server loses its data, all of them. The owners get [queue.ErrNotQueued]; until they
+// hear of it another ticket may be the head, too. The same holds for an owner that was
+// stopped or cut off for longer than its lease. An address that moves to a replica and
+// back may bring back a living ticket in front of an owner: this one gets it when the
+// other's lease has been renewed, after two heartbeats and the length of that lease at
+// most. Where two owners at once are not acceptable, let the storage behind the lock
+// check the ticket's number: numbers keep ascending through all of this, as long as the
 // server's clock, which they are seeded from when there is no seq key (it is lost, or
 // the queue was empty), does not fall behind the last number given before. Leases run
 // by that clock, too: set forward, it ends them; set back, it lets those of the dead

@@ -263,8 +263,7 @@ func (o *operation) refresh(ctx context.Context) error {
 		return err
 	}
 	o.notifier.Renewed(o.token, believed(sent, o.leaseOf(o.ticket)))
-	behind := time.Duration(at[int64](answer, 0)) * time.Millisecond
-	if !o.notifier.IsDisplaced(o.token, sent, behind) {
+	if !o.notifier.Behind(o.token, sent, time.Duration(at[int64](answer, 0))*time.Millisecond) {
 		return nil
 	}
 	go func() { // the owner is told first, and not which tickets this evicts

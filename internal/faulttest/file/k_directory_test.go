@@ -546,16 +546,8 @@ func hiddenPath(dir string) string {
 func TestK31HiddenThatCannotBeMovedBack(t *testing.T) {
 	h := harness.New(t, faulttest.File(t))
 	h.Tolerant = true
-	mustMkdir(t, h.Spec.Dir)
-	mustChmod(t, h.Spec.Dir, 0o700)
-	cleaner, err := os.Open(h.Spec.Dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cleaner := cleanerOf(t, h.Spec.Dir)
 	defer cleaner.Close()
-	if err := unix.Flock(int(cleaner.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		t.Fatal(err)
-	}
 	a, b := h.Start(), h.Start()
 	a.Lock().Granted()
 	hidden := hiddenPath(h.Spec.Dir)
@@ -598,6 +590,22 @@ func TestK46NoFlockOnDirectories(t *testing.T) {
 	h.Check()
 }
 
+// cleanerOf makes the directory, and has it locked as a cleaner does, or a process that is
+// about to remove it.
+func cleanerOf(t *testing.T, dir string) *os.File {
+	t.Helper()
+	mustMkdir(t, dir)
+	mustChmod(t, dir, 0o700)
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
 // K48. What tidies up in /tmp skips a directory on which there is a flock; so there
 // is one for as long as there is a ticket of a process that lives. One that a cleaner
 // has taken itself is no obstacle.
@@ -617,16 +625,8 @@ func TestK48FlockOnTheDirectory(t *testing.T) {
 	b.MustUnlock()
 	wantAbsent(t, h.Spec.Dir)
 
-	mustMkdir(t, h.Spec.Dir)
-	mustChmod(t, h.Spec.Dir, 0o700)
-	cleaner, err := os.Open(h.Spec.Dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cleaner := cleanerOf(t, h.Spec.Dir)
 	defer cleaner.Close()
-	if err := unix.Flock(int(cleaner.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		t.Fatal(err)
-	}
 	c := h.Start()
 	c.LockFor(patience).Granted()
 	c.MustUnlock()
@@ -986,16 +986,8 @@ func TestK48ForeignFlockIsNotWaitedFor(t *testing.T) {
 	runtime.SetBlockProfileRate(1)
 	defer runtime.SetBlockProfileRate(0)
 	spec := faulttest.File(t)
-	mustMkdir(t, spec.Dir)
-	mustChmod(t, spec.Dir, 0o700)
-	cleaner, err := os.Open(spec.Dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cleaner := cleanerOf(t, spec.Dir)
 	defer cleaner.Close()
-	if err := unix.Flock(int(cleaner.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		t.Fatal(err)
-	}
 	m := lock.New(filequeue.New(spec.Dir))
 	const rounds, looks = 5, 30
 	before := pauses(t)

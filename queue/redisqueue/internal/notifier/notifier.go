@@ -319,13 +319,12 @@ func (n *Notifier) Found(token string) {
 	}
 }
 
-// IsDisplaced reports whether a ticket that owns by the server's word does so no more:
-// because the server has gone back to what was before. It is called with every answer to a
-// heartbeat, which says how long a lease those in front of the ticket have, 0 if there are
-// none, and when that was asked for. What a failover brings back of those that have left lapses within
-// that lease, and is no reason. An answer that is older than the grant is never the one
-// that is.
-func (n *Notifier) IsDisplaced(token string, sent time.Time, lease time.Duration) bool {
+// Behind says how long a lease those have that an answer to a heartbeat has found in front
+// of the ticket, 0 if there are none, and when that was asked for. It reports whether a
+// ticket that owns by the server's word does so no more, because the server has gone back to
+// what was before. What a failover brings back of those that have left lapses within that
+// lease, and is no reason. An answer that is older than the grant is never the one that is.
+func (n *Notifier) Behind(token string, sent time.Time, lease time.Duration) (displaced bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	w := n.waiters.byToken[token]
