@@ -31,25 +31,50 @@ func TestACL(t *testing.T) {
 	}
 	t.Run("crash detection", func(t *testing.T) {
 		t.Parallel()
-		testACL(t, lines[0][1], redisqueue.WithCrashDetection(500*time.Millisecond))
+		testACL(t, lines[0][1], nil, redisqueue.WithCrashDetection(500*time.Millisecond))
+	})
+	further := furtherRights(page)
+	t.Run("another database, and a name", func(t *testing.T) {
+		t.Parallel()
+		change := func(o *redis.Options) { o.DB, o.ClientName = 1, "myapp" }
+		testACL(t, lines[0][1]+further, change, redisqueue.WithCrashDetection(500*time.Millisecond))
 	})
 	t.Run("a node of a Cluster, as if it were alone", func(t *testing.T) {
 		t.Parallel()
-		testACL(t, lines[1][1])
+		testACL(t, lines[1][1], nil)
 	})
 	t.Run("a Cluster with a slot that moves", func(t *testing.T) {
 		t.Parallel()
-		testACLOfMovingSlot(t, lines[1][1])
+		testACLOfMovingSlot(t, lines[1][1], nil)
+	})
+	t.Run("a Cluster with replicas to read from, and a name", func(t *testing.T) {
+		t.Parallel()
+		testACLOfMovingSlot(t, lines[1][1]+further, func(o *redis.ClusterOptions) { o.ReadOnly, o.ClientName = true, "myapp" })
 	})
 }
 
+// furtherRights are those that the page names for options of the client, each behind a
+// space.
+func furtherRights(page string) (rights string) {
+	item := regexp.MustCompile("(?m)^\\* `\\+[a-z|]+` for a .*(\n  .*)*").FindString(page)
+	for _, right := range regexp.MustCompile("`(\\+[a-z|]+)`").FindAllStringSubmatch(item, -1) {
+		rights += " " + right[1]
+	}
+	return rights
+}
+
 // testACLOfMovingSlot releases a lock when its keys have moved, and the slot has not.
-func testACLOfMovingSlot(t *testing.T, rights string) {
+func testACLOfMovingSlot(t *testing.T, rights string, change func(*redis.ClusterOptions)) {
 	cluster := redistest.StartCluster(t, false, time.Minute)
 	for _, node := range cluster.Primaries {
 		giveRights(t, node.Client(), rights)
 	}
-	user := cluster.Client(func(o *redis.ClusterOptions) { o.Username, o.Password = "fifolock", "secret" })
+	user := cluster.Client(func(o *redis.ClusterOptions) {
+		o.Username, o.Password = "fifolock", "secret"
+		if change != nil {
+			change(o)
+		}
+	})
 	m := lock.New(redisqueue.New(user, "report"))
 	if err := m.Lock(t.Context()); err != nil {
 		t.Fatal(err)
@@ -84,12 +109,12 @@ func giveRights(t *testing.T, admin *redis.Client, rights string) {
 	}
 }
 
-func testACL(t *testing.T, rights string, options ...redisqueue.Option) {
+func testACL(t *testing.T, rights string, change func(*redis.Options), options ...redisqueue.Option) {
 	server := redistest.StartServer(t)
 	giveRights(t, server.Client(), rights)
 
 	// Where the machine is so busy that the holder's lease ran out, again with a longer one.
-	for lease := 2 * time.Second; !useEverything(t, server, lease, options...); lease *= 3 {
+	for lease := 2 * time.Second; !useEverything(t, server, lease, change, options...); lease *= 3 {
 		t.Logf("a lease of %v ran out", lease)
 		if lease > 10*time.Second {
 			t.Fatal("whatever the lease is, it runs out")
@@ -116,9 +141,8 @@ func wantNothingDenied(t *testing.T, admin *redis.Client) {
 // awaitRenewed waits until two are in line, the first has renewed its lease since then,
 // and so many connections listen for wake-ups. It reports false if lost is closed: then
 // there may never be two again.
-func awaitRenewed(t *testing.T, server *redistest.Server, subscribed int, lost <-chan struct{}) bool {
+func awaitRenewed(t *testing.T, admin *redis.Client, subscribed int, lost <-chan struct{}) bool {
 	t.Helper()
-	admin := server.Client()
 	line := redisqueue.New(admin, "report")
 	var seen time.Time
 	for ; ; time.Sleep(time.Millisecond) {
@@ -149,7 +173,7 @@ func awaitRenewed(t *testing.T, server *redistest.Server, subscribed int, lost <
 
 // useEverything does all that can be done with a queue, as the user. It reports false if
 // the lease of a holder ran out before all was done.
-func useEverything(t *testing.T, server *redistest.Server, lease time.Duration, options ...redisqueue.Option) bool {
+func useEverything(t *testing.T, server *redistest.Server, lease time.Duration, change func(*redis.Options), options ...redisqueue.Option) bool {
 	t.Helper()
 	ctx := t.Context()
 	options = append(options, redisqueue.WithLease(lease))
@@ -168,8 +192,11 @@ func useEverything(t *testing.T, server *redistest.Server, lease time.Duration, 
 		}
 		check(err)
 	}
+	if change == nil {
+		change = func(*redis.Options) {}
+	}
 	newQueue := func() (*redisqueue.Queue, *redis.Client) {
-		client := server.Client(func(o *redis.Options) { o.Username, o.Password = "fifolock", "secret" })
+		client := server.Client(func(o *redis.Options) { o.Username, o.Password = "fifolock", "secret" }, change)
 		return redisqueue.New(client, "report", options...), client
 	}
 	first, _ := newQueue()
@@ -178,14 +205,16 @@ func useEverything(t *testing.T, server *redistest.Server, lease time.Duration, 
 	// One client holds for long enough to renew its lease, and to let the other
 	// open its connection for wake-ups; then it hands over.
 	m, other := lock.New(first), lock.New(second)
-	check(m.Lock(ctx))
+	if err := m.Lock(ctx); err != nil {
+		t.Fatal(err)
+	}
 	done := make(chan error, 1)
 	go func() { done <- other.Do(ctx, func(context.Context) error { return nil }) }()
 	subscribed := 1
 	if len(options) > 1 { // with crash detection the holder has one, too
 		subscribed++
 	}
-	if !awaitRenewed(t, server, subscribed, m.Lost()) {
+	if !awaitRenewed(t, server.Client(change), subscribed, m.Lost()) {
 		ended(m.Unlock())
 		ended(<-done)
 		return false

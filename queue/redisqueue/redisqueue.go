@@ -89,8 +89,10 @@ const longestName = 512
 //
 // and for wake-ups +publish +subscribe +ping &fifolock:*. Without them the
 // queue works by polling. Crash detection needs +pubsub|numsub +info +hget +hset +hdel
-// +hlen as well, and the client of a Cluster +cluster|slots +command +asking. The ACL LOG
-// of the server names the missing rights; docs/redis.md has all in one line to copy.
+// +hlen as well, and the client of a Cluster +cluster|slots +command +asking. A client with
+// a DB other than 0 needs +select, one with a ClientName +client|setname, and one of a
+// Cluster with ReadOnly, RouteByLatency or RouteRandomly +readonly. The ACL LOG of the
+// server names the missing rights; docs/redis.md has the lines to copy.
 //
 // # Wake-ups
 //
