@@ -159,8 +159,8 @@ func write(t *testing.T, path, text string) {
 // server's, or go-redis's.
 var foreign = []string{
 	"context deadline exceeded", "dial tcp", "connection refused", "no such host", "missing port", "i/o timeout", "tls: ", "failed to verify",
-	"NOAUTH", "WRONGPASS", "NOPERM", "ACL failure in script", "The user executing the script", "WRONGTYPE", "READONLY", "OOM", "permission denied", "too many open files",
-	"can't parse map reply", "invalid reply", "not a directory", "ERR This instance has cluster support disabled",
+	"NOAUTH", "WRONGPASS", "NOPERM", "ACL failure in script", "The user executing the script", "WRONGTYPE", "READONLY", "OOM", "permission denied", "read-only file system", "too many open files",
+	"can't parse map reply", "invalid reply", "not a directory", "ERR This instance has cluster support disabled", "MOVED",
 }
 
 func isForeign(text string) bool {
