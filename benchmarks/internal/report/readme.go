@@ -29,10 +29,10 @@ type shownFigure struct {
 var shownFigures = []shownFigure{
 	{"grants that overtook", Goroutines16Held, "overtaking_percent", percent, true},
 	{"longest wait", Goroutines16Held, "wait_max_us", duration, false},
-	{"hand-off p50", Goroutines16Held, "hand_off_to_waiter_p50_us", duration, false},
+	{"hand-off to a waiter p50", Goroutines16Held, "hand_off_to_waiter_p50_us", duration, false},
 	{"64 at once: acquisitions/s", Goroutines64, "acquisitions_per_s", number, false},
 	{"alone: Lock and Unlock p50", InTurn, "cycle_p50_us", duration, false},
-	{"requests per acquisition", Goroutines16Held, "operations_per_acquisition", number, true},
+	{"round trips per acquisition", Goroutines16Held, "operations_per_acquisition", number, true},
 	{"holder killed: the next has it after", RecoveryDefault, "recovery_p50_us", duration, true},
 }
 
