@@ -11,17 +11,18 @@ import (
 // WithBackOff gives the time between two polls of a waiter: newBackOff is called
 // once for each wait, and what it returns is used by one goroutine. A call whose ticket
 // was evicted pauses as it says, too, before it takes another. It is Reset
-// whenever the line has moved. When it returns [backoff.Stop] it is Reset too:
-// only the ctx ends a wait.
+// whenever the line has moved. When it returns [backoff.Stop] it is Reset too: it ends no
+// wait.
 //
 // Without it a waiter that nothing wakes polls at once, then after 1 ms, then after twice
-// as long each time, up to 25 ms for each place in line and to 1 s. A waiter that the
+// as long each time, up to 25 ms for each place in line and to about 1 s. A waiter that the
 // queue can be relied upon to wake polls only for a wake-up that was lost: the first in
 // line once a second and when the owner may have died, the others every second for each
 // place, up to a minute; with a lease, up to 5 s or a third of it; with crash detection,
-// those in front every quarter of its time. With it, polls come as it says, whatever the
-// place in line; a time below 1 ms is taken for 1 ms. If newBackOff returns nil, that wait
-// is as without it.
+// those in front every quarter of its time, or every 400 ms. With it, polls come as it says, whatever the
+// place in line, but for the first one where nothing wakes the waiter, which comes at once;
+// a time below 1 ms is taken for 1 ms. If newBackOff returns nil, that wait is as without
+// it.
 func WithBackOff(newBackOff func() backoff.BackOff) Option {
 	return func(o *options) error {
 		if newBackOff == nil {

@@ -9,17 +9,18 @@ import (
 
 // Trace is a set of hooks that are called as a Mutex or a Semaphore goes through
 // its states, in the manner of net/http/httptrace.ClientTrace. Any of them may be
-// nil, and costs nothing then. They may be called concurrently, for different
-// tickets, and HeartbeatFailed beside the others of the same one. They hold no lock while
-// they run: they may call back into the Mutex. One
-// that takes long holds up the call it reports on. When Registered, Waiting or
-// Acquired panics, the panic goes through the call, which then owns nothing. A hold that is
-// unlocked by one of its own hooks is told as Released before Acquired has returned.
+// nil, and costs nothing then. They may be called concurrently, for different tickets, and
+// HeartbeatFailed and Evicted beside the others of the same one. They hold no lock while
+// they run: they may call back into the Mutex. One that takes long holds up the call it
+// reports on. When Registered, Waiting or Acquired panics, the panic goes through the call,
+// which then owns nothing. A hold that is unlocked by one of its own hooks is told as
+// Released before Acquired has returned. A TryLock or TryAcquire that finds the lock in use
+// calls none.
 //
 // After Registered, Acquired or Failed is called once for the same ticket; so the
-// difference is the number of waiters. After Acquired, Released or Lost is called once; so
-// the difference is the number of holders. A hook that panics ends that: nothing more is
-// told of its ticket.
+// difference is the number of waiters (a Failed without a ticket counts for none). After
+// Acquired, Released or Lost is called once; so the difference is the number of holders. A
+// hook that panics ends that: nothing more is told of its ticket.
 type Trace struct {
 	// Registered: t is in line. It may own already (Ahead is 0).
 	Registered func(t queue.Ticket)

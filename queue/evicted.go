@@ -6,8 +6,8 @@ type evictedKey struct{}
 
 // OnEvicted returns a ctx with which a queue tells f the tickets that a call
 // has evicted, in order: it took them out of the line because their owners
-// were gone. It is for logs and metrics, in the manner of
-// net/http/httptrace.WithClientTrace.
+// were gone. They have a Number and a Member, and may have no more. It is for logs and
+// metrics, in the manner of net/http/httptrace.WithClientTrace.
 //
 // f is called before the method returns, without any lock of the queue; so it
 // holds up the call. Each eviction is told to the one call that did it, or to

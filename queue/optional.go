@@ -21,7 +21,8 @@ type TryRegisterer interface {
 // whether it did.
 //
 // Without [TryRegisterer] it looks first, then registers, and steps back if
-// another ticket was taken first; two calls at once may both fail.
+// another ticket was taken first; two calls at once may both fail, and one taken meanwhile
+// stands behind it until it has.
 func TryRegister(ctx context.Context, q TicketQueue) (t Ticket, ok bool, err error) {
 	if q, ok := q.(TryRegisterer); ok {
 		return q.TryRegister(ctx)
@@ -128,7 +129,7 @@ type Watcher interface {
 	// lock looks at nothing else meanwhile. The order is: listen, then look, then
 	// wait. A Watch that may have missed something since t was taken says so
 	// by a WakeHint that is in wake when Watch returns; without one, the caller
-	// need not look first.
+	// need not look first. A ticket has one watch at a time.
 	//
 	// wake is never closed and holds the latest that its reader has not seen;
 	// a WakeOwner is not displaced by a WakeHint. ctx is for Watch alone. stop ends
@@ -235,7 +236,7 @@ func Share(q TicketQueue, n int) (TicketQueue, error) {
 			return view, nil
 		}
 	}
-	return nil, fmt.Errorf("%T has no method Share, so that only one can own it at a time: pass the method on: %w", q, errors.ErrUnsupported)
+	return nil, fmt.Errorf("%T has no method Share, so that only one can own it at a time: pass the method on, or give the queue itself in the place of a view: %w", q, errors.ErrUnsupported)
 }
 
 // Lister is a queue that can list its tickets.
@@ -252,7 +253,7 @@ func Members(ctx context.Context, q TicketQueue) ([]Member, error) {
 	if l, ok := q.(Lister); ok {
 		return l.Members(ctx)
 	}
-	return nil, fmt.Errorf("list the members of %T, which has no method Members: %w", q, errors.ErrUnsupported)
+	return nil, fmt.Errorf("list the members of %T, which has no method Members: pass the method on: %w", q, errors.ErrUnsupported)
 }
 
 // Member is a ticket in line, as [Members] shows it to people. Only Ticket

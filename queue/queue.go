@@ -23,10 +23,10 @@
 //
 // [TicketQueue] has the methods of every queue. The small interfaces beside it
 // have those of some queues ([TryRegisterer], [Releaser], [Refresher],
-// [Watcher], [Positioner], [Lister], [Sharer]); the function named after each
-// uses it or does without, the way io/fs.ReadDir does. They only ever make
-// things faster or add to them: nothing that is safe with one is unsafe without
-// it.
+// [Watcher], [Positioner], [Lister], [Sharer]); the function with the name of the method
+// uses it, and does without or returns an error that is errors.ErrUnsupported, the way
+// io/fs.ReadDir does. They only ever make things faster or add to them: nothing that is
+// safe with one is unsafe without it.
 package queue
 
 import (
@@ -43,7 +43,9 @@ type Ticket struct {
 	Number int64
 
 	// Member is the entry's name in the queue's storage. A ticket is the one of this
-	// Number and this Member: with another Member it is not in line.
+	// Number and this Member: with another Member it is not in line. Compare these two
+	// with those of a ticket that [Members] or [OnEvicted] shows, which says no more of
+	// another's ticket than the storage does.
 	Member string
 
 	// Ahead is how many members had to leave before the ticket owned, as of when
@@ -72,7 +74,8 @@ type Ticket struct {
 // may work.
 //
 // The errors of package lock name a queue by its String method, or by its
-// type if it has none.
+// type if it has none. The errors of a queue with that method are of type [*Error], with
+// its name, so that they are not given it twice.
 type TicketQueue interface {
 	// Register takes the next number and stands in line, in one step. If it
 	// returns an error, no ticket is left in line, or (when the backend could

@@ -94,7 +94,7 @@ import (
 //     On Linux they get their tickets in the order in which they came to the directory
 //     while it is in use, except for a process that gets no processor time meanwhile. On
 //     other systems the order is arbitrary.
-//   - Other systems than Linux, macOS, the BSDs and Windows, where it does not compile: their
+//   - Systems other than Linux, macOS, the BSDs and Windows: it does not compile there, where
 //     locks end when any descriptor of the file is closed.
 //   - Room for more tickets than the process may open files.
 //   - That a call gets a ticket while a process is stopped that has seq locked, or is about
@@ -131,8 +131,9 @@ var errNoNew = errors.New("the Queue was not made by New: use the pointer that N
 // New returns the queue that is kept in dir. It does not touch the file
 // system: the directory is created by the first Register (with missing directories
 // above it), and removed when the line is empty again (but not those above it). A
-// directory that was there before stays, with its rights. A relative dir is
-// relative to where the process is now.
+// directory that was there before stays, with its rights. It is to be the queue's own: a
+// short file named seq in it is taken for that of the queue, and written to. A relative
+// dir is relative to where the process is now.
 func New(dir string, opts ...Option) *Queue {
 	s, err := newSettings(dir, opts)
 	return &Queue{view{settings: s, err: err}}

@@ -227,7 +227,7 @@ func (l *seqLock) append(t *ticket) (queue.Ticket, error) {
 		return queue.Ticket{}, errDirectoryGone
 	}
 	i := l.line.joined(&entry{name: t.name, number: t.number, slots: t.slots(), ticket: t, said: &t.terms})
-	n := ahead(i, t.slots())
+	n := l.line.ahead(i)
 	t.waited = n > 0
 	if t.waited {
 		for _, e := range l.line.owners(t.slots()) {

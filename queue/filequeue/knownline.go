@@ -237,7 +237,7 @@ func (k *knownLine) announce(t *ticket) {
 		return
 	}
 	t.waited = false
-	if t.slots() == 1 || k.line.local(t.slots(), t.slots()) != nil {
+	if t.slots() == 1 || k.line.waiting(t.slots(), t.slots()) != nil {
 		return
 	}
 	now := time.Now()

@@ -29,9 +29,9 @@ import (
 //
 // By the terms of a ticket with n slots, the i'th owns when i < n. The living in front
 // of another only ever leave. So the line never has a local ticket nearer to the front than
-// it is. It may have it too far back, by those that have left unnoticed, and by the dead whose
-// files stay, until these are judged again. A ticket that owns by the line does own, if its
-// file is there.
+// it is; and one that owns goes on owning, if its file is there, wherever it stands. It may
+// stand too far back, by those that have left unnoticed, and by the dead whose files stay,
+// until these are judged again.
 //
 // It is guarded by the mu of the knownLine that it is in.
 type line struct {
@@ -64,6 +64,7 @@ type entry struct {
 	slots  int // 0: the ticket is of another process
 
 	// Guarded as the line is.
+	owns   bool             // of a local one: it does, or did and was not in line any more
 	ticket *ticket          // nil: of another process
 	probe  *lockedfile.File // open, to ask for the lock of a remote one; may be nil
 	said   *content         // by its file; nil: of a remote one that was not read yet
@@ -105,13 +106,21 @@ func (l *line) index(name string) (int, bool) {
 	})
 }
 
-// ahead is how many must leave before the i'th owns, which has the slots.
-func ahead(i, slots int) int { return max(0, i-slots+1) }
+// ahead is how many must leave before the i'th owns, which is a local one.
+func (l *line) ahead(i int) int {
+	e := l.entries[i]
+	if e.owns {
+		return 0
+	}
+	return i - e.slots + 1
+}
 
 // joined puts e at the end of the line, and returns its place.
 func (l *line) joined(e *entry) int {
-	l.insert(len(l.entries), e)
-	return len(l.entries) - 1
+	i := len(l.entries)
+	e.owns = i < e.slots
+	l.insert(i, e)
+	return i
 }
 
 func (l *line) insert(i int, e *entry) {
@@ -143,15 +152,16 @@ func (l *line) left(i int) news {
 	for slots := range l.slots {
 		// The last of the owners is a new one. The first waiter had to watch its
 		// predecessor alone, and has to watch all owners now.
-		if e := l.local(slots-1, slots); e != nil && slots-1 >= i {
+		if e := l.waiting(slots-1, slots); e != nil && slots-1 >= i {
+			e.owns = true
 			n.owners = append(n.owners, e)
 		}
-		if e := l.local(slots, slots); e != nil && slots >= i && slots > 1 {
+		if e := l.waiting(slots, slots); e != nil && slots >= i && slots > 1 {
 			n.hints = append(n.hints, e)
 		}
 	}
 	// The one behind has another predecessor.
-	if i < len(l.entries) && l.entries[i].slots > 0 && ahead(i, l.entries[i].slots) > 0 {
+	if i < len(l.entries) && l.entries[i].slots > 0 && l.ahead(i) > 0 {
 		if e := l.entries[i]; !slices.Contains(n.hints, e) {
 			n.hints = append(n.hints, e)
 		}
@@ -159,9 +169,9 @@ func (l *line) left(i int) news {
 	return n
 }
 
-// local returns the i'th if it is a local one with the slots.
-func (l *line) local(i, slots int) *entry {
-	if i < len(l.entries) && l.entries[i].slots == slots {
+// waiting returns the i'th if it is a local one that waits, with the slots.
+func (l *line) waiting(i, slots int) *entry {
+	if i < len(l.entries) && l.entries[i].slots == slots && !l.entries[i].owns {
 		return l.entries[i]
 	}
 	return nil
@@ -216,7 +226,7 @@ func (l *line) owners(n int) []*entry { return l.entries[:min(n, len(l.entries))
 // watched are the entries that the i'th, which has the slots, waits for: the first waiter
 // waits for all owners, every other one for its predecessor.
 func (l *line) watched(i, slots int) []*entry {
-	if ahead(i, slots) == 1 {
+	if i == slots {
 		return l.entries[:i]
 	}
 	return l.entries[i-1 : i]
@@ -246,7 +256,7 @@ func (l *line) doubtful(i, slots int) []*entry {
 // if there is none.
 func (l *line) firstWaiting(slots int) *entry {
 	for _, e := range l.entries[min(slots, len(l.entries)):] {
-		if e.slots == slots && e.ticket.waiter.isHeard() {
+		if e.slots == slots && !e.owns && e.ticket.waiter.isHeard() {
 			return e
 		}
 	}

@@ -26,9 +26,8 @@ type lineUnderTest struct {
 
 // FuzzLine: the local tickets that own by the line are exactly those that own in memory,
 // as soon as all that has happened is known; and before that, no ticket owns by it that
-// does not in memory. Each is told once that it owns; it is told again where a dead one in
-// front of it was listed again, and is found dead again. Half of them are of n slots, half
-// of one more.
+// does not in memory. Each is told once that it owns, and goes on owning where a dead one in
+// front of it is listed again. Half of them are of n slots, half of one more.
 func FuzzLine(f *testing.F) {
 	f.Add([]byte{0, 0, 1, 0x10, 2, 0, 3}, uint8(1))
 	f.Add([]byte{0x21, 0x11, 0x21, 0x11, 0x32, 0x22, 0x12, 3, 0x02}, uint8(2))
@@ -71,10 +70,10 @@ func (l *lineUnderTest) step(number int64, what byte, which, n int) {
 		slots := n + which%2
 		e := l.join(number, slots)
 		i := l.line.joined(e)
-		if got, want := ahead(i, slots), max(0, len(l.names)-slots); got != want {
+		if got, want := l.line.ahead(i), max(0, len(l.names)-slots); got != want {
 			l.Fatalf("%d ahead of the new one, want %d", got, want)
 		}
-		l.owned[e.name] = ahead(i, slots) == 0
+		l.owned[e.name] = e.owns
 	case what == 1: // a remote one joins
 		l.join(number, 0)
 	case what == 6: // a remote one is found dead, and its file stays
@@ -122,8 +121,7 @@ func (l *lineUnderTest) beginListing() {
 }
 
 // endListing tells the line of the listing: what it has found is in line, but for those that
-// have left since it was begun, and local ones that have left. Those behind a dead one that it has found again
-// do not own by the line until that is found dead again.
+// have left since it was begun, and local ones that have left.
 func (l *lineUnderTest) endListing() {
 	l.line.listing = false
 	l.told(l.line.listed(l.pending))
@@ -133,14 +131,7 @@ func (l *lineUnderTest) endListing() {
 			l.Fatalf("%s is in line: %v, and it has left: %v", name, ok, left)
 		}
 	}
-	for i, e := range l.line.entries {
-		if e.slots > 0 && ahead(i, e.slots) > 0 && slices.ContainsFunc(l.line.entries[:i], l.isDead) {
-			l.owned[e.name] = false
-		}
-	}
 }
-
-func (l *lineUnderTest) isDead(e *entry) bool { return slices.Contains(l.dead, e.name) }
 
 // forget takes the ticket out of the line, if it is in it.
 func (l *lineUnderTest) forget(name string) {
@@ -180,7 +171,7 @@ func (l *lineUnderTest) isLocal(name string) bool {
 // told notes the news.
 func (l *lineUnderTest) told(n news) {
 	for _, e := range n.owners {
-		if l.owned[e.name] && len(l.dead) == 0 {
+		if l.owned[e.name] {
 			l.Fatalf("%s is told twice that it owns", e.name)
 		}
 		if slices.Contains(n.gone, e) {
@@ -212,7 +203,7 @@ func (l *lineUnderTest) check() {
 		if err != nil {
 			l.Fatalf("%s is not in line in memory: %v", e.name, err)
 		}
-		got := ahead(i, e.slots)
+		got := l.line.ahead(i)
 		if got < place.Ahead || complete && got != place.Ahead {
 			l.Fatalf("%d ahead of %s, and %d in memory", got, e.name, place.Ahead)
 		}
@@ -242,7 +233,7 @@ func (l *lineUnderTest) checkWaiting(i int, e *entry) {
 		l.Fatalf("%s, at %d of a line with %d slots, judges others", e.name, i, e.slots)
 	}
 	first := l.line.firstWaiting(e.slots)
-	if at, _ := l.line.index(first.name); at > i || ahead(at, e.slots) == 0 {
+	if at, _ := l.line.index(first.name); at > i || l.line.ahead(at) == 0 {
 		l.Fatalf("%s is the first of %d slots to wait, and owns or comes after another", first.name, e.slots)
 	}
 }

@@ -47,12 +47,14 @@ func WithStaleTimeout(d time.Duration) Option {
 // missing. Their group is the primary one of the process that makes them, or that
 // of the directory above if it has the setgid bit; the users of a mode like 0660
 // must have it in common. Below a directory with the sticky bit, only the user that
-// has made the queue's directory can remove it, so that it may stay, with seq.
+// has made the queue's directory can remove it, so that it may stay, with seq. All
+// programs of the queue must give it: one without it is refused.
 //
 // Without it files are for their owner alone (0600, the directory 0700), and a
-// directory that belongs to another user (but root) or that all users may write to
-// is refused: a process that can write to it can take the lock away, or plant a
-// link.
+// directory that belongs to another user (but root) is refused. One that all users may
+// write to is refused unless the mode lets them write, too: a process that can write to
+// it can take the lock away, or plant a link. On Windows the mode says nothing of
+// users, and nothing is refused.
 func WithFileMode(mode fs.FileMode) Option {
 	return func(s *settings) error {
 		const owner = 0o600
@@ -95,7 +97,7 @@ func newSettings(dir string, opts []Option) (settings, error) {
 	}
 	switch {
 	case dir == "":
-		return s, errors.New("the directory is empty: give New the path of one")
+		return s, errors.New("the path is empty: give New that of a directory")
 	case dir == "~" || strings.HasPrefix(dir, "~/"):
 		return s, fmt.Errorf("the directory is %q, and ~ is a shell's: give New the whole path, with os.UserHomeDir or os.UserCacheDir in front", dir)
 	case strings.ContainsRune(dir, 0):

@@ -189,7 +189,7 @@ func (l *seqLock) list() error {
 }
 
 // errUsedUp: a number was planted that is near the highest possible.
-var errUsedUp = errors.New("the numbers are used up: remove the queue's directory")
+var errUsedUp = errors.New("the numbers are used up: give the queue another directory, or remove this one while no process uses it")
 
 // nextNumber is the first of count numbers above every one given out before. The clock
 // makes up for a seq that was removed (the last one to leave cleans up) or damaged, the

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,16 @@ func TestFileConformanceShared(t *testing.T) {
 // shared is a view of the fixture's queue in which n own.
 func (f *fileFixture) shared(n int) *fileFixture {
 	return &fileFixture{T: f.T, dir: f.dir, q: f.q, view: f.q.Share(n)}
+}
+
+// byAnotherPath is the fixture's queue as another process sees it, which knows of its
+// tickets by their files alone.
+func (f *fileFixture) byAnotherPath() *fileFixture {
+	f.Helper()
+	link := filepath.Join(f.TempDir(), "link")
+	f.must("Symlink", os.Symlink(filepath.Dir(f.dir), link))
+	dir := filepath.Join(link, filepath.Base(f.dir))
+	return &fileFixture{T: f.T, dir: dir, q: filequeue.New(dir)}
 }
 
 func TestFileShare(t *testing.T) {
@@ -301,5 +312,39 @@ func TestFileShareAnnouncementIsNoSignOfLife(t *testing.T) {
 	f.release(own)
 	second.release()
 	third.release()
+	f.wantNoDirectory()
+}
+
+// A listing finds dead ones again in front of those that own, as it does where they could
+// not be removed, and nothing judges them: it was made for a view of fewer. Those that own
+// go on owning, also while the first of them is listened for.
+func TestFileShareOwnersBehindTheDead(t *testing.T) {
+	f := newFileFixture(t)
+	other := f.byAnotherPath()
+	first := other.shared(4).register() // as of another process
+	passing := []queue.Ticket{other.shared(4).register(), other.shared(4).register()}
+	four := f.shared(4)
+	owners := []queue.Ticket{four.register(), four.register(), four.register()}
+	for _, ticket := range passing {
+		other.shared(4).release(ticket)
+	}
+	for _, ticket := range owners {
+		four.wantPosition(ticket, 0)
+		f.watch(ticket)
+	}
+	for i, ticket := range passing {
+		f.write(fmt.Sprintf("%020d.1.%032x", ticket.Number, i), "")
+	}
+	f.must("CleanupStale", f.shared(1).view.CleanupStale(t.Context()))
+	for _, ticket := range owners {
+		four.wantHead(ticket, true)
+		four.wantPosition(ticket, 0)
+	}
+	last := four.register()
+	four.wantPosition(last, 1) // it has judged the dead
+	for _, ticket := range append(owners, last) {
+		four.release(ticket)
+	}
+	other.shared(4).release(first)
 	f.wantNoDirectory()
 }

@@ -31,7 +31,7 @@ func (c *call) position(t queue.Ticket) (queue.Place, error) {
 		if ended := c.ctx.Err(); ended != nil {
 			return queue.Place{}, ended // also when it ended right after that: 0 alone says that it owns
 		}
-		if isExhausted(err) && c.waits(t) {
+		if isExhausted(err) {
 			return place, nil // it does not refute the known place; the next look may have more luck
 		}
 		if err == nil {
@@ -44,15 +44,6 @@ func (c *call) position(t queue.Ticket) (queue.Place, error) {
 			return place, nil
 		}
 	}
-}
-
-// waits reports whether the ticket was never found to own. In front of one that was there
-// may be dead ones again that a listing has found, and that could not be removed.
-func (k *knownLine) waits(of queue.Ticket) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	t := k.ticket(of)
-	return t != nil && t.waited
 }
 
 // checkWritable reports that the file system has become read-only, as it does when it
@@ -112,7 +103,7 @@ func (k *knownLine) place(t *ticket) (place queue.Place, i int, err error) {
 		if i <= t.slots() || !k.isLookedFor(t) || k.line.entries[i-1].ticket == nil {
 			i = k.prune(i, t.slots())
 		}
-		n := ahead(i, t.slots())
+		n := k.line.ahead(i)
 		if n == 0 {
 			t.listenTo(nil)
 			k.announce(t)
@@ -181,7 +172,7 @@ func (k *knownLine) watch(of queue.Ticket) (wake <-chan queue.Wake, stop func(),
 	}
 	listener := t.waiter.add()
 	i, _ := k.line.index(t.name)
-	if ahead(i, t.slots()) == 0 || len(remote(k.line.watched(i, t.slots()))) > 0 {
+	if k.line.ahead(i) == 0 || len(remote(k.line.watched(i, t.slots()))) > 0 {
 		place, _, err := k.place(t)
 		if err != nil {
 			t.waiter.remove(listener)

@@ -41,8 +41,8 @@ func WithLease(d time.Duration) Option {
 	}
 }
 
-// WithLabel gives a text for people, of at most 128 bytes, which [queue.Member]
-// shows beside each ticket. It decides nothing.
+// WithLabel gives a text for people, which [queue.Member] shows beside each ticket. It
+// decides nothing. It may have 128 bytes of printable text on one line.
 func WithLabel(text string) Option {
 	return func(o *options) error {
 		o.label = text

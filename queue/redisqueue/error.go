@@ -178,7 +178,7 @@ func (e answerError) Error() string { return string(e) }
 
 const (
 	errCrowded   = answerError("more than 1000 entries in the queue's ZSET are no tickets: remove them, or give the queue another name")
-	errExhausted = answerError("the numbers are used up: the seq key or an entry says almost 1<<53; when the line is empty, delete the queue's keys")
+	errExhausted = answerError("the numbers are used up: the seq key or an entry says almost 1<<53; give the queue another name, or delete its keys while no process uses it")
 	errRefused   = answerError("the registration was given up before it was taken: register anew")
 )
 

@@ -58,8 +58,8 @@ func WithLease(d time.Duration) Option {
 // decides as it does without this option. A machine that loses its power closes no
 // connection either: the lease decides.
 //
-// The waiters in front notice it, and the one that was the first behind the tickets of one
-// process when it last looked. Where more than some twenty tickets stood in front of it and
+// The waiters in front notice it, within half a second, and the one that was the first
+// behind the tickets of one process when it last looked. Where more than some twenty tickets stood in front of it and
 // not all are of one process, the next one notices at its next look, which may be 5 s later
 // (WithBackOff of package lock). A ticket that is the first of its process, or the first
 // again after some idle seconds, waits up to 50 ms for the connection before it is taken.

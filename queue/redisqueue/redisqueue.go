@@ -64,8 +64,9 @@ const longestName = 512
 // set back, or the key has lost its time to live) is cut to its length when a look at
 // the line finds it among the owners'.
 //
-// Nothing is left in an empty queue, unless seq is ahead of the server's clock: then
-// it stays until a minute after the clock has passed it. The leavings of a crash run
+// The Release that leaves the queue empty leaves nothing (Remove, and a look that evicts the
+// last of the dead, leave seq for a while), unless seq is ahead of the server's clock: then it
+// stays until a minute after the clock has passed it. The leavings of a crash run
 // out: a ticket after its lease, the other keys after twice the longest lease, but
 // {name}:absent after twice the grace time and a minute. A registration that had to be
 // sent again leaves an empty lease key for the time of a lease after its ticket is gone,

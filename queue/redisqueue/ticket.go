@@ -16,9 +16,9 @@ import (
 // no ticket is left.
 const abandonTimeout = 5 * time.Second
 
-// longestHint is how long the first waiter behind those of another process waits at most
-// before it looks again: as long as the first in line does.
-const longestHint = time.Second
+// longestWatched is how long the first waiter behind those of another process waits at most
+// before it looks: as long as the first in line does, see watched in presence.lua.
+const longestWatched = 400 * time.Millisecond
 
 // Register takes the next number and stands in line, in one round trip.
 //
@@ -135,7 +135,7 @@ func (o *operation) taken(answer reply, sent time.Time, run string) (queue.Ticke
 	o.notifier.Bind(w)
 	if o.presence != nil && ahead > 1 && !o.notifier.Issued(tokenOf(at[string](answer, 2))) {
 		// It may be the one to look, see together in position.lua.
-		o.notifier.HintAfter(o.token, min(o.grace/4, longestHint))
+		o.notifier.HintAfter(o.token, min(o.grace/4, longestWatched))
 	}
 	return t, nil
 }
@@ -215,7 +215,7 @@ func (o *operation) look(ctx context.Context) (queue.Place, error) {
 	case milliseconds > 0 && o.notifier.Reliable(o.token):
 		place.Recheck = time.Duration(milliseconds) * time.Millisecond
 	}
-	o.notifier.HintAfter(o.token, min(time.Duration(at[int64](answer, 2))*time.Millisecond, longestHint))
+	o.notifier.HintAfter(o.token, time.Duration(at[int64](answer, 2))*time.Millisecond)
 	return place, nil
 }
 

@@ -396,16 +396,27 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		new:  "if false && !in {",
 	},
 	{
-		name:  "file: without descriptors one that owns stands behind the dead",
-		in:    ofFile + "call.position",
-		old:   "isExhausted(err) && c.waits(t)",
-		new:   "isExhausted(err)",
-		tests: tests{"./queue/filequeue -run TestFileNoDescriptors"},
+		name: "file: one that owns stands behind the dead that are listed again",
+		in:   ofFile + "line.ahead",
+		old:  "if e.owns {",
+		new:  "if e.owns && i < e.slots {",
+	},
+	{
+		name: "file: one that owns is taken for the first that waits",
+		in:   ofFile + "line.firstWaiting",
+		old:  "e.slots == slots && !e.owns &&",
+		new:  "e.slots == slots &&",
+	},
+	{
+		name: "file: one that owns is told so again when the dead have left",
+		in:   ofFile + "line.waiting",
+		old:  "l.entries[i].slots == slots && !l.entries[i].owns",
+		new:  "l.entries[i].slots == slots",
 	},
 	{
 		name: "file: without descriptors a waiter looks in vain",
 		in:   ofFile + "call.position",
-		old:  "isExhausted(err) && c.waits(t)",
+		old:  "isExhausted(err)",
 		new:  "false",
 	},
 	{
@@ -613,9 +624,15 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name: "file: one more owns",
-		in:   ofFile + "ahead",
-		old:  "i-slots+1",
-		new:  "i-slots",
+		in:   ofFile + "line.joined",
+		old:  "i < e.slots",
+		new:  "i <= e.slots",
+	},
+	{
+		name: "file: the first that waits has none ahead",
+		in:   ofFile + "line.ahead",
+		old:  "i - e.slots + 1",
+		new:  "i - e.slots",
 	},
 	{
 		name: "file: the dead are removed only in front",
@@ -626,8 +643,8 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name: "file: the wrong rank is told",
 		in:   ofFile + "line.left",
-		old:  "l.local(slots-1, slots); e != nil",
-		new:  "l.local(slots, slots); e != nil",
+		old:  "l.waiting(slots-1, slots); e != nil",
+		new:  "l.waiting(slots, slots); e != nil",
 	},
 	{
 		name: "file: the kind of a line is not asked for",

@@ -50,10 +50,12 @@ local function armed(value)
 end
 
 -- watched returns after how long the first in line looks again at an owner whose
--- presence has a grace time, nil if it has none.
+-- presence has a grace time, nil if it has none. The grace time begins with the look that
+-- finds the process absent: with a long one, looks are no further apart than what the line
+-- may wait for longer.
 local function watched(value)
   local _, grace = armed(value)
-  return grace and math.ceil(grace / 4)
+  return grace and math.min(400, math.ceil(grace / 4))
 end
 
 local known = {}    -- the findings of absent, by notifier and presence

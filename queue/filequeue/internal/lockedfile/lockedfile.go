@@ -36,7 +36,7 @@ type NotOursError struct {
 }
 
 func (e *NotOursError) Error() string {
-	return fmt.Sprintf("%s is %s, which this queue did not put there: remove it", e.Name, e.What)
+	return fmt.Sprintf("%s is %s, which this queue did not put there: remove it, or give the queue a directory of its own", e.Name, e.What)
 }
 
 // checkRegular returns a *NotOursError unless info is that of a regular file.

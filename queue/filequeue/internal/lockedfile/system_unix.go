@@ -122,7 +122,7 @@ func (d *Dir) CheckAccess(shared fs.FileMode) error {
 		if mode&fs.ModeSticky != 0 {
 			remedy = "take a directory below it"
 		}
-		return fmt.Errorf("all users may write to the directory (%v): %s, or share it with WithFileMode", mode, remedy)
+		return fmt.Errorf("all users may write to the directory (%v): %s, or share it with all users: WithFileMode(0666)", mode, remedy)
 	}
 	st, ok := d.info.Sys().(*syscall.Stat_t)
 	if !ok || shared != 0 || st.Uid == 0 || int(st.Uid) == os.Geteuid() {

@@ -10,8 +10,9 @@ import (
 )
 
 // A hand-off in this process. When the owner of a line gives up its ticket, and the
-// ticket directly behind it is a waiter of this process, that one is granted at once:
-// it need not wait for the release to reach the server. These are the conditions, all
+// ticket directly behind it is one of this process that is watched, that one is granted at
+// once: it need not wait for the release to reach the server. One that is not watched would
+// not hear of it, and its next look would wait for the release. These are the conditions, all
 // of them checked by GiveUp at one moment:
 //
 //  1. The line is exclusive. (Of a shared one the server decides.)
@@ -95,7 +96,7 @@ func (l *Leaving) Ordered() bool { return l.chain != nil }
 
 // mayHandOn checks the conditions, of which the first is that Front is known.
 func (w *waiter) mayHandOn(next *waiter) bool {
-	if next == nil || !w.Owns || next.granted || next.Owns {
+	if next == nil || next.watches == 0 || !w.Owns || next.granted || next.Owns {
 		return false
 	}
 	now := time.Now()

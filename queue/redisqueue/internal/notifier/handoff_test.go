@@ -20,6 +20,7 @@ func inLine(n *Notifier, count int) (tickets []Ticket) {
 		front = t.Entry
 		n.Open(t.Token, t.Line)
 		n.Bind(t)
+		n.Watch(t)
 		tickets = append(tickets, t)
 	}
 	return tickets
@@ -76,6 +77,7 @@ func TestHandOff(t *testing.T) {
 
 // Each of the conditions.
 func TestHandOffNot(t *testing.T) {
+	const unheard = "nothing listens for the next one"
 	past := time.Now().Add(-time.Second)
 	for what, change := range map[string]func(n *Notifier, owner, next *Ticket){
 		"the one that leaves does not own":  func(_ *Notifier, owner, _ *Ticket) { owner.Owns = false },
@@ -84,6 +86,7 @@ func TestHandOffNot(t *testing.T) {
 		"the line is shared":                func(_ *Notifier, _, next *Ticket) { next.Front = "" },
 		"another is in between":             func(_ *Notifier, _, next *Ticket) { next.Front = "7:another:1" },
 		"the next one's ticket is not ours": func(n *Notifier, _, next *Ticket) { next.Token = "unknown" },
+		unheard:                             func(*Notifier, *Ticket, *Ticket) {},
 	} {
 		n := up()
 		line := inLine(n, 2)
@@ -96,6 +99,9 @@ func TestHandOffNot(t *testing.T) {
 		change(n, &line[0], &line[1])
 		n.Bind(line[0])
 		n.Bind(line[1])
+		if what != unheard {
+			n.Watch(line[1])
+		}
 		l := n.GiveUp(line[0].Token)
 		if got := woken(w.wake); got != -1 {
 			t.Errorf("%s: told %v", what, got)

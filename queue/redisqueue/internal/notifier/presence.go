@@ -162,16 +162,18 @@ func (p *Presence) believedLocked(token string, now time.Time) bool {
 }
 
 // Leave removes a ticket; without a presence it does nothing. If the ticket was found gone
-// from the line, it looks after the others: the server evicts all of a process together.
+// from the line, its owner is told, which may not be the caller, and it looks after the
+// others: the server evicts all of a process together.
 func (p *Presence) Leave(token string, gone bool) {
 	if p == nil {
 		return
 	}
 	p.n.mu.Lock()
 	defer p.n.mu.Unlock()
-	there := p.tickets[token] != nil
+	t := p.tickets[token]
 	p.leaveLocked(token)
-	if gone && there {
+	if t != nil && gone {
+		close(t.lost)
 		p.sendLocked(p.firstLocked())
 	}
 }
