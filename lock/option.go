@@ -19,10 +19,10 @@ import (
 // queue can be relied upon to wake polls only for a wake-up that was lost: the first in
 // line once a second and when the owner may have died, the others every second for each
 // place, up to a minute; with a lease, up to 5 s or a third of it; with crash detection,
-// those in front every quarter of its time, or every 400 ms. With it, polls come as it says, whatever the
-// place in line, but for the first one where nothing wakes the waiter, which comes at once;
-// a time below 1 ms is taken for 1 ms. If newBackOff returns nil, that wait is as without
-// it.
+// each every quarter of its time, or every 400 ms, but no more often than every 25 ms for
+// each place. With it, polls come as it says, whatever the place in line, but for the first
+// one where nothing wakes the waiter, which comes at once; a time below 1 ms is taken for
+// 1 ms. If newBackOff returns nil, that wait is as without it.
 func WithBackOff(newBackOff func() backoff.BackOff) Option {
 	return func(o *options) error {
 		if newBackOff == nil {

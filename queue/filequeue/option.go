@@ -48,7 +48,7 @@ func WithStaleTimeout(d time.Duration) Option {
 // of the directory above if it has the setgid bit; the users of a mode like 0660
 // must have it in common. Below a directory with the sticky bit, only the user that
 // has made the queue's directory can remove it, so that it may stay, with seq. All
-// programs of the queue must give it: one without it is refused.
+// programs of the queue must give it: where others may write, one without it is refused.
 //
 // Without it files are for their owner alone (0600, the directory 0700), and a
 // directory that belongs to another user (but root) is refused. One that all users may

@@ -1142,13 +1142,6 @@ end`,
 		tests: presenceTests,
 	},
 	{
-		name:  "redis: an owner is not told that a look has found its ticket gone",
-		in:    "queue/redisqueue/internal/notifier Presence.Leave",
-		old:   "close(t.lost)",
-		new:   "",
-		tests: presenceTests,
-	},
-	{
 		name:  "redis: the other tickets of a process that was evicted are not asked about",
 		in:    "queue/redisqueue/internal/notifier Presence.Leave",
 		old:   "p.sendLocked(p.firstLocked())",

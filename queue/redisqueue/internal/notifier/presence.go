@@ -162,18 +162,17 @@ func (p *Presence) believedLocked(token string, now time.Time) bool {
 }
 
 // Leave removes a ticket; without a presence it does nothing. If the ticket was found gone
-// from the line, its owner is told, which may not be the caller, and it looks after the
-// others: the server evicts all of a process together.
+// from the line, it looks after the others: the server evicts all of a process together. The
+// ticket itself is not told as lost: the caller has the better answer.
 func (p *Presence) Leave(token string, gone bool) {
 	if p == nil {
 		return
 	}
 	p.n.mu.Lock()
 	defer p.n.mu.Unlock()
-	t := p.tickets[token]
+	there := p.tickets[token] != nil
 	p.leaveLocked(token)
-	if t != nil && gone {
-		close(t.lost)
+	if gone && there {
 		p.sendLocked(p.firstLocked())
 	}
 }

@@ -96,8 +96,8 @@ func closed(all []<-chan struct{}) (count int) {
 	return count
 }
 
-// The tickets of a process are evicted together. If one has been, it is told, and the
-// others are asked about at once, however that was found out.
+// The tickets of a process are evicted together. If one has been, the others are asked
+// about at once, however that was found out.
 func TestTicketsOfAPresenceAreToldTogether(t *testing.T) {
 	for what, find := range map[string]func(n *Notifier, p *Presence, token string){
 		"by a sign": func(_ *Notifier, p *Presence, _ string) {
@@ -113,15 +113,15 @@ func TestTicketsOfAPresenceAreToldTogether(t *testing.T) {
 				n, p := attach(t, s)
 				token := n.NewToken()
 				p.Join(t.Context(), token)
-				lost := []<-chan struct{}{p.Bind(token, "1:"+token+":1", "run")}
-				lost = append(lost, take(t, n, p, 5)...)
+				p.Bind(token, "1:"+token+":1", "run")
+				lost := take(t, n, p, 5)
 				p.Answered(time.Now())
 				synctest.Wait()
 				s.sign = func(string) error { return fmt.Errorf("sign: %w", queue.ErrNotQueued) }
 				find(n, p, token)
 				synctest.Wait()
 				if got := closed(lost); got != len(lost) {
-					t.Errorf("%d of %d tickets are told", got, len(lost))
+					t.Errorf("%d of %d other tickets are told", got, len(lost))
 				}
 			})
 		})
