@@ -13,6 +13,7 @@ import (
 	"github.com/fifolock/fifolock/internal/faulttest"
 	"github.com/fifolock/fifolock/internal/harness"
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 )
 
 // One process has many goroutines in line, others a few: all are served in the
@@ -105,7 +106,8 @@ func TestX21CommandsPerHandOff(t *testing.T) {
 	perHandOff := func(waiters int) float64 {
 		server := redistest.StartServer(t)
 		client := server.Client()
-		const workers, handOffs = 4, 500
+		const workers = 4
+		handOffs := testenv.Fewer(500)
 		h := harness.New(t, harness.Redis(server.Addr, "line", time.Hour)) // so that no heartbeat is counted
 		all := h.StartAll(workers + 1)
 		all[workers].Lock().Granted()

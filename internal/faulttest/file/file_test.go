@@ -267,7 +267,7 @@ func twoUsers(t *testing.T) harness.Spec {
 
 // Wherever a process is killed, seq is a whole number or not there.
 func TestF18SeqIsWhole(t *testing.T) {
-	const kills = 60
+	kills := testenv.Fewer(60)
 	h := harness.New(t, faulttest.File(t))
 	whole := regexp.MustCompile(`^\d{20}\n(made|kept) [a-z ]{9}\n$`)
 	keeper, keep := faulttest.Mutex(t, h.Spec)

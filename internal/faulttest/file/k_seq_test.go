@@ -15,6 +15,7 @@ import (
 
 	"github.com/fifolock/fifolock/internal/faulttest"
 	"github.com/fifolock/fifolock/internal/harness"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue/filequeue"
 )
 
@@ -543,7 +544,8 @@ func occupy(t *testing.T, path string) (leave func()) {
 // K32. seq is removed and replaced under four processes. Nothing of that is an
 // error: what is not there any more is looked for again.
 func TestK32SeqVanishesAndNoCallFails(t *testing.T) {
-	const workers, sections = 4, 250
+	const workers = 4
+	sections := testenv.Fewer(250)
 	h := harness.New(t, faulttest.File(t))
 	h.Section = 200 * time.Microsecond
 	h.Spoiled = true // a seq may be put there when the last has left

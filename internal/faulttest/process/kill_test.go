@@ -8,11 +8,12 @@ import (
 
 	"github.com/fifolock/fifolock/internal/faulttest"
 	"github.com/fifolock/fifolock/internal/harness"
+	"github.com/fifolock/fifolock/internal/testenv"
 )
 
 func TestX03KillHolder(t *testing.T) {
 	t.Run("file", func(t *testing.T) {
-		const kills = 100
+		kills := testenv.Fewer(100)
 		h := harness.New(t, faulttest.File(t))
 		var gaps []time.Duration
 		holder := h.Start()

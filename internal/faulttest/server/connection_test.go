@@ -14,6 +14,7 @@ import (
 	"github.com/fifolock/fifolock/internal/faulttest"
 	"github.com/fifolock/fifolock/internal/harness"
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
@@ -22,7 +23,7 @@ func TestR07ConnectionsKilled(t *testing.T) {
 	t.Parallel()
 	server := redistest.StartServer(t)
 	client := server.Client()
-	v := faulttest.Disturb(t, harness.Redis(server.Addr, "connections", faulttest.LongLease), 150, 20*time.Millisecond, func(ctx context.Context) error {
+	v := faulttest.Disturb(t, harness.Redis(server.Addr, "connections", faulttest.LongLease), testenv.Fewer(150), 20*time.Millisecond, func(ctx context.Context) error {
 		return client.Do(ctx, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err()
 	})
 	if v.LostHolds != 0 || v.Evicted != 0 {

@@ -17,6 +17,7 @@ import (
 	"github.com/fifolock/fifolock/internal/faulttest"
 	"github.com/fifolock/fifolock/internal/harness"
 	"github.com/fifolock/fifolock/internal/redistest"
+	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/lock"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/redisqueue"
@@ -146,7 +147,7 @@ func TestR05ScriptFlush(t *testing.T) {
 	t.Parallel()
 	server := redistest.StartServer(t)
 	client := server.Client()
-	v := faulttest.Disturb(t, harness.Redis(server.Addr, "scripts", faulttest.LongLease), 150, 2*time.Millisecond, func(ctx context.Context) error {
+	v := faulttest.Disturb(t, harness.Redis(server.Addr, "scripts", faulttest.LongLease), testenv.Fewer(150), 2*time.Millisecond, func(ctx context.Context) error {
 		return client.ScriptFlush(ctx).Err()
 	})
 	if v.Failures != 0 || v.LostHolds != 0 {
