@@ -127,6 +127,8 @@ func (d *directory) openOrMake(s *settings, create bool) (*lockedfile.Dir, error
 		return dir, nil
 	case !create && errors.Is(err, fs.ErrNotExist):
 		return nil, errNoDirectory
+	case errors.Is(err, lockedfile.ErrBusy):
+		return nil, errDirectoryGone
 	case !create || !lockedfile.IsGone(err):
 		return nil, fmt.Errorf("opening the directory: %w", err)
 	}
@@ -147,8 +149,8 @@ func (d *directory) openOrMake(s *settings, create bool) (*lockedfile.Dir, error
 		return dir, nil
 	}
 	d.seq.made = false
-	if link, lerr := os.Lstat(d.path); lerr == nil && link.Mode()&fs.ModeSymlink != 0 {
-		return nil, fmt.Errorf("opening the directory: a symbolic link to nothing: %q", d.path)
+	if link, lerr := os.Lstat(d.path); lerr == nil && !link.IsDir() { // a junction of Windows is no symbolic link
+		return nil, fmt.Errorf("opening the directory: a link to nothing, or no directory: %q", d.path)
 	}
 	if errors.Is(err, fs.ErrExist) || errors.Is(err, lockedfile.ErrBusy) {
 		return nil, errDirectoryGone // another process was faster, or is at it

@@ -31,9 +31,13 @@ type Dir struct {
 }
 
 // Open opens the directory at the path. The error says that there is nothing
-// (see [IsGone]) also when the directory was removed while it was opened.
+// (see [IsGone]) also when the directory was removed while it was opened. It is ErrBusy
+// where another process is about to remove it, and keeps it from being opened.
 func Open(path string) (*Dir, error) {
 	root, err := os.OpenRoot(path + asDirectory)
+	if isPassing(err) {
+		return nil, ErrBusy
+	}
 	if err != nil {
 		return nil, quoted(openError(path, err))
 	}

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"sync"
-	"syscall"
 
 	"github.com/gofrs/flock"
 )
@@ -139,7 +138,7 @@ func (l *Lock) File() *os.File { return l.file }
 func (l *Lock) Held() bool {
 	info, err := l.flock.Stat()
 	if err != nil {
-		return !errors.Is(err, syscall.EBADF)
+		return !errors.Is(err, errBadDescriptor)
 	}
 	return os.SameFile(info, l.info)
 }

@@ -52,6 +52,8 @@ func ChangeTime(info fs.FileInfo) time.Time {
 	return time.Time{}
 }
 
+const errBadDescriptor = syscall.EBADF
+
 // isPassing reports whether a file could not be opened or locked because another
 // program has a lease on it, which that is asked to give up, or because a signal came.
 func isPassing(err error) bool {

@@ -36,10 +36,14 @@ func LinkCount(fs.FileInfo) uint64 { return 1 }
 // ChangeTime is when the file's content was last changed: package os tells no more.
 func ChangeTime(info fs.FileInfo) time.Time { return info.ModTime() }
 
-func isPassing(error) bool { return false }
+const (
+	errSharingViolation syscall.Errno = 32 // ERROR_SHARING_VIOLATION
+	errBadDescriptor    syscall.Errno = 6  // ERROR_INVALID_HANDLE
+)
 
-// errSharingViolation is ERROR_SHARING_VIOLATION.
-const errSharingViolation syscall.Errno = 32
+// isPassing reports whether a file or a directory could not be opened because another
+// process has it open to remove it: those that open do not let it be removed meanwhile.
+func isPassing(err error) bool { return errors.Is(err, errSharingViolation) }
 
 // remove removes a file. A process that looks whether it is locked has it open for a moment,
 // by a handle that does not let it be removed, and so does a scanner for viruses.
@@ -115,6 +119,9 @@ func (l *fileLock) try() (bool, error) {
 		try = lock.TryRLock
 	}
 	locked, err := try()
+	if isPassing(err) {
+		return false, nil
+	}
 	if locked {
 		l.lock = lock
 	}
