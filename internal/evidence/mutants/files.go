@@ -429,7 +429,7 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		name: "file: one failed fstat is the loss of a ticket",
 		in:   lockedFile + "Lock.Held",
 		old:  "return !errors.Is(err, errBadDescriptor)",
-		new:  "return errors.Is(err, nil) || false && errors.Is(err, syscall.EBADF)",
+		new:  "return errors.Is(err, nil) || false && errors.Is(err, errBadDescriptor)",
 	},
 
 	// Making and removing.
