@@ -179,12 +179,12 @@ func TestFileTicketIsNoFile(t *testing.T) {
 	}
 }
 
-// A cleaner removes the files that are being made: the one that makes it makes another one,
-// and no ticket that is in line is lost by it.
+// A cleaner removes the files that are being made, seq and tickets: the one that makes it
+// makes another one, and no ticket that is in line is lost by it.
 func TestFileNewFileRemoved(t *testing.T) {
 	f := newFileFixture(t).shared(2)
 	held := f.register()
-	var removed atomic.Int64
+	var seqs, tickets atomic.Int64 // that were removed
 	over := make(chan struct{})
 	var cleaner sync.WaitGroup
 	cleaner.Go(func() {
@@ -193,6 +193,10 @@ func TestFileNewFileRemoved(t *testing.T) {
 			case <-over:
 				return
 			default:
+			}
+			removed := &seqs
+			if _, err := os.Lstat(f.path("seq")); err == nil {
+				removed = &tickets // seq is made before
 			}
 			for _, name := range f.names() {
 				if strings.HasPrefix(name, "new.") && os.Remove(f.path(name)) == nil {
@@ -203,7 +207,8 @@ func TestFileNewFileRemoved(t *testing.T) {
 	})
 	defer cleaner.Wait()
 	defer close(over)
-	for removed.Load() < 10 {
+	// A ticket is gone most often before it is locked, which is another case than after it.
+	for seqs.Load() < 5 || tickets.Load() < 50 {
 		f.must("Remove", os.Remove(f.path("seq"))) // so that it is made, too
 		next := f.register()
 		f.must("Refresh of the one that holds", f.q.Refresh(t.Context(), held))
