@@ -63,7 +63,8 @@ func acquire(s settings, signals <-chan os.Signal) (held, int, error) {
 	if err != nil {
 		return held{}, exitUsage, err
 	}
-	var options []lock.Option
+	var ticket queue.Ticket // the latest
+	options := []lock.Option{lock.WithTrace(&lock.Trace{Registered: func(t queue.Ticket) { ticket = t }})}
 	showEnd := func() {}
 	if !s.quiet {
 		p := newProgress(os.Stderr)
@@ -78,10 +79,42 @@ func acquire(s settings, signals <-chan os.Signal) (held, int, error) {
 	}
 	showEnd()
 	if err != nil {
+		leave(q, s.max, ticket)
 		closeQueue()
 		return held{}, code, err
 	}
 	return held{h, closeQueue}, 0, nil
+}
+
+// leaveTimeout is how long the storage may take to remove the ticket of a wait that has
+// ended.
+const leaveTimeout = 5 * time.Second
+
+// leave takes the ticket of a call that has failed out of the line; a zero ticket was in
+// none. The call does so itself, but returns after a moment: a removal that is still on its
+// way ends with the process, and the line would wait for the lease.
+func leave(q queue.TicketQueue, most int, ticket queue.Ticket) {
+	if ticket == (queue.Ticket{}) {
+		return
+	}
+	if most > 0 {
+		view, err := queue.Share(q, most)
+		if err != nil {
+			return
+		}
+		q = view
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		queue.Release(ctx, q, ticket) // ErrNotQueued is as good; the call has another error already
+	}()
+	select {
+	case <-left:
+	case <-ctx.Done(): // a storage may not return when ctx ends
+	}
 }
 
 // await waits for the lock, or for a signal.

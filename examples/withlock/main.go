@@ -31,10 +31,11 @@
 // The command finds the fencing token of the lock in FIFOLOCK_TOKEN. (With -max
 // above 1 the token says which permit it is, but does not fence.) SIGINT, SIGQUIT, SIGTERM
 // and SIGHUP are passed on to it; one that comes while withlock still waits makes it
-// leave the line. If the command is in the foreground of a terminal the first two are not
-// passed on: the terminal sends Ctrl-C to both. A SIGINT of kill(1) or timeout --foreground
-// does not reach the command there: send SIGTERM. After the command has ended withlock
-// obeys no signal; it needs up to 10 s to release the lock where the server is away.
+// leave the line, which takes up to 5 s where the server is away. If the command is in the
+// foreground of a terminal the first two are not passed on: the terminal sends Ctrl-C to
+// both. A SIGINT of kill(1) or timeout --foreground does not reach the command there: send
+// SIGTERM. After the command has ended withlock obeys no signal; it needs up to 10 s to
+// release the lock where the server is away.
 //
 // If withlock or its machine dies, its place in line is free at once in a directory,
 // and on Redis when its lease ends; with -crash, which is for a process that dies and

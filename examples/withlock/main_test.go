@@ -33,6 +33,9 @@ const commandArgument = "command-of-test"
 // signal comes.
 const stillNone = 100 * time.Millisecond
 
+// stillThere is how long a process is watched that must not end yet.
+const stillThere = 100 * time.Millisecond
+
 // removedWithin is how long a wait that has ended waits for its ticket to be removed.
 const removedWithin = 40 * time.Millisecond
 
@@ -387,6 +390,48 @@ func TestSignalEndsTheWait(t *testing.T) {
 	}
 	if err != nil || len(members) != 1 {
 		t.Errorf("after %v %v are in line, want the holder alone: %v", took, members, err)
+	}
+}
+
+// TestTicketLeavesFirst: the ticket of a wait that has ended is out of the line before the
+// process ends, also where that takes longer than the lock waits for it. A server that does
+// not know the script takes two round trips, the first of which is as long as it is made here.
+func TestTicketLeavesFirst(t *testing.T) {
+	testenv.NeedSignals(t)
+	for name, kind := range map[string][]string{"mutex": nil, "semaphore": {"-max", "1"}} {
+		t.Run(name, func(t *testing.T) {
+			server := redistest.StartServer(t)
+			network := redistest.NewProxy(t, server.Addr)
+			flags := append(kind, "-name", name, "-lease", "1h", "-redis")
+			holder := start(t, append(flags, server.Addr), "hold")
+			holder.wantHolding()
+			waiter := start(t, append(flags, network.Addr), "hold")
+			waiter.Stderr.Want(t, "2nd in line")
+			client := server.Client()
+			if err := client.ScriptFlush(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+			reached, answer := network.DelayReplies("NOSCRIPT")
+			sent := time.Now()
+			waiter.signal(syscall.SIGTERM)
+			<-reached
+			select {
+			case <-waiter.Ended():
+			case <-time.After(stillThere):
+			}
+			answer()
+			waiter.WantExit(exitSignal+int(syscall.SIGTERM), "terminated")
+			took := time.Since(sent)
+
+			left, err := client.ZCard(t.Context(), "{"+name+"}:queue").Result()
+			if took > leaveTimeout {
+				t.Logf("a busy machine: it took %v", took) // withlock may have waited as long as it does
+			} else if err != nil || left != 1 {
+				t.Errorf("%d are in line, want the holder alone: %v", left, err)
+			}
+			holder.Stdin.Close()
+			holder.WantExit(0, "")
+		})
 	}
 }
 
