@@ -42,6 +42,7 @@ func TestPlaces(t *testing.T) {
 		{[]string{"-redis", "redis://user:secret@host:7000/3"}, "tcp", "host:7000", false, 3},
 		{[]string{"-redis", "rediss://host"}, "tcp", "host:6379", true, 0},
 		{[]string{"-redis", "unix:///run/redis.sock?db=2"}, "unix", "/run/redis.sock", false, 2},
+		{[]string{"-redis", "unix:///run/redis@main.sock"}, "unix", "/run/redis@main.sock", false, 0},
 	} {
 		p, err := parse(true, append(test.args, "-name", "report")...)
 		if err != nil {
@@ -114,6 +115,7 @@ func TestPasswordIsNotShown(t *testing.T) {
 	for _, address := range []string{
 		"redis://:sec/ret@x:1", "redis://:12/sec@x:1", "redis://:sec#ret@x:1", "redis://:sec%zz@x:1", "redis://:sec?ret@x:1",
 		"redis://:secret", "secret@x", "rediss://x:sec ret@y:1/0",
+		"secret@localhost:6379", ":sec/w@localhost:6379", "redis:/:secret@localhost:6379",
 	} {
 		t.Setenv(redisVariable, address)
 		_, err := parse(true, "-name", "x")

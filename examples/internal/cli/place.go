@@ -145,11 +145,15 @@ func (p Place) options() (*redis.Options, error) {
 		}
 		return options, nil
 	}
+	wrong := errors.New("give host:port, the path of a socket, or a redis:// or rediss:// URL")
+	if strings.Contains(p.Redis, "@") { // a URL that is mistyped, or a path, for which there are unix:// URLs
+		return nil, wrong
+	}
 	if strings.ContainsAny(p.Redis, `/\`) {
 		return &redis.Options{Network: "unix", Addr: p.Redis}, nil
 	}
 	if _, _, err := net.SplitHostPort(p.Redis); err != nil {
-		return nil, errors.New("give host:port, the path of a socket, or a redis:// or rediss:// URL")
+		return nil, wrong
 	}
 	return &redis.Options{Addr: p.Redis}, nil
 }
