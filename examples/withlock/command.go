@@ -35,7 +35,10 @@ func execute(h hold, s settings, signals <-chan os.Signal) (int, error) {
 	command := exec.CommandContext(ctx, s.command[0], s.command[1:]...)
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	command.Env = append(os.Environ(), fmt.Sprintf("FIFOLOCK_TOKEN=%d", h.Token()))
-	var telling sync.WaitGroup
+	var (
+		telling sync.WaitGroup
+		refused sync.Once
+	)
 	command.Cancel = func() error {
 		err := terminate(command.Process)
 		telling.Go(func() { tellLost(err) }) // stderr may block, and the time of -grace must begin
@@ -56,11 +59,14 @@ func execute(h hold, s settings, signals <-chan os.Signal) (int, error) {
 		// that the command must not get one from the terminal and one from us.
 		fromTerminal := signal == os.Interrupt || signal == syscall.SIGQUIT
 		if !fromTerminal || !inForeground(command.Process.Pid) {
-			command.Process.Signal(signal) // it may have ended meanwhile
+			err := command.Process.Signal(signal)
+			if err != nil && !errors.Is(err, os.ErrProcessDone) {
+				refused.Do(func() { telling.Go(func() { tellRefused(err) }) })
+			}
 		}
 	})
-	defer forget()
 	command.Wait() // how it ended is in its state
+	forget()
 	telling.Wait()
 	return exitCodeOf(command.ProcessState)
 }
@@ -74,6 +80,11 @@ func tellLost(err error) {
 	default:
 		fmt.Fprintln(os.Stderr, "withlock: the lock was lost: the command is ended")
 	}
+}
+
+// tellRefused says why the command does not get the signals that are passed on.
+func tellRefused(err error) {
+	fmt.Fprintln(os.Stderr, "withlock: the command cannot be sent a signal:", err)
 }
 
 // terminate asks a process to end; where that cannot be asked, it ends it.
