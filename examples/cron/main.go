@@ -30,6 +30,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -133,23 +134,43 @@ func (h *host) begin(ctx context.Context, minute int) error {
 		h.record.tell(minute, h.name, "skips: another host is at it")
 		return nil
 	}
-	err = h.run(ctx, minute, "")
+	held, cancel := h.whileHeld(ctx)
+	defer cancel()
+	err = h.run(held, minute, "")
 	return errors.Join(err, h.mutex.Unlock())
+}
+
+// whileHeld returns a ctx that ends also when the lock is lost, as Do gives one.
+func (h *host) whileHeld(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-h.mutex.Lost():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // run is the job, under the lock. of is the host whose job it is, or empty for
 // the one job that the hosts have in common.
 func (h *host) run(ctx context.Context, minute int, of string) error {
-	if h.record.isDone(minute, of) {
+	token := h.mutex.Token()
+	done, err := h.record.isDone(minute, of, token)
+	if err != nil {
+		return err
+	}
+	if done {
 		h.record.tell(minute, h.name, "skips: another host was faster and is done")
 		return nil
 	}
-	h.record.tell(minute, h.name, fmt.Sprintf("RUNS the job, with token %d", h.mutex.Token()))
+	h.record.tell(minute, h.name, fmt.Sprintf("RUNS the job, with token %d", token))
 	if err := cli.Sleep(ctx, h.settings.job); err != nil {
 		return err
 	}
 	h.record.tell(minute, h.name, "is done")
-	return h.record.done(minute, of, h.mutex.Token())
+	return h.record.done(minute, of, token)
 }
 
 // record stands for a table in the database that all hosts use.
@@ -166,27 +187,32 @@ type run struct {
 	of     string
 }
 
-func (r *record) isDone(minute int, of string) bool {
+// isDone reports whether the job was done. A token is shown for this, too: once the new
+// holder has looked, the old one must not write any more.
+func (r *record) isDone(minute int, of string, token int64) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, done := range r.runs {
-		if done == (run{minute, of}) {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(r.runs, run{minute, of}), r.admit(token)
 }
 
-// done notes that the job was done, unless a holder with a higher token has been
-// here meanwhile: then the lock was lost, and another host may have done the job.
+// done notes that the job was done.
 func (r *record) done(minute int, of string, token int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := r.admit(token); err != nil {
+		return err
+	}
+	r.runs = append(r.runs, run{minute, of})
+	return nil
+}
+
+// admit refuses a token after a higher one: then the lock was lost, and another host may
+// have done the job. mu is held.
+func (r *record) admit(token int64) error {
 	if token < r.token {
 		return fmt.Errorf("token %d comes after %d: the job took longer than the lock could be kept", token, r.token)
 	}
 	r.token = token
-	r.runs = append(r.runs, run{minute, of})
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/fifolock/fifolock/examples/internal/programtest"
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/internal/testenv"
+	"github.com/fifolock/fifolock/lock"
 )
 
 func TestMain(m *testing.M) { programtest.Main(m, main, redistest.Main) }
@@ -110,17 +111,43 @@ func TestRefused(t *testing.T) {
 	)
 }
 
+// TestLost: a job ends when its lock is lost, in either kind of use.
+func TestLost(t *testing.T) {
+	for name, flags := range map[string][]string{"one": nil, "queue": {"-queue"}} {
+		t.Run(name, func(t *testing.T) {
+			name, client := redistest.Name(t), redistest.Client(t)
+			p := programtest.Start(t, append(flags, "-redis", redistest.Addr(t), "-name", name, "-lease", "1s", "-hosts", "1", "-job", "1h")...)
+			p.Stdout.Want(t, "RUNS")
+			if err := client.Del(t.Context(), redistest.Keys(t, client, name)...).Err(); err != nil {
+				t.Fatal(err)
+			}
+			p.WantExit(cli.ExitFailed, lock.ErrLost.Error())
+		})
+	}
+}
+
 // TestRecord: a host that is late finds that the job was done; a host that has lost its
-// lock is refused.
+// lock is refused, also if the next one has only looked.
 func TestRecord(t *testing.T) {
 	r := &record{out: io.Discard}
-	if r.isDone(1, "") {
-		t.Error("a job is done that was never run")
+	wantDone := func(minute int, of string, token int64, want bool) {
+		t.Helper()
+		if done, err := r.isDone(minute, of, token); done != want || err != nil {
+			t.Errorf("the job of minute %d of %q is done: %v, %v, want %v", minute, of, done, err, want)
+		}
 	}
-	if err := r.done(1, "", 7); err != nil || !r.isDone(1, "") || r.isDone(2, "") || r.isDone(1, "host1") {
-		t.Errorf("after one job: %v, %v", err, r.runs)
+	wantDone(1, "", 7, false)
+	if err := r.done(1, "", 7); err != nil {
+		t.Error(err)
 	}
-	if err := r.done(2, "", 6); err == nil || r.isDone(2, "") {
+	wantDone(1, "", 7, true)
+	wantDone(1, "host1", 7, false)
+	wantDone(2, "", 8, false)
+	if err := r.done(2, "", 7); err == nil {
+		t.Error("a holder writes after the next one has looked")
+	}
+	if _, err := r.isDone(2, "", 7); err == nil {
 		t.Error("a lower token is not refused")
 	}
+	wantDone(2, "", 8, false)
 }
