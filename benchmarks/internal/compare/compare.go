@@ -137,7 +137,7 @@ func (c *comparison) leaveOut(what string) {
 }
 
 // run runs one case: the peers take turns in each repetition, because a machine
-// is not equally fast all the time.
+// is not equally fast all the time. Each repetition begins with another peer.
 func (c *comparison) run(ctx context.Context, one testCase) {
 	var peers []peer.Peer
 	for _, p := range peer.All() {
@@ -154,17 +154,25 @@ func (c *comparison) run(ctx context.Context, one testCase) {
 		repetitions = min(repetitions, one.atMost)
 	}
 	for repetition := range repetitions {
+		inOrder := rotated(peers, repetition, repetitions)
 		if one.together != nil {
-			c.runTogether(ctx, one, peers, repetition)
+			c.runTogether(ctx, one, inOrder, repetition)
 			continue
 		}
-		for _, p := range peers {
+		for _, p := range inOrder {
 			if ctx.Err() != nil {
 				return
 			}
 			c.runOne(ctx, one, p, repetition)
 		}
 	}
+}
+
+// rotated begins at another peer in each repetition, so that none always has the same
+// place in it. The places where repetitions begin are as far apart as they can be.
+func rotated(peers []peer.Peer, repetition, of int) []peer.Peer {
+	first := repetition * len(peers) / of
+	return slices.Concat(peers[first:], peers[:first])
 }
 
 func (c *comparison) runOne(ctx context.Context, one testCase, p peer.Peer, repetition int) {
@@ -221,28 +229,36 @@ func (c *comparison) open(ctx context.Context, p peer.Peer) (*peer.Lock, error) 
 	return p.Open(ctx, c.site, c.newOptions(lease))
 }
 
-// serverCPU runs f and says what the backend's server used meanwhile.
-func (c *comparison) serverCPU(p peer.Peer, f func() error) (time.Duration, error) {
-	before, err := c.servers.CPU(p.Backend)
-	if err != nil {
-		return 0, err
-	}
-	if err := f(); err != nil {
-		return 0, err
-	}
-	after, err := c.servers.CPU(p.Backend)
-	return after - before, err
+// meter reads what the server of a backend has used, before and after.
+type meter struct {
+	servers *server.Set
+	backend peer.Backend
+	read    []time.Duration
 }
 
-// keep keeps what the pictures are made of.
+func (c *comparison) meter(p peer.Peer) *meter { return &meter{servers: c.servers, backend: p.Backend} }
+
+func (m *meter) around() error {
+	used, err := m.servers.CPU(m.backend)
+	m.read = append(m.read, used)
+	return err
+}
+
+// used is what was used between the first and the last time that it was read.
+func (m *meter) used() time.Duration { return m.read[len(m.read)-1] - m.read[0] }
+
+// drawn are the cases of which there is a picture of the waits.
+var drawn = []string{report.Goroutines16Held, report.Goroutines64}
+
+// keep keeps what the pictures are made of. The waits of all cases would be too many.
 func (c *comparison) keep(one testCase, p peer.Peer, r load.Run) {
-	if p.Earlier != "" {
+	if p.Earlier != "" || !slices.Contains(drawn, one.Name) {
 		return
 	}
 	if c.waits[one.Name] == nil {
 		c.waits[one.Name] = make(map[string][]waitSample)
 	}
-	c.waits[one.Name][p.Name] = append(c.waits[one.Name][p.Name], figures.Waits(r.Samples)...)
+	c.waits[one.Name][p.Name] = append(c.waits[one.Name][p.Name], r.Waits()...)
 	if one.Name == report.Goroutines16Held && slices.Contains(append(report.TimelineFair, report.TimelineUnfair...), p.Name) {
 		c.keepTimeline(one, p, r)
 	}
@@ -262,7 +278,7 @@ func (c *comparison) keepTimeline(one testCase, p peer.Peer, r load.Run) {
 
 // noteWaits makes distributions of what was kept.
 func (c *comparison) noteWaits() {
-	for _, one := range []string{report.Goroutines16Held, report.Goroutines64} {
+	for _, one := range drawn {
 		for _, p := range peer.All() {
 			if waits := c.waits[one][p.Name]; len(waits) > 0 {
 				c.results.Waits = append(c.results.Waits, distribution(one, p.Name, figures.NewDurations(waits)))

@@ -38,3 +38,18 @@ func TestRun(t *testing.T) {
 		t.Errorf("no figures of %s", report.Goroutines64)
 	}
 }
+
+func TestRotated(t *testing.T) {
+	peers := peer.All()
+	first := make(map[string]bool)
+	for repetition := range 3 {
+		order := rotated(peers, repetition, 3)
+		first[order[0].Name] = true
+		if len(order) != len(peers) {
+			t.Errorf("%d of %d peers take part in repetition %d", len(order), len(peers), repetition)
+		}
+	}
+	if len(first) != 3 {
+		t.Errorf("three repetitions begin with %v, want three peers", first)
+	}
+}

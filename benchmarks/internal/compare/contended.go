@@ -45,6 +45,7 @@ func runContended(ctx context.Context, c *comparison, one testCase, p peer.Peer)
 // contend runs the plan of a case: in this process, or in others where the case
 // or the peer wants it.
 func contend(ctx context.Context, c *comparison, one testCase, p peer.Peer) (r load.Run, cpu time.Duration, err error) {
+	m := c.meter(p)
 	o := c.newOptions(lease)
 	o.Holders = one.plan.Holders
 	goroutines := one.processes
@@ -52,21 +53,20 @@ func contend(ctx context.Context, c *comparison, one testCase, p peer.Peer) (r l
 		goroutines = []int{one.plan.Waiters}
 	}
 	if goroutines != nil {
-		cpu, err = c.serverCPU(p, func() (err error) {
-			r, err = load.ContendBetweenProcesses(p, c.site, o, one.plan, goroutines...)
-			return err
-		})
-		return r, cpu, err
+		if r, err = load.ContendBetweenProcesses(p, c.site, o, one.plan, m.around, goroutines...); err != nil {
+			return r, 0, err
+		}
+		return r, m.used(), nil
 	}
 	lock, err := p.Open(ctx, c.site, o)
 	if err != nil {
 		return r, 0, err
 	}
-	cpu, err = c.serverCPU(p, func() (err error) {
-		r, err = load.Contend(ctx, lock, one.plan)
-		return err
-	})
-	return r, cpu, errors.Join(err, lock.Close())
+	r, err = load.Contend(ctx, lock, one.plan, m.around)
+	if err = errors.Join(err, lock.Close()); err != nil {
+		return r, 0, err
+	}
+	return r, m.used(), nil
 }
 
 // runFigures makes figures of a run, if the lock did its work.

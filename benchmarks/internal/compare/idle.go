@@ -63,12 +63,8 @@ func (c *comparison) measureIdle(ctx context.Context, one testCase, p peer.Peer,
 	if err != nil {
 		return nil, err
 	}
-	var cpu []time.Duration
-	i, err := measure(ctx, lock, one.count, settle, one.time, func() error {
-		used, err := c.servers.CPU(p.Backend)
-		cpu = append(cpu, used)
-		return err
-	})
+	m := c.meter(p)
+	i, err := measure(ctx, lock, one.count, settle, one.time, m.around)
 	if err = errors.Join(err, lock.Close()); err != nil {
 		return nil, err
 	}
@@ -77,7 +73,7 @@ func (c *comparison) measureIdle(ctx context.Context, one testCase, p peer.Peer,
 		f["operations_per_waiter_and_s"] = i.PerWaiterAndSecond(float64(i.Requests))
 	}
 	if hasServer(p) {
-		f["server_cpu_us_per_waiter_and_s"] = i.PerWaiterAndSecond(micros(cpu[1] - cpu[0]))
+		f["server_cpu_us_per_waiter_and_s"] = i.PerWaiterAndSecond(micros(m.used()))
 	}
 	return f, nil
 }

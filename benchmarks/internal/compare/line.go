@@ -25,8 +25,9 @@ func line(n int) testCase {
 		count: n,
 		fits: func(p peer.Peer) bool {
 			many := []string{peer.FifolockRedis, peer.FifolockFile, peer.FifolockMemory}
-			some := append(many, peer.Redislock1ms, peer.Rueidislock, peer.EtcdMutex, peer.Flock)
-			return slices.Contains(many, p.Name) || n <= 1000 && slices.Contains(some, p.Name)
+			some := []string{peer.Redislock1ms, peer.Rueidislock, peer.RueidislockNoLoop, peer.EtcdMutex, peer.Flock}
+			few := []string{peer.PostgresAdvisory, peer.GofrsBlocking} // a process of the server, or a thread, for each
+			return slices.Contains(many, p.Name) || n <= 1000 && slices.Contains(some, p.Name) || n <= 100 && slices.Contains(few, p.Name)
 		},
 		run: runLine,
 	}

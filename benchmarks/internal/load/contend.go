@@ -18,7 +18,7 @@ import (
 
 const (
 	// contendDrain is how long the goroutines that wait when the time is up may take to
-	// get the lock once more.
+	// get the lock once more, all of them together.
 	contendDrain = 10 * time.Second
 
 	// drainTimeout is how long a line may take to be served.
@@ -44,18 +44,24 @@ type Run struct {
 	Waiters    int              // of all processes
 	Samples    []figures.Sample // of the locks got after From; after To, those of goroutines that waited at To
 	Grants     int              // how often the lock was got at all, with the warm-up and the end
-	Unserved   int              // waiters that did not get it any more, though no other wanted it in the end
+	Unserved   int              // waiters that had not got it when contendDrain was over
+	GivenUp    []time.Duration  // how long those had waited until then
 	Operations int64            // sent to the backend for all of Grants
 	ClientCPU  time.Duration    // used for all of Grants
 }
 
-// Contend does what the plan says.
-func Contend(ctx context.Context, lock *peer.Lock, plan Plan) (Run, error) {
+// Contend does what the plan says. around is called when all waiters are connected, and
+// again when they have ended, before they disconnect.
+func Contend(ctx context.Context, lock *peer.Lock, plan Plan, around func() error) (Run, error) {
 	c, err := assemble(ctx, lock, plan)
 	if err != nil {
 		return Run{}, err
 	}
-	return c.run(ctx, clock.Now())
+	if err := around(); err != nil {
+		return Run{}, err
+	}
+	r, err := c.run(ctx, clock.Now())
+	return r, errors.Join(err, around())
 }
 
 // crew is the goroutines of a plan.
@@ -77,6 +83,7 @@ type member struct {
 	grants  int
 
 	unserved bool
+	waited   time.Duration // in a call of Lock that has failed
 }
 
 // assemble connects everyone, so that no time is measured for that.
@@ -128,6 +135,7 @@ func (c *crew) run(ctx context.Context, start int64) (Run, error) {
 		r.Grants += m.grants
 		if m.unserved {
 			r.Unserved++
+			r.GivenUp = append(r.GivenUp, m.waited)
 		}
 	}
 	r.finish()
@@ -147,6 +155,7 @@ func (m *member) work(ctx context.Context) error {
 	for m.crew.goOn() {
 		s, err := cycle(ctx, m.locker, m.crew.plan.Held)
 		if err != nil {
+			m.waited = time.Duration(clock.Now() - s.Called)
 			return err
 		}
 		m.grants++

@@ -26,6 +26,12 @@ func (r Run) Measured() []figures.Sample {
 	return r.Samples[:n]
 }
 
+// Waits is how long each call of Lock took. A call that was given up counts with the
+// time until then, which is the least that it would have taken.
+func (r Run) Waits() figures.Durations {
+	return figures.NewDurations(append(figures.Waits(r.Samples), r.GivenUp...))
+}
+
 // Figures are the figures of a run. Times are in microseconds. A waiter that
 // waited when the time was up, and got the lock later, counts among the waits and
 // the overtakes: a lock that starves a waiter must not look better for it.
@@ -41,8 +47,7 @@ func (r Run) Figures() map[string]float64 {
 		f["operations_per_acquisition"] = float64(r.Operations) / float64(r.Grants)
 		f["client_cpu_us_per_acquisition"] = micros(r.ClientCPU) / float64(r.Grants)
 	}
-	waits := figures.Waits(r.Samples)
-	addPercentiles(f, "wait", waits)
+	addPercentiles(f, "wait", r.Waits())
 	if r.Waiters < 2 {
 		return f
 	}

@@ -18,6 +18,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// nothing is called around what is not measured.
+func nothing() error { return nil }
+
 // open opens a peer that needs no server.
 func open(t *testing.T, name string) (peer.Peer, *peer.Lock, peer.Site, peer.Options) {
 	t.Helper()
@@ -68,7 +71,7 @@ func TestContend(t *testing.T) {
 		{Waiters: 4, Held: time.Millisecond, Measure: time.Hour, AtMost: 20},
 	} {
 		_, lock, _, _ := open(t, peer.FifolockMemory)
-		r, err := Contend(t.Context(), lock, plan)
+		r, err := Contend(t.Context(), lock, plan, nothing)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +81,7 @@ func TestContend(t *testing.T) {
 
 func TestContendEndsAfterSoManySamples(t *testing.T) {
 	_, lock, _, _ := open(t, peer.FifolockMemory)
-	r, err := Contend(t.Context(), lock, Plan{Waiters: 3, Measure: time.Hour, AtMost: 100})
+	r, err := Contend(t.Context(), lock, Plan{Waiters: 3, Measure: time.Hour, AtMost: 100}, nothing)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,18 +93,31 @@ func TestContendEndsAfterSoManySamples(t *testing.T) {
 func TestContendBetweenProcesses(t *testing.T) {
 	p, _, site, o := open(t, peer.FifolockFile)
 	plan := Plan{Waiters: 2, WarmUp: 20 * time.Millisecond, Measure: time.Hour, AtMost: 500}
-	r, err := ContendBetweenProcesses(p, site, o, plan, 2, 2)
+	around := 0
+	r, err := ContendBetweenProcesses(p, site, o, plan, func() error { around++; return nil }, 2, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
 	checkRun(t, r, plan, 4)
+	if around != 2 {
+		t.Errorf("%d calls around it, want 2", around)
+	}
+}
+
+// A wait that was given up is not shorter for it.
+func TestWaitsThatWereGivenUp(t *testing.T) {
+	r := Run{To: int64(time.Second), Waiters: 2, Unserved: 1, GivenUp: []time.Duration{12 * time.Second},
+		Samples: []figures.Sample{{Called: 1, Acquired: 2, Unlocking: 3, Unlocked: 4}}}
+	if f := r.Figures(); f["wait_max_us"] != 12e6 || f["unserved"] != 1 {
+		t.Errorf("the longest wait is %v µs of %v not served, want 12 s of 1", f["wait_max_us"], f["unserved"])
+	}
 }
 
 // A process with another number of goroutines is told apart.
 func TestDoor(t *testing.T) {
 	p, _, site, o := open(t, peer.FifolockFile)
 	plan := Plan{Measure: time.Hour, AtMost: 200}
-	r, err := ContendBetweenProcesses(p, site, o, plan, 1, 3)
+	r, err := ContendBetweenProcesses(p, site, o, plan, nothing, 1, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +150,7 @@ func TestSemaphore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := Contend(t.Context(), lock, plan)
+		r, err := Contend(t.Context(), lock, plan, nothing)
 		if err = errors.Join(err, r.Check(), lock.Close()); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

@@ -14,8 +14,9 @@ import (
 const soon = 50 * time.Millisecond
 
 // ContendBetweenProcesses does what the plan says in some processes at once, with
-// so many goroutines in each.
-func ContendBetweenProcesses(p peer.Peer, site peer.Site, o peer.Options, plan Plan, goroutines ...int) (Run, error) {
+// so many goroutines in each. around is called when all are connected, and again when
+// they have ended, before they disconnect.
+func ContendBetweenProcesses(p peer.Peer, site peer.Site, o peer.Options, plan Plan, around func() error, goroutines ...int) (Run, error) {
 	var workers []*worker
 	defer func() {
 		for _, w := range workers {
@@ -36,12 +37,12 @@ func ContendBetweenProcesses(p peer.Peer, site peer.Site, o peer.Options, plan P
 	for _, w := range workers {
 		err = errors.Join(err, w.ready())
 	}
-	if err != nil {
+	if err = errors.Join(err, around()); err != nil {
 		return Run{}, err
 	}
 	r, err := collect(workers)
 	r.Plan = plan
-	return r, err
+	return r, errors.Join(err, around())
 }
 
 // collect begins, and puts together what each process has seen.
@@ -63,6 +64,7 @@ func collect(workers []*worker) (Run, error) {
 		all.Samples = append(all.Samples, r.Samples...)
 		all.Grants += r.Grants
 		all.Unserved += r.Unserved
+		all.GivenUp = append(all.GivenUp, r.GivenUp...)
 		all.Operations += r.Operations
 		all.ClientCPU += r.ClientCPU
 	}

@@ -79,7 +79,9 @@ func obey(text string, in io.Reader, out io.Writer) error {
 	return errors.Join(err, lock.Close())
 }
 
-// obeyContend says when it is ready, is told when to begin, and sends its Run.
+// obeyContend says when it is ready, is told when to begin, and sends its Run. Then it
+// waits for its end with everything connected: a server that has a process for each
+// connection has its processor time only until the connection ends.
 func obeyContend(ctx context.Context, lock *peer.Lock, plan Plan, in *bufio.Reader, out io.Writer) error {
 	c, err := assemble(ctx, lock, plan)
 	if err != nil {
@@ -98,7 +100,11 @@ func obeyContend(ctx context.Context, lock *peer.Lock, plan Plan, in *bufio.Read
 	if err != nil {
 		return err
 	}
-	return gob.NewEncoder(out).Encode(r)
+	if err := gob.NewEncoder(out).Encode(r); err != nil {
+		return err
+	}
+	_, _ = in.ReadString('\n') // returns when the process that started this one has ended
+	return nil
 }
 
 // obeyHold says when it holds the lock, and waits for its end.

@@ -20,6 +20,7 @@ const (
 	Redsync            = "redsync"
 	Redsync1ms         = "redsync-1ms"
 	Rueidislock        = "rueidislock"
+	RueidislockNoLoop  = "rueidislock-noloop"
 	SetNX              = "set-nx"
 	EtcdMutex          = "etcd"
 	PostgresAdvisory   = "postgres"
@@ -51,8 +52,10 @@ func All() []Peer {
 			About: "`go-redsync/redsync`, one server, its default polling (50 to 250 ms)"},
 		{Name: Redsync1ms, Title: "redsync, polls every 1 ms", Backend: Redis, Processes: true, open: openRedsync(time.Millisecond),
 			About: "`go-redsync/redsync`, one server, polling every 1 ms"},
-		{Name: Rueidislock, Title: "rueidislock", Backend: Redis, Processes: true, open: openRueidislock,
+		{Name: Rueidislock, Title: "rueidislock", Backend: Redis, Processes: true, open: openRueidislock(false),
 			About: "`redis/rueidis/rueidislock`, told by client-side caching; one key"},
+		{Name: RueidislockNoLoop, Title: "rueidislock, NoLoopTracking", Backend: Redis, Processes: true, open: openRueidislock(true),
+			About: "the same with `NoLoopTracking`, as its README has it"},
 		{Name: EtcdMutex, Title: "etcd concurrency.Mutex", Backend: Etcd, Fair: true, Processes: true, open: openEtcd,
 			About: "`concurrency.Mutex` of etcd, one node, a session for each goroutine"},
 		{Name: PostgresAdvisory, Title: "PostgreSQL advisory lock", Backend: Postgres, Fair: true, Processes: true, open: openPostgres,

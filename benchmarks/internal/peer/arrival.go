@@ -10,8 +10,8 @@ import (
 // Arrival notes when one call of Lock had made itself known to the lock. A call that
 // begins only after that has come later, without doubt.
 //
-// For fifolock, that moment is the return of Register. For a lock that asks a server
-// again and again, it is the first answer. For a lock that waits inside the kernel or the
+// For fifolock, that moment is the return of Register. For a lock that polls, it is
+// the first answer. For a lock that waits inside the kernel or the
 // server it cannot be seen, and At is 0.
 type Arrival struct{ at atomic.Int64 }
 

@@ -16,17 +16,32 @@ type gofrsLocker struct {
 	poll  time.Duration
 }
 
-// Lock implements [Locker].
+// Lock implements [Locker]. Where it polls it does what TryLockContext does, which has no
+// place to note an arrival in.
 func (l gofrsLocker) Lock(ctx context.Context) error {
 	if l.poll == 0 {
 		return l.flock.Lock()
 	}
-	_, err := l.flock.TryLockContext(ctx, l.poll)
-	return err
+	for {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if ok, err := l.TryLock(ctx); ok || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(l.poll):
+		}
+	}
 }
 
 // TryLock implements [tryLocker].
-func (l gofrsLocker) TryLock(context.Context) (bool, error) { return l.flock.TryLock() }
+func (l gofrsLocker) TryLock(ctx context.Context) (bool, error) {
+	defer arrived(ctx)
+	return l.flock.TryLock()
+}
 
 // Unlock implements [Locker].
 func (l gofrsLocker) Unlock() error { return l.flock.Unlock() }

@@ -26,15 +26,21 @@ func (l *rueidislockLocker) Unlock() error {
 	return nil
 }
 
-// openRueidislock uses one key instead of three, as the others do. Its option
-// NoLoopTracking is left out: with it, waiters in other processes were left
-// asleep beside a free lock more often than without.
-func openRueidislock(_ context.Context, site Site, o Options) (*Lock, error) {
+// openRueidislock uses one key instead of three, as the others do. NoLoopTracking is off
+// by default; the example of its README turns it on, for Redis 7.0.5 and later.
+func openRueidislock(noLoop bool) func(context.Context, Site, Options) (*Lock, error) {
+	return func(_ context.Context, site Site, o Options) (*Lock, error) {
+		return newRueidislock(site, o, noLoop)
+	}
+}
+
+func newRueidislock(site Site, o Options, noLoop bool) (*Lock, error) {
 	l := &Lock{}
 	locker, err := rueidislock.NewLocker(rueidislock.LockerOption{
-		ClientOption: rueidis.ClientOption{InitAddress: []string{site.Redis}},
-		KeyMajority:  1,
-		KeyValidity:  o.Lease,
+		ClientOption:   rueidis.ClientOption{InitAddress: []string{site.Redis}},
+		KeyMajority:    1,
+		NoLoopTracking: noLoop,
+		KeyValidity:    o.Lease,
 		ClientBuilder: func(option rueidis.ClientOption) (rueidis.Client, error) {
 			client, err := rueidis.NewClient(option)
 			return countingRueidis{client, l}, err

@@ -10,7 +10,8 @@ import (
 )
 
 // treeCPU is the processor time that a process and its descendants have used,
-// from the scheduler's nanosecond counts. What has ended is not in it.
+// from the scheduler's nanosecond counts. What has ended is not in it,
+// so that it must be read while the connections are there that a process serves.
 func treeCPU(pid int) (time.Duration, error) {
 	parents, err := parentsOfAll()
 	if err != nil {
