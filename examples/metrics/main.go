@@ -74,8 +74,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	if s.lifetime > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.lifetime)
+		ctx, cancel = context.WithCancel(ctx)
 		defer cancel()
+		defer time.AfterFunc(s.lifetime, cancel).Stop() // a deadline would count as a lock that was busy
 	}
 	_, remove, err := s.place.Own("metrics")
 	if err != nil {

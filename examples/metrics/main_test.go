@@ -231,10 +231,14 @@ func TestEndsByItself(t *testing.T) {
 	if samples["fifolock_acquired_total"] == 0 {
 		t.Errorf("it ends without its figures:\n%s", figures)
 	}
-	for _, gauge := range []string{"fifolock_waiting", "fifolock_holding", "fifolock_queue_length"} {
-		if value, ok := samples[gauge]; !ok || value != 0 {
-			t.Errorf("in the end, %s is %v", gauge, value)
+	// The end of the program is no lock that was busy.
+	for _, name := range []string{"fifolock_waiting", "fifolock_holding", "fifolock_queue_length", "fifolock_failed_totalbusy"} {
+		if value, ok := samples[name]; !ok || value != 0 {
+			t.Errorf("in the end, %s is %v", name, value)
 		}
+	}
+	if strings.Contains(p.Stderr.String(), "level=WARN") {
+		t.Errorf("nothing went wrong, but it logs:\n%s", p.Stderr)
 	}
 	for _, want := range []string{"in line for the lock", "acquired the lock", "released the lock", "ticket=", "waited=", "held="} {
 		if !strings.Contains(p.Stderr.String(), want) {
