@@ -140,8 +140,7 @@ func (i *inspector) show(ctx context.Context) error {
 func (i *inspector) watch(ctx context.Context) error {
 	show := i.showOrSay
 	if !i.json && cli.IsTerminal(i.out) {
-		fmt.Fprint(i.out, clearScreen, noWrap)
-		defer fmt.Fprint(i.out, wrap)
+		fmt.Fprint(i.out, clearScreen)
 		show = i.redraw
 	}
 	last := show(ctx)
@@ -172,7 +171,7 @@ const (
 )
 
 // redraw shows the queue in place of what was shown before, as far as the screen
-// has room.
+// has room. The lines wrap again after each picture: Ctrl-Z gives the terminal to a shell.
 func (i *inspector) redraw(ctx context.Context) error {
 	l, err := i.look(ctx)
 	var text bytes.Buffer
@@ -184,7 +183,7 @@ func (i *inspector) redraw(ctx context.Context) error {
 	default:
 		l.writeTable(&text, roomFor(rows(i.out)))
 	}
-	screen := home + string(bytes.ReplaceAll(text.Bytes(), []byte("\n"), []byte(clearLine+"\n"))) + clearBelow
+	screen := home + noWrap + string(bytes.ReplaceAll(text.Bytes(), []byte("\n"), []byte(clearLine+"\n"))) + clearBelow + wrap
 	if _, werr := io.WriteString(i.out, screen); werr != nil {
 		return werr
 	}
