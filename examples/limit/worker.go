@@ -61,7 +61,9 @@ func work(ctx context.Context, o order, _ *crew.Parent[message]) error {
 	return nil
 }
 
-// callService is what the permits are for.
+// callService is what the permits are for. A call that has begun is finished, also when the
+// permit is lost: Release says so, and the run has failed. Work that has to stop then gets
+// its ctx from Semaphore.Do.
 func (c *caller) callService(ctx context.Context) (err error) {
 	hold, err := c.permits.Acquire(ctx)
 	if err != nil {

@@ -116,23 +116,30 @@ func TestUnfair(t *testing.T) {
 	}
 }
 
+// awaitLine waits until a worker of the program is in line.
+func awaitLine(t *testing.T, p *programtest.Process, name string) {
+	t.Helper()
+	for client := redistest.Client(t); len(redistest.Keys(t, client, name)) == 0; {
+		select {
+		case <-p.Ended():
+			t.Fatalf("it has ended before any was in line:\n%s", p.Stderr)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
 func TestInterrupted(t *testing.T) {
 	testenv.NeedSignals(t)
 	picture := filepath.Join(t.TempDir(), "picture.svg")
 	name := redistest.Name(t)
 	p := programtest.Start(t, "-hold", "100ms", "-rounds", "1000", "-procs", "2", "-out", picture, "-redis", redistest.Addr(t), "-name", name)
-	client := redistest.Client(t)
-	for began := time.Now(); len(redistest.Keys(t, client, name)) == 0; time.Sleep(time.Millisecond) {
-		if time.Since(began) > time.Minute {
-			t.Fatal("none is in line")
-		}
-	}
+	awaitLine(t, p, name)
 	p.Process.Signal(os.Interrupt)
 	p.WantExit(cli.ExitFailed, "timeline: interrupted\n")
 	if _, err := os.Stat(picture); err == nil {
 		t.Error("there is a picture")
 	}
-	if left := redistest.Keys(t, client, name); len(left) > 0 {
+	if left := redistest.Keys(t, redistest.Client(t), name); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }

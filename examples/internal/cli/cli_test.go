@@ -1,21 +1,112 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/fifolock/fifolock/examples/internal/programtest"
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 )
 
-func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
+// programArgument makes the test binary a program that waits for the end of its ctx.
+const programArgument = "program-of-test"
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == programArgument {
+		Main("program", program)
+	}
+	os.Exit(redistest.Main(m))
+}
+
+// program ends when its ctx does, or else with its stdin; one that hangs only then.
+func program(ctx context.Context, args []string, out io.Writer) error {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		io.Copy(io.Discard, os.Stdin)
+	}()
+	fmt.Fprintln(out, "running")
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+	}
+	if args[1] == "hangs" {
+		fmt.Fprintln(out, "interrupted, and hangs")
+		<-ended
+	}
+	return ctx.Err()
+}
+
+func start(t *testing.T, kind string) *programtest.Process {
+	t.Helper()
+	testenv.NeedSignals(t)
+	testenv.Long(t) // programs are run
+	p := programtest.Start(t, programArgument, kind)
+	p.Stdout.Want(t, "running")
+	return p
+}
+
+func TestInterrupted(t *testing.T) {
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGHUP) // so that the program does not ignore them
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		p := start(t, "obeys")
+		p.Process.Signal(s)
+		p.WantExit(ExitFailed, "program: interrupted\n")
+	}
+}
+
+// TestInterruptedAgain: a second Ctrl-C ends a program that hangs. The other signals come
+// twice by themselves, and do not.
+func TestInterruptedAgain(t *testing.T) {
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGHUP)
+	p := start(t, "hangs")
+	p.Process.Signal(os.Interrupt)
+	p.Stdout.Want(t, "hangs")
+	for ended := false; !ended; { // it may not have heard of the first one in all its parts
+		p.Process.Signal(os.Interrupt)
+		select {
+		case <-p.Ended():
+			ended = true
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if code := p.Wait(); code != -1 {
+		t.Errorf("it ends with exit code %d, not by the signal", code)
+	}
+	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGHUP} {
+		p := start(t, "hangs")
+		p.Process.Signal(s)
+		p.Stdout.Want(t, "hangs")
+		p.Process.Signal(s)
+		p.Stdin.Close()
+		p.WantExit(ExitFailed, "program: interrupted\n")
+	}
+}
+
+// TestHangupUnderNohup: a SIGHUP that was ignored when the program was started is none of its
+// business.
+func TestHangupUnderNohup(t *testing.T) {
+	testenv.NeedSignals(t)
+	signal.Ignore(syscall.SIGHUP)
+	defer signal.Reset(syscall.SIGHUP)
+	p := start(t, "obeys")
+	p.Process.Signal(syscall.SIGHUP)
+	p.Stdin.Close()
+	p.WantExit(0, "")
+}
 
 // parse reads the flags that say where a lock is.
 func parse(needed bool, args ...string) (Place, error) {

@@ -28,9 +28,16 @@ func (e UsageError) Error() string { return e.err.Error() }
 func (e UsageError) Unwrap() error { return e.err }
 
 // Main runs a program and ends the process with its exit code. The program's ctx
-// ends with SIGINT and SIGTERM.
+// ends with SIGINT, SIGTERM and SIGHUP, but not with a SIGHUP that was ignored when it was
+// started, as under nohup. A second SIGINT ends the process at once. The others do not:
+// timeout(1) sends two, and so does the end of a terminal.
 func Main(program string, run func(ctx context.Context, args []string, out io.Writer) error) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
+	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) })
 	err := run(ctx, os.Args[1:], os.Stdout)
 	if err != nil && ctx.Err() != nil {
 		err = errors.New("interrupted")

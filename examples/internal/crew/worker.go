@@ -34,9 +34,9 @@ type Parent[M any] struct {
 
 // Work is the main function of a worker: it ends the process when work returns.
 // The ctx ends with the parent, or when that says Stop. Ctrl-C reaches every
-// process of a terminal; the parent decides what is to be done about it.
+// process of a terminal, and so does its end; the parent decides what is to be done about it.
 func Work[M, O any](work func(ctx context.Context, order O, parent *Parent[M]) error) {
-	signal.Ignore(os.Interrupt, syscall.SIGTERM)
+	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Parent[M]{out: json.NewEncoder(os.Stdout), begun: make(chan struct{})}
 	go func() {
