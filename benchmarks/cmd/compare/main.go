@@ -50,7 +50,7 @@ func run() error {
 	if *out == "" {
 		*out = map[bool]string{false: "results", true: "results-quick"}[results.Facts.Quick]
 	}
-	if err := write(results, *out); err != nil {
+	if err := write(results, *out, *from != ""); err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "written to %s\n", *out)

@@ -12,13 +12,16 @@ import (
 )
 
 // write makes everything of the results: the raw file first, so that nothing
-// that was measured can be lost by what comes after.
-func write(r *report.Results, dir string) error {
+// that was measured can be lost by what comes after. Results that were loaded are not
+// saved again: what was measured stays as it was.
+func write(r *report.Results, dir string, loaded bool) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := r.Save(filepath.Join(dir, "raw.json")); err != nil {
-		return err
+	if !loaded {
+		if err := r.Save(filepath.Join(dir, "raw.json")); err != nil {
+			return err
+		}
 	}
 	return errors.Join(
 		writeFile(filepath.Join(dir, "benchstat.txt"), always(r.WriteBenchmarkFormat)),

@@ -44,20 +44,14 @@ type lengths struct {
 
 // lengthsOf are those of a full run or of a quick one.
 func lengthsOf(quick bool) lengths {
+	l := lengths{inTurn: 3 * time.Second, idle: 10 * time.Second}
 	if quick {
-		return lengths{
-			empty:  load.Plan{WarmUp: 100 * time.Millisecond, Measure: 300 * time.Millisecond, AtMost: mostSamples},
-			slow:   load.Plan{WarmUp: 100 * time.Millisecond, Measure: 1100 * time.Millisecond, AtMost: mostSamples, Held: held},
-			inTurn: 600 * time.Millisecond,
-			idle:   time.Second,
-		}
+		l = lengths{inTurn: 600 * time.Millisecond, idle: time.Second}
 	}
-	return lengths{
-		empty:  load.Plan{WarmUp: 400 * time.Millisecond, Measure: 1500 * time.Millisecond, AtMost: mostSamples},
-		slow:   load.Plan{WarmUp: 400 * time.Millisecond, Measure: 2500 * time.Millisecond, AtMost: mostSamples, Held: held},
-		inTurn: 3 * time.Second,
-		idle:   10 * time.Second,
-	}
+	l.empty.AtMost, l.slow.AtMost, l.slow.Held = mostSamples, mostSamples, held
+	l.empty.WarmUp, l.empty.Measure = report.EmptyRun(quick)
+	l.slow.WarmUp, l.slow.Measure = report.HeldRun(quick)
+	return l
 }
 
 // allCases returns the cases, in the order in which they run.

@@ -73,6 +73,7 @@ func Run(ctx context.Context, options Options) (*report.Results, error) {
 		c.run(ctx, one)
 	}
 	c.noteWaits()
+	c.results.Facts.End()
 	if err := servers.Stop(); err != nil {
 		return c.results, err
 	}
@@ -118,6 +119,9 @@ func (c *comparison) backends() []peer.Backend {
 func (c *comparison) noteFacts() {
 	f := report.GatherFacts(modules)
 	f.Quick, f.Repetitions = c.options.Quick, c.options.Repetitions
+	if c.options.Only != nil {
+		f.Only = c.options.Only.String()
+	}
 	for b, version := range c.servers.Versions() {
 		f.Servers[string(b)] = version
 	}

@@ -21,7 +21,7 @@ const descriptorsPerFileLock = 10
 // are not meant for many are spared the largest numbers.
 func line(n int) testCase {
 	return testCase{
-		Case:  report.Case{Name: fmt.Sprintf("line-%d", n), About: fmt.Sprintf("%d goroutines of one process wait while another has the lock; then each is served, and unlocks at once. Threads, descriptors and memory are those while all wait.", n)},
+		Case:  report.Case{Name: fmt.Sprintf("line-%d", n), About: fmt.Sprintf("%d goroutines of one process wait while another has the lock; then each is served, and unlocks at once. Descriptors and memory are those while all wait.", n)},
 		count: n,
 		fits: func(p peer.Peer) bool {
 			many := []string{peer.FifolockRedis, peer.FifolockFile, peer.FifolockMemory}
@@ -70,7 +70,7 @@ func withConnections(f map[string]float64, p peer.Peer, n int) map[string]float6
 // manyLocks is fifolock alone.
 func manyLocks() testCase {
 	return testCase{
-		Case:   report.Case{Name: report.ManyLocks, About: "One process with 10,000 different locks: all are held at once, with another goroutine waiting for every hundredth, and then given up. Locks in files are held in batches that the limit of open files allows. Threads, descriptors and connections are those while a batch is held."},
+		Case:   report.Case{Name: report.ManyLocks, About: "One process with 10,000 different locks: all are held at once, with another goroutine waiting for every hundredth, and then given up. Locks in files are held in batches that the limit of open files allows. Descriptors and connections are those while a batch is held."},
 		fits:   func(p peer.Peer) bool { return p.Name == peer.FifolockRedis || p.Name == peer.FifolockFile },
 		atMost: 2,
 		count:  10000,

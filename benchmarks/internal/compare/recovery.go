@@ -67,6 +67,6 @@ func (c *comparison) recover(ctx context.Context, p peer.Peer, lease time.Durati
 	return map[string]float64{
 		"deaths":          float64(deaths),
 		"recovery_p50_us": micros(sorted.Median()),
-		"recovery_p99_us": micros(sorted.Percentile(99)),
+		"recovery_max_us": micros(sorted.Max()), // a p99 would be that, of so few
 	}, nil
 }

@@ -14,6 +14,10 @@ func Jain(shares []float64) float64 {
 	return sum * sum / (float64(len(shares)) * squares)
 }
 
+// ForJain is how often each must have got something on average: the index of fewer says
+// which were in line when the time was up.
+const ForJain = 10
+
 // Shares is how often each of the waiters 0 to n-1 got the lock.
 func Shares(samples []Sample, n int) []float64 {
 	shares := make([]float64, n)

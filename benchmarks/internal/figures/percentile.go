@@ -9,6 +9,9 @@ import (
 // Durations are times that percentiles are taken of. They are sorted.
 type Durations []time.Duration
 
+// ForP99 is how many there must be for a 99th percentile: of fewer it is the longest.
+const ForP99 = 100
+
 // NewDurations sorts d, which it takes over.
 func NewDurations(d []time.Duration) Durations {
 	slices.Sort(d)

@@ -51,7 +51,9 @@ func (r Run) Figures() map[string]float64 {
 	if r.Waiters < 2 {
 		return f
 	}
-	f["jain"] = figures.Jain(figures.Shares(measured, r.Waiters))
+	if len(measured) >= figures.ForJain*r.Waiters {
+		f["jain"] = figures.Jain(figures.Shares(measured, r.Waiters))
+	}
 	if r.Plan.Holders > 1 {
 		r.addSemaphore(f)
 		return f
@@ -80,7 +82,9 @@ func (r Run) AddDoor(f map[string]float64, lone int) {
 	f["overtook_a_call_percent"] = 100 * float64(o.Grants) / float64(len(r.Samples))
 	by := figures.OvertakenByFromCall(r.Samples)
 	slices.Sort(by)
-	f["call_overtaken_p99_times"] = float64(by[len(by)*99/100])
+	if len(by) >= figures.ForP99 {
+		f["call_overtaken_p99_times"] = float64(by[len(by)*99/100])
+	}
 	f["call_overtaken_max_times"] = float64(by[len(by)-1])
 	if lone < 0 {
 		return
@@ -102,7 +106,9 @@ func (r Run) heldShare(measured []figures.Sample) float64 {
 
 func addPercentiles(f map[string]float64, name string, d figures.Durations) {
 	f[name+"_p50_us"] = micros(d.Median())
-	f[name+"_p99_us"] = micros(d.Percentile(99))
+	if len(d) >= figures.ForP99 {
+		f[name+"_p99_us"] = micros(d.Percentile(99))
+	}
 	f[name+"_max_us"] = micros(d.Max())
 }
 
@@ -112,8 +118,7 @@ func addHandOffs(f map[string]float64, samples []figures.Sample) {
 	all, waited := figures.HandOffs(samples)
 	addPercentiles(f, "hand_off", all)
 	if len(waited) > 0 {
-		f["hand_off_to_waiter_p50_us"] = micros(waited.Median())
-		f["hand_off_to_waiter_p99_us"] = micros(waited.Percentile(99))
+		addPercentiles(f, "hand_off_to_waiter", waited)
 	}
 }
 

@@ -21,6 +21,10 @@ const (
 	// unseenArrival is how long waiters that come together are given to arrive where that
 	// cannot be seen.
 	unseenArrival = 2 * figures.Unseen
+
+	// forMemory is how many must wait for the memory of each to be told: what the lock has
+	// for all of them, and what the runtime keeps, is spread over them.
+	forMemory = 1000
 )
 
 // waiting is a crowd that waits while one holder has the lock.
@@ -209,10 +213,10 @@ func (l Line) Figures() map[string]float64 {
 	addPercentiles(f, "hand_off", all)
 	addOvertakes(f, l.Samples, figures.CountOvertakes(l.Samples))
 	n := float64(len(l.Samples) - 1)
-	f["served"] = n
-	f["threads_added"] = float64(l.Waiting.Threads - l.Before.Threads) // a thread that once was stays
 	f["descriptors_per_waiter"] = float64(l.Waiting.Descriptors-l.Before.Descriptors) / n
 	f["watchers"] = float64(l.Waiting.Watchers)
-	f["memory_bytes_per_waiter"] = float64(l.Waiting.Memory-l.Before.Memory) / n
+	if n >= forMemory {
+		f["memory_bytes_per_waiter"] = float64(l.Waiting.Memory-l.Before.Memory) / n
+	}
 	return f
 }

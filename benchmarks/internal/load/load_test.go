@@ -113,6 +113,25 @@ func TestWaitsThatWereGivenUp(t *testing.T) {
 	}
 }
 
+// Of few samples there is no 99th percentile, and no index of Jain.
+func TestFewSamples(t *testing.T) {
+	r := Run{To: 1000, Waiters: 2}
+	for i := range int64(99) {
+		r.Samples = append(r.Samples, figures.Sample{Waiter: int(i % 2), Called: i, Acquired: i + 1, Unlocking: i + 1, Unlocked: i + 1})
+	}
+	f := r.Figures()
+	if _, ok := f["wait_p99_us"]; ok {
+		t.Error("a 99th percentile of 99 waits")
+	}
+	if _, ok := f["jain"]; !ok {
+		t.Error("no index of Jain, though each of two had the lock more than ten times")
+	}
+	r.Waiters = 10
+	if _, ok := r.Figures()["jain"]; ok {
+		t.Error("an index of Jain, though each of ten had the lock less than ten times")
+	}
+}
+
 // A process with another number of goroutines is told apart.
 func TestDoor(t *testing.T) {
 	p, _, site, o := open(t, peer.FifolockFile)

@@ -90,7 +90,6 @@ func (m Many) Figures() map[string]float64 {
 		"locks":                float64(m.Locks),
 		"locks_at_once":        float64(m.AtOnce),
 		"us_per_lock":          micros(m.Time) / float64(m.Locks),
-		"threads_added":        float64(m.Held.Threads - m.Before.Threads), // a thread that once was stays
 		"watchers":             float64(m.Held.Watchers),
 		"descriptors_per_lock": float64(m.Held.Descriptors-m.Before.Descriptors) / float64(m.AtOnce),
 	}

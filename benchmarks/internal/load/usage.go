@@ -1,11 +1,8 @@
 package load
 
 import (
-	"bufio"
-	"fmt"
 	"os"
 	"runtime"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,7 +19,6 @@ func processorTime() time.Duration {
 
 // Usage is what this process has open and in use.
 type Usage struct {
-	Threads     int
 	Descriptors int
 	Watchers    int // inotify instances
 	Memory      int // bytes of heap and stacks, after a garbage collection
@@ -32,9 +28,6 @@ type Usage struct {
 func CurrentUsage() (Usage, error) {
 	var u Usage
 	var err error
-	if u.Threads, err = threads(); err != nil {
-		return u, err
-	}
 	if u.Descriptors, u.Watchers, err = descriptors(); err != nil {
 		return u, err
 	}
@@ -43,21 +36,6 @@ func CurrentUsage() (Usage, error) {
 	runtime.ReadMemStats(&m)
 	u.Memory = int(m.HeapAlloc + m.StackInuse)
 	return u, nil
-}
-
-func threads() (n int, err error) {
-	file, err := os.Open("/proc/self/status")
-	if err != nil {
-		return 0, err
-	}
-	defer file.Close()
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		if rest, ok := strings.CutPrefix(lines.Text(), "Threads:"); ok {
-			_, err = fmt.Sscan(rest, &n)
-			return n, err
-		}
-	}
-	return 0, fmt.Errorf("/proc/self/status does not tell the threads")
 }
 
 func descriptors() (all, inotify int, err error) {

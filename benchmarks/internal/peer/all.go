@@ -67,7 +67,7 @@ func All() []Peer {
 			About: "`lock.New(filequeue.New(…))`"},
 		{Name: EarlierFile, Title: "fifolock in files, earlier", Backend: Files, Fair: true, Processes: true, Earlier: FifolockFile,
 			About: "the same of `-earlier`"},
-		{Name: FifolockFileInUse, Title: "fifolock in files, in use", Backend: Files, Processes: true, AloneOnly: true, open: openFifolockFileInUse,
+		{Name: FifolockFileInUse, Title: "Register and Release of fifolock's file queue, in use", Backend: Files, Processes: true, AloneOnly: true, open: openFifolockFileInUse,
 			About: "`Register` and `Release` of a file queue that another ticket keeps in use"},
 		{Name: GofrsPolling, Title: "gofrs/flock, polls every 1 ms", Backend: Files, Processes: true, Semaphore: true, open: openGofrsFlock(time.Millisecond),
 			About: "`gofrs/flock`, `TryLockContext` every 1 ms"},

@@ -1,5 +1,7 @@
 package report
 
+import "time"
+
 // Names of cases that aims and pictures are made of.
 const (
 	InTurn             = "uncontended-in-turn"
@@ -25,3 +27,19 @@ const (
 	Program            = "program"
 	ManyLocks          = "locks-10000"
 )
+
+// EmptyRun is the warm-up and the time measured where a lock is held for nothing.
+func EmptyRun(quick bool) (warmUp, measure time.Duration) {
+	if quick {
+		return 100 * time.Millisecond, 300 * time.Millisecond
+	}
+	return 400 * time.Millisecond, 1500 * time.Millisecond
+}
+
+// HeldRun is the same where it is held for 5 ms.
+func HeldRun(quick bool) (warmUp, measure time.Duration) {
+	if quick {
+		return 100 * time.Millisecond, 1100 * time.Millisecond
+	}
+	return 400 * time.Millisecond, 2500 * time.Millisecond
+}

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,18 +17,52 @@ import (
 
 // Facts say where, when and with what the comparison was run.
 type Facts struct {
+	Format      int // of the results; see mend
 	Date        string
 	Quick       bool
 	Repetitions int
+	Only        string // the regular expression of -only; empty: all cases and peers
 	Revision    string // of fifolock
 	Earlier     string // the revision that was measured beside it; empty: none
 	Go          string
 	CPU         string
 	Cores       int
+	Virtual     bool // the machine is a virtual one
 	MemoryGiB   float64
 	Kernel      string
 	Servers     map[string]string
 	Modules     map[string]string // the versions of the peers' modules
+
+	// What else the machine did: the load averages over 1, 5 and 15 minutes before the run
+	// and after it, and the percentage of the processor time that the host gave to others.
+	LoadBefore, LoadAfter string
+	StolenPercent         float64
+
+	began processorTimes
+}
+
+// command is how to make such results again.
+func (f Facts) command() string {
+	c := "go run ./cmd/compare"
+	if f.Quick {
+		c += " -quick"
+	}
+	c += fmt.Sprintf(" -repetitions %d", f.Repetitions)
+	if f.Earlier != "" {
+		c += " -earlier " + f.Earlier
+	}
+	if f.Only != "" {
+		c += " -only '" + f.Only + "'"
+	}
+	return c
+}
+
+// cores says how many there are of what.
+func (f Facts) cores() string {
+	if f.Virtual {
+		return fmt.Sprintf("%d virtual processors", f.Cores)
+	}
+	return fmt.Sprintf("%d cores", f.Cores)
 }
 
 // repetitions is how often each case was run, in words.
@@ -48,6 +84,7 @@ func (f Facts) earlier() string {
 // GatherFacts asks this machine.
 func GatherFacts(modules []string) Facts {
 	f := Facts{
+		Format:   format,
 		Date:     time.Now().UTC().Format("2006-01-02 15:04 UTC"),
 		Revision: revision(),
 		Go:       runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH,
@@ -57,6 +94,8 @@ func GatherFacts(modules []string) Facts {
 		Modules:  make(map[string]string),
 		Servers:  make(map[string]string),
 	}
+	f.Virtual = slices.Contains(strings.Fields(valueIn("/proc/cpuinfo", "flags")), "hypervisor")
+	f.LoadBefore, f.began = loadAverages(), timesOfProcessors()
 	var kib float64
 	if _, err := fmt.Sscan(valueIn("/proc/meminfo", "MemTotal"), &kib); err == nil {
 		f.MemoryGiB = kib / (1 << 20)
@@ -73,6 +112,40 @@ func GatherFacts(modules []string) Facts {
 		}
 	}
 	return f
+}
+
+// End notes what the machine did during the run.
+func (f *Facts) End() {
+	f.LoadAfter = loadAverages()
+	now := timesOfProcessors()
+	if all := now.all - f.began.all; all > 0 {
+		f.StolenPercent = 100 * (now.stolen - f.began.stolen) / all
+	}
+}
+
+func loadAverages() string {
+	content, _ := os.ReadFile("/proc/loadavg") // without it, nothing is said of the load
+	fields := strings.Fields(string(content))
+	return strings.Join(fields[:min(3, len(fields))], " ")
+}
+
+// processorTimes are those of all processors since the machine was started.
+type processorTimes struct{ all, stolen float64 }
+
+// timesOfProcessors reads the first line of /proc/stat: user, nice, system, idle, iowait,
+// irq, softirq, steal, and two that are part of the first two.
+func timesOfProcessors() (t processorTimes) {
+	content, _ := os.ReadFile("/proc/stat") // without it, nothing is said of stolen time
+	line, _, _ := strings.Cut(string(content), "\n")
+	fields := strings.Fields(line)
+	for i, field := range fields[min(1, len(fields)):min(9, len(fields))] {
+		v, _ := strconv.ParseFloat(field, 64)
+		t.all += v
+		if i == 7 {
+			t.stolen = v
+		}
+	}
+	return t
 }
 
 // valueIn finds a line "name : value".

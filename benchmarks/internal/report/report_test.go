@@ -13,7 +13,7 @@ import (
 // results has three repetitions of two peers; the machine was half as fast in
 // the second.
 func results() *Results {
-	r := &Results{Cases: []Case{{Goroutines64, "64 goroutines"}}}
+	r := &Results{Facts: Facts{Format: format}, Cases: []Case{{Goroutines64, "64 goroutines"}}}
 	for repetition, speed := range []float64{1, 0.5, 1} {
 		r.Add(Record{Case: Goroutines64, Peer: peer.FifolockRedis, Repetition: repetition, Figures: map[string]float64{
 			"acquisitions_per_s": 3000 * speed, "wait_max_us": 10 / speed, "overtaking_grants": 1,
@@ -72,9 +72,9 @@ func TestTables(t *testing.T) {
 	}
 	for _, want := range []string{
 		"| bsm/redislock, polls every 1 ms |  | 0.33 × | 1,000 |",
-		"to the fastest of all peers on a server (bsm/redislock, polls every 1 ms) | 3.00 × | ≥ 3.00 × | yes |",
-		"to a bare `SET NX` and `DEL`, each in a loop of its own | – | ≤ 1.15 × | not measured |",
-		"1 of 47 are reached, 0 are missed, 46 were not measured.",
+		"to the fastest of all peers on a server (bsm/redislock, polls every 1 ms) | 3.00 × | 3.00 × to 3.00 × | ≥ 3.00 × | yes |",
+		"to a bare `SET NX` and `DEL`, each in a loop of its own | – | – | ≤ 1.15 × | not measured |",
+		"1 of 41 are reached, 0 are missed, 40 were not measured.",
 		"Most acquisitions/s of the other locks: bsm/redislock, polls every 1 ms on a server.",
 	} {
 		if !strings.Contains(b.String(), want) {
@@ -104,5 +104,72 @@ func TestNumber(t *testing.T) {
 		if got := duration(v); got != want {
 			t.Errorf("%v µs are written %q, want %q", v, got, want)
 		}
+	}
+}
+
+// A run that failed has no figures, and its aims are missed.
+func TestAimOfARunThatFailed(t *testing.T) {
+	r := results()
+	r.Add(Record{Case: Goroutines64, Peer: peer.FifolockRedis, Repetition: 3, Error: "two had the lock at once"})
+	r.Add(Record{Case: Line10000, Peer: peer.FifolockFile, Error: "lock: no space left"})
+	for _, a := range r.aims() {
+		about64, about10000 := strings.HasPrefix(a.what, "Redis, 64 goroutines, empty section"), strings.HasPrefix(a.what, "file, 10,000 waiters")
+		if (about64 || about10000) && a.met() != missed {
+			t.Errorf("%s: reached is %q, want %q", a.what, a.met(), missed)
+		}
+	}
+}
+
+// A figure that one of the repetitions does not have is none, and the longest is there in
+// place of a 99th percentile.
+func TestTooFewSamples(t *testing.T) {
+	r := &Results{Facts: Facts{Format: format}, Cases: []Case{{Line10, "10 waiters"}}}
+	r.Add(Record{Case: Line10, Peer: peer.FifolockFile, Repetition: 0, Figures: map[string]float64{"hand_off_p99_us": 1, "hand_off_max_us": 2}})
+	r.Add(Record{Case: Line10, Peer: peer.FifolockFile, Repetition: 1, Figures: map[string]float64{"hand_off_max_us": 3}})
+	if got := r.Value(Line10, peer.FifolockFile, "hand_off_p99_us"); !math.IsNaN(got) {
+		t.Errorf("a 99th percentile of %v, want none", got)
+	}
+	var b bytes.Buffer
+	if err := r.WriteTables(&b); err != nil {
+		t.Fatal(err)
+	}
+	if want := "| **fifolock in files** | yes | 3.00 µs (max) |"; !strings.Contains(b.String(), want) {
+		t.Errorf("no %q in:\n%s", want, b.String())
+	}
+}
+
+func TestMend(t *testing.T) {
+	r := &Results{Cases: []Case{{Line10, "Threads, descriptors and memory"}}}
+	r.Add(Record{Case: ProcessesHeld, Peer: peer.PostgresAdvisory, Figures: map[string]float64{"server_cpu_us_per_acquisition": 1, "acquisitions_per_s": 30, "jain": 1}})
+	r.Add(Record{Case: Recovery, Peer: peer.FifolockFile, Figures: map[string]float64{"recovery_p99_us": 1}})
+	r.Add(Record{Case: Line10, Peer: peer.FifolockFile, Figures: map[string]float64{"served": 10, "hand_off_p99_us": 1, "memory_bytes_per_waiter": 1}})
+	r.mend()
+	for _, one := range []struct{ caseName, peer, figure string }{
+		{ProcessesHeld, peer.PostgresAdvisory, "server_cpu_us_per_acquisition"},
+		{ProcessesHeld, peer.PostgresAdvisory, "jain"},
+		{Line10, peer.FifolockFile, "hand_off_p99_us"},
+		{Line10, peer.FifolockFile, "memory_bytes_per_waiter"},
+	} {
+		if got := r.Value(one.caseName, one.peer, one.figure); !math.IsNaN(got) {
+			t.Errorf("%s is still %v", one, got)
+		}
+	}
+	if r.Value(Recovery, peer.FifolockFile, "recovery_max_us") != 1 || len(r.LeftOut) != 1 || r.Cases[0].About != "Descriptors and memory" {
+		t.Errorf("mended to %+v", r)
+	}
+}
+
+func TestCommand(t *testing.T) {
+	f := Facts{Quick: true, Repetitions: 3, Earlier: "v1.0.0", Only: "line-10/"}
+	if got, want := f.command(), "go run ./cmd/compare -quick -repetitions 3 -earlier v1.0.0 -only 'line-10/'"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestFactsOfThisMachine(t *testing.T) {
+	f := GatherFacts(nil)
+	f.End()
+	if f.LoadBefore == "" || f.LoadAfter == "" || f.began.all == 0 || f.StolenPercent < 0 || f.StolenPercent > 100 {
+		t.Errorf("%+v", f)
 	}
 }

@@ -22,6 +22,9 @@ type Record struct {
 	Error      string             `json:",omitempty"`
 }
 
+// format is that of the results that are saved now. See mend.
+const format = 1
+
 // Results is everything that a comparison has measured. It is kept as JSON, so
 // that tables and pictures can be made again without measuring again.
 type Results struct {
@@ -86,18 +89,18 @@ func (r *Results) values(caseName, peer, figure string) map[int]float64 {
 
 // Value is a figure over all repetitions: the worst of what is a maximum, the
 // sum of what is counted, and the median of everything else. It is NaN where
-// nothing was measured.
+// nothing was measured, or too little in one of the repetitions.
 func (r *Results) Value(caseName, peer, figure string) float64 {
 	var all []float64
 	for _, v := range r.values(caseName, peer, figure) {
 		all = append(all, v)
 	}
 	switch {
-	case len(all) == 0:
+	case len(all) == 0, len(all) < r.repetitions(caseName, peer):
 		return math.NaN()
-	case strings.Contains(figure, "_max_"):
+	case isMaximum(figure):
 		return slices.Max(all)
-	case figure == "overtaking_grants" || figure == "overtaken_pairs" || figure == "unserved":
+	case isTotal(figure):
 		sum := 0.0
 		for _, v := range all {
 			sum += v
@@ -105,6 +108,30 @@ func (r *Results) Value(caseName, peer, figure string) float64 {
 		return sum
 	}
 	return figures.Median(all)
+}
+
+func isMaximum(figure string) bool { return strings.Contains(figure, "_max_") }
+
+// isTotal reports whether a figure is one for all repetitions: a maximum, or a sum.
+func isTotal(figure string) bool {
+	return isMaximum(figure) || figure == "overtaking_grants" || figure == "overtaken_pairs" || figure == "unserved"
+}
+
+// repetitions is in how many the peer has figures.
+func (r *Results) repetitions(caseName, peer string) (n int) {
+	for _, record := range r.Records {
+		if record.Case == caseName && record.Peer == peer && record.Figures != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// failed reports whether the peer has failed in a repetition.
+func (r *Results) failed(caseName, peer string) bool {
+	return slices.ContainsFunc(r.Records, func(record Record) bool {
+		return record.Case == caseName && record.Peer == peer && record.Error != ""
+	})
 }
 
 // Ratio is a figure of a peer over that of another: the median of the ratios of
@@ -125,11 +152,7 @@ func quotients(values, others map[int]float64) (quotients []float64) {
 }
 
 // Has reports whether the peer has figures in that case.
-func (r *Results) Has(caseName, peer string) bool {
-	return slices.ContainsFunc(r.Records, func(record Record) bool {
-		return record.Case == caseName && record.Peer == peer && record.Figures != nil
-	})
-}
+func (r *Results) Has(caseName, peer string) bool { return r.repetitions(caseName, peer) > 0 }
 
 // Save writes everything to a file.
 func (r *Results) Save(file string) error {
@@ -147,5 +170,9 @@ func Load(file string) (*Results, error) {
 		return nil, err
 	}
 	var r Results
-	return &r, json.Unmarshal(content, &r)
+	if err := json.Unmarshal(content, &r); err != nil {
+		return nil, err
+	}
+	r.mend()
+	return &r, nil
 }

@@ -20,7 +20,7 @@ func (r *Results) WriteTables(w io.Writer) error {
 	b.WriteString("## Aims\n\n")
 	aims := r.aims()
 	b.WriteString(sumUp(aims) + "\n\n")
-	writeTable(&b, []string{"What", "Measured", "Aim", "Reached"}, rows(aims))
+	writeTable(&b, []string{"What", "Measured", "Lowest to highest repetition", "Aim", "Reached"}, rows(aims))
 	for _, c := range r.Cases {
 		r.writeCase(&b, c)
 	}
@@ -31,7 +31,7 @@ func (r *Results) WriteTables(w io.Writer) error {
 
 func (r *Results) writeFacts(b *strings.Builder) {
 	f := r.Facts
-	fmt.Fprintf(b, "Made by `go run ./cmd/compare` on %s, fifolock %s, %s.", f.Date, f.Revision, f.Go)
+	fmt.Fprintf(b, "Made by `%s` on %s, fifolock %s, %s.", f.command(), f.Date, f.Revision, f.Go)
 	if f.Earlier != "" {
 		fmt.Fprintf(b, " \"Earlier\" is fifolock %s.", f.Earlier)
 	}
@@ -39,8 +39,11 @@ func (r *Results) writeFacts(b *strings.Builder) {
 	if f.Quick {
 		b.WriteString("**A quick run: the figures are rough.**\n\n")
 	}
-	fmt.Fprintf(b, "%s, %d cores, %.0f GiB, %s. ", f.CPU, f.Cores, f.MemoryGiB, f.Kernel)
-	fmt.Fprintf(b, "Figures are medians of %s, in which the peers took turns; a maximum is that of all of them, overtakes are counted over all of them. A ratio is the median of the ratios of each repetition.\n\n", f.repetitions())
+	fmt.Fprintf(b, "%s, %s, %.0f GiB, %s. ", f.CPU, f.cores(), f.MemoryGiB, f.Kernel)
+	if f.LoadAfter != "" {
+		fmt.Fprintf(b, "Load averages were %s before the run and %s after it; %s %% of the processor time went to others on the host. ", f.LoadBefore, f.LoadAfter, number(f.StolenPercent))
+	}
+	fmt.Fprintf(b, "Figures are medians of %s, in which the peers took turns; a maximum is that of all of them, overtakes are counted over all of them. A ratio is the median of the ratios of each repetition. Where there were fewer than 100 samples, the longest is in place of the 99th percentile.\n\n", f.repetitions())
 	for _, s := range slices.Sorted(maps.Keys(f.Servers)) {
 		fmt.Fprintf(b, "* %s: %s\n", s, f.Servers[s])
 	}
@@ -93,7 +96,7 @@ var columns = []column{
 	{"acquisitions/s of the lone one", "lone_per_s", number, false},
 	{"of the ideal rate, %", "ideal_percent", number, false},
 	{"holders at once, at most", "holders_max_at_once", number, false},
-	{"waiters never served", "unserved", number, false},
+	{"waiters not served within 10 s", "unserved", number, false},
 	{"Jain", "jain", number, false},
 	{"held, %", "held_percent", number, false},
 	{"round trips per acquisition", "operations_per_acquisition", number, false},
@@ -101,16 +104,14 @@ var columns = []column{
 	{"client CPU per acquisition", "client_cpu_us_per_acquisition", duration, false},
 	{"holders killed", "deaths", number, false},
 	{"recovery p50", "recovery_p50_us", duration, false},
-	{"recovery p99", "recovery_p99_us", duration, false},
+	{"recovery max", "recovery_max_us", duration, false},
 	{"requests per waiter and s", "operations_per_waiter_and_s", number, false},
 	{"system calls per waiter and s", "system_calls_per_waiter_and_s", number, false},
 	{"client CPU per waiter and s", "client_cpu_us_per_waiter_and_s", duration, false},
 	{"server CPU per waiter and s", "server_cpu_us_per_waiter_and_s", duration, false},
-	{"served", "served", number, false},
 	{"locks", "locks", number, false},
 	{"locks at once", "locks_at_once", number, false},
 	{"time per lock", "us_per_lock", duration, false},
-	{"threads added", "threads_added", number, false},
 	{"inotify instances", "watchers", number, false},
 	{"connections", "connections", number, false},
 	{"descriptors per waiter", "descriptors_per_waiter", number, false},
@@ -157,7 +158,7 @@ func (r *Results) writeCase(b *strings.Builder, c Case) {
 	for _, p := range peers {
 		row := []string{label(p), map[bool]string{true: "yes", false: ""}[p.Fair]}
 		for _, col := range shown {
-			row = append(row, col.write(r.cell(c.Name, col, p)))
+			row = append(row, r.written(c.Name, col, p))
 		}
 		rows = append(rows, row)
 	}
@@ -197,7 +198,18 @@ func (r *Results) shows(caseName string, col column, peers []peer.Peer) bool {
 	if col.figure == "cycle_p50_us" && caseName != Alone && caseName != InTurn {
 		return false
 	}
-	return slices.ContainsFunc(peers, func(p peer.Peer) bool { return !math.IsNaN(r.cell(caseName, col, p)) })
+	return slices.ContainsFunc(peers, func(p peer.Peer) bool { return r.written(caseName, col, p) != col.write(math.NaN()) })
+}
+
+// written is a cell. Of samples too few for a 99th percentile it has the longest.
+func (r *Results) written(caseName string, col column, p peer.Peer) string {
+	v := r.cell(caseName, col, p)
+	if before, after, ok := strings.Cut(col.figure, "_p99_"); ok && math.IsNaN(v) {
+		if longest := r.Value(caseName, p.Name, before+"_max_"+after); !math.IsNaN(longest) {
+			return col.write(longest) + " (max)"
+		}
+	}
+	return col.write(v)
 }
 
 func (r *Results) cell(caseName string, col column, p peer.Peer) float64 {
@@ -230,6 +242,9 @@ func (r *Results) writePeers(b *strings.Builder) {
 	b.WriteString("## Peers\n\n")
 	var rows [][]string
 	for _, p := range peer.All() {
+		if !slices.ContainsFunc(r.Records, func(record Record) bool { return record.Peer == p.Name }) {
+			continue
+		}
 		rows = append(rows, []string{label(p), "`" + p.Name + "`", string(p.Backend), p.About})
 	}
 	writeTable(b, []string{"Name", "For `-only`", "State is kept in", "What it is"}, rows)
