@@ -317,21 +317,23 @@ func TestFileShareAnnouncementIsNoSignOfLife(t *testing.T) {
 
 // A listing finds dead ones again in front of those that own, as it does where they could
 // not be removed, and nothing judges them: it was made for a view of fewer. Those that own
-// go on owning, also while the first of them is listened for.
+// go on owning, also while they are listened for. None of them is taken for the first that
+// waits: that one judges the dead, and has one ahead.
 func TestFileShareOwnersBehindTheDead(t *testing.T) {
 	f := newFileFixture(t)
-	other := f.byAnotherPath()
-	first := other.shared(4).register() // as of another process
-	passing := []queue.Ticket{other.shared(4).register(), other.shared(4).register()}
-	four := f.shared(4)
+	other, four := f.byAnotherPath().shared(4), f.shared(4)
+	first := other.register() // as of another process
+	passing := []queue.Ticket{other.register(), other.register()}
 	owners := []queue.Ticket{four.register(), four.register(), four.register()}
+	waiting := four.register()
 	for _, ticket := range passing {
-		other.shared(4).release(ticket)
+		other.release(ticket)
 	}
 	for _, ticket := range owners {
 		four.wantPosition(ticket, 0)
 		f.watch(ticket)
 	}
+	f.watch(waiting)
 	for i, ticket := range passing {
 		f.write(fmt.Sprintf("%020d.1.%032x", ticket.Number, i), "")
 	}
@@ -340,11 +342,10 @@ func TestFileShareOwnersBehindTheDead(t *testing.T) {
 		four.wantHead(ticket, true)
 		four.wantPosition(ticket, 0)
 	}
-	last := four.register()
-	four.wantPosition(last, 1) // it has judged the dead
-	for _, ticket := range append(owners, last) {
+	four.wantPosition(waiting, 1)
+	for _, ticket := range append(owners, waiting) {
 		four.release(ticket)
 	}
-	other.shared(4).release(first)
+	other.release(first)
 	f.wantNoDirectory()
 }
