@@ -184,7 +184,10 @@ func (c caught) exitCode() int {
 func release(h hold, code int, err error) (int, error) {
 	releaseErr := h.Release()
 	if errors.Is(releaseErr, lock.ErrLost) {
-		return exitLost, fmt.Errorf("another one may have run beside the command: check what it did: %w", releaseErr)
+		code = exitLost
+		if err == nil { // the command has run
+			releaseErr = fmt.Errorf("another one may have run beside the command: check what it did: %w", releaseErr)
+		}
 	}
 	// Any other error says nothing about the time when the command ran.
 	return code, errors.Join(err, releaseErr)

@@ -49,6 +49,8 @@ func execute(h hold, s settings, signals <-chan os.Signal) (int, error) {
 	select {
 	case s := <-signals: // came between the wait and the command, which the terminal has not told
 		return caught{s}.exitCode(), caught{s}
+	case <-h.Lost():
+		return exitLost, errors.New("the command was not started")
 	default:
 	}
 	if err := command.Start(); err != nil {

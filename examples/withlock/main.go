@@ -25,8 +25,9 @@
 // without -file and -redis the address is that of FIFOLOCK_REDIS, a redis:// URL say, in
 // which the password is percent-encoded.
 //
-// While it waits it shows on stderr how far it is: the 2nd in line is the next. -quiet
-// leaves that out, as for a crontab, which sends what is written.
+// While it waits it shows on stderr how far it is, unless that is a terminal and it is in the
+// background: the 2nd in line is the next. -quiet leaves that out, as for a crontab, which
+// sends what is written.
 //
 // The command finds the fencing token of the lock in FIFOLOCK_TOKEN. (With -max
 // above 1 the token says which permit it is, but does not fence.) SIGINT, SIGQUIT, SIGTERM
@@ -63,7 +64,7 @@
 //	64   the arguments make no sense
 //	69   the queue cannot be used: the server is away, or refuses; the directory or the
 //	     mode is refused
-//	70   the lock was lost: another one may have run beside the command
+//	70   the lock was lost: another one may have run beside the command, if it was started
 //	75   others have the lock: with -try, or when -wait is over
 //	126  the command cannot be run
 //	127  there is no such command
@@ -74,7 +75,9 @@
 //
 // Other than with flock(1), the lock ends with the command: what that has left running in
 // the background runs on without it. The path is a directory, not a file. -try is its -n,
-// and -wait its -w, with 75 for its 1.
+// and -wait its -w, with 75 for its 1. A script without #! cannot be run, which is found out
+// after the wait. Of the signals that were ignored at the start the command gets SIGHUP and
+// SIGINT ignored, all others as by default.
 //
 // The files: acquire.go takes the lock, command.go runs the command, progress.go
 // shows the place in line.

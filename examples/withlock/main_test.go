@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -310,6 +311,42 @@ func TestSignalBeforeTheCommand(t *testing.T) {
 	}
 }
 
+// lostHold is a lock that was lost; lost is nil if only its release finds that out.
+type lostHold struct{ lost chan struct{} }
+
+func (lostHold) Token() int64            { return 1 }
+func (h lostHold) Lost() <-chan struct{} { return h.lost }
+func (lostHold) Release() error          { return lock.ErrLost }
+
+// TestLostWithoutCommand: withlock says why no command has run, and not that another may have
+// run beside it.
+func TestLostWithoutCommand(t *testing.T) {
+	noProgram := filepath.Join(t.TempDir(), "no-program")
+	if err := os.WriteFile(noProgram, nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	started := filepath.Join(t.TempDir(), "started")
+	known := make(chan struct{})
+	close(known)
+	for _, test := range []struct {
+		hold    lostHold
+		command []string
+		words   string
+	}{
+		{lostHold{known}, []string{"touch", started}, "the command was not started"},
+		{lostHold{}, []string{noProgram}, noProgram},
+	} {
+		code, err := execute(test.hold, settings{command: test.command}, nil)
+		code, err = release(test.hold, code, err)
+		if code != exitLost || !errors.Is(err, lock.ErrLost) || !strings.Contains(err.Error(), test.words) || strings.Contains(err.Error(), "beside") {
+			t.Errorf("%v: exit code %d, %v, want %d and %q", test.command, code, err, exitLost, test.words)
+		}
+	}
+	if _, err := os.Stat(started); err == nil {
+		t.Error("a command was started without the lock")
+	}
+}
+
 // TestHangupsUnderNohup: a signal that was ignored when the program was started
 // is none of its business, and none of the command's.
 func TestHangupsUnderNohup(t *testing.T) {
@@ -343,25 +380,60 @@ func TestQuiet(t *testing.T) {
 	}
 }
 
-// TestControlC: the command gets one SIGINT: from the terminal, or from withlock where it
-// has a process group of its own.
-func TestControlC(t *testing.T) {
+// onTerminal starts a line of a shell on a terminal of its own.
+func onTerminal(t *testing.T, line string) *programtest.Process {
+	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("needs the script(1) of util-linux, which makes a terminal: run on Linux")
 	}
 	testenv.Need(t, "script")
+	script, err := exec.LookPath("script")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := programtest.Command(t)
+	c.Path, c.Args = script, []string{"script", "--quiet", "--return", "--command", line, os.DevNull}
+	c.Env = append(c.Env, "SHELL=/bin/sh")
+	c.Start()
+	return c
+}
+
+// TestProgressOnATerminal: in the background withlock does not write over what is typed in the
+// foreground.
+func TestProgressOnATerminal(t *testing.T) {
+	const place = "2nd in line"
+	for _, background := range []bool{false, true} {
+		t.Run(fmt.Sprintf("background=%v", background), func(t *testing.T) {
+			directory := newDirectory(t)
+			holder := start(t, []string{"-file", directory}, "hold")
+			holder.wantHolding()
+			line := fmt.Sprintf("%s -file %s -- echo it has run", os.Args[0], directory)
+			if background {
+				line = "set -m; " + line + " & wait"
+			}
+			c := onTerminal(t, line)
+			awaitMembers(t, directory, 2)
+			if !background {
+				c.Stdout.Want(t, place)
+			}
+			holder.Stdin.Close()
+			holder.WantExit(0, "")
+			c.Stdout.Want(t, "it has run")
+			c.WantExit(0, "")
+			if said := c.Stdout.String(); background && (strings.Contains(said, place) || strings.Contains(said, clearLine)) {
+				t.Errorf("it has written over the foreground: %q", said)
+			}
+		})
+	}
+}
+
+// TestControlC: the command gets one SIGINT: from the terminal, or from withlock where it
+// has a process group of its own.
+func TestControlC(t *testing.T) {
 	// timeout(1) has a group of its own, too, but passes a signal on twice.
 	for name, before := range map[string]string{"foreground": "", "own group": "setsid "} {
 		t.Run(name, func(t *testing.T) {
-			c := programtest.Command(t)
-			run := fmt.Sprintf("exec %s -file %s -- %s%s %s count", c.Path, newDirectory(t), before, os.Args[0], commandArgument)
-			script, err := exec.LookPath("script")
-			if err != nil {
-				t.Fatal(err)
-			}
-			c.Path, c.Args = script, []string{"script", "--quiet", "--return", "--command", run, os.DevNull}
-			c.Env = append(c.Env, "SHELL=/bin/sh")
-			c.Start()
+			c := onTerminal(t, fmt.Sprintf("exec %s -file %s -- %s%s %s count", os.Args[0], newDirectory(t), before, os.Args[0], commandArgument))
 			c.Stdout.Want(t, "holding")
 			io.WriteString(c.Stdin, "\x03")
 			c.WantExit(0, "")

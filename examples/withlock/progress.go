@@ -12,7 +12,8 @@ import (
 )
 
 // progress shows the place in line: on a terminal in one line that is updated,
-// elsewhere in a new line when it changes.
+// elsewhere in a new line when it changes. In the background of a terminal it shows nothing,
+// which would be written over what is typed in the foreground.
 type progress struct {
 	out      io.Writer
 	terminal bool
@@ -74,7 +75,7 @@ func (p *progress) run() {
 		select {
 		case next, open := <-p.places:
 			if !open {
-				if shown {
+				if shown && p.mayWrite() {
 					p.clear()
 				}
 				return
@@ -88,12 +89,14 @@ func (p *progress) run() {
 				continue
 			}
 		}
-		if place > 1 {
+		if place > 1 && p.mayWrite() {
 			p.show(place)
 			shown = true
 		}
 	}
 }
+
+func (p *progress) mayWrite() bool { return !p.terminal || !inBackground(p.out) }
 
 const clearLine = "\r\x1b[K"
 

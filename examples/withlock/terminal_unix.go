@@ -3,6 +3,7 @@
 package main
 
 import (
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -23,4 +24,15 @@ func inForeground(pid int) bool {
 	}
 	group, err := unix.Getpgid(pid)
 	return err == nil && group == front
+}
+
+// inBackground reports whether out is the terminal of this process, and another process
+// group has its foreground.
+func inBackground(out io.Writer) bool {
+	tty, ok := out.(*os.File)
+	if !ok {
+		return false
+	}
+	front, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
+	return err == nil && front != unix.Getpgrp()
 }
