@@ -150,9 +150,9 @@ func (l *line) left(i int) news {
 	}
 	n := news{gone: []*entry{e}}
 	for slots := range l.slots {
-		// The last of the owners is a new one. The first waiter had to watch its
-		// predecessor alone, and has to watch all owners now.
-		if e := l.waiting(slots-1, slots); e != nil && slots-1 >= i {
+		// The last of the owners is a new one, if it has not owned before. The first waiter
+		// had to watch its predecessor alone, and has to watch all owners now.
+		if e := l.waiting(slots-1, slots); e != nil {
 			e.owns = true
 			n.owners = append(n.owners, e)
 		}

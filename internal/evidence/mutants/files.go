@@ -541,12 +541,6 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		new:  "if false && check {",
 	},
 	{
-		name: "file: a ticket that leaves in the middle tells the first",
-		in:   ofFile + "line.left",
-		old:  "e != nil && slots-1 >= i {",
-		new:  "e != nil {",
-	},
-	{
 		name: "file: the next is granted though it is not there",
 		in:   ofFile + "knownLine.grant",
 		old:  "!in || err != nil",
