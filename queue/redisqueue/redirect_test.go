@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2/server"
+	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -65,17 +66,6 @@ func mute(t *testing.T, requests int32, client ...server.Cmd) (addr string, exec
 			c.Close()
 		}
 	}, client...), executed
-}
-
-// away is the address of a node that is down.
-func away(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // pipelined sends requests as a pipeline of a client, and returns what is said of each.
@@ -208,7 +198,7 @@ func (readsArguments) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.
 // done nothing, and what a node says. That is so, too, where a hook looks at the arguments,
 // but for what is not known then.
 func TestLastAnswerOfAPipeline(t *testing.T) {
-	to := away(t)
+	to := redistest.FreeAddr(t)
 	for answer, code := range map[string]string{
 		"MOVED 1 " + to:           "MOVED",
 		"OOM command not allowed": "OOM",
@@ -229,14 +219,14 @@ func TestLastAnswerOfAPipeline(t *testing.T) {
 // would be taken for one that was executed the first time.
 func TestRefusedPipelineBesideAHook(t *testing.T) {
 	refusing := scripted(t, "", func(c *server.Peer) { c.WriteError("READONLY You can't write against a read only replica.") })
-	moving := scripted(t, "", func(c *server.Peer) { c.WriteError("MOVED 1 " + away(t)) })
+	moving := scripted(t, "", func(c *server.Peer) { c.WriteError("MOVED 1 " + redistest.FreeAddr(t)) })
 	halfMoved := scripted(t, "", func(c *server.Peer) { c.WriteError("TRYAGAIN Multiple keys request during rehashing of slot") })
 	for name, client := range map[string]redis.UniversalClient{
 		"refused by a server":             redis.NewClient(&redis.Options{Addr: refusing}),
 		"refused by a node of a Cluster":  redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{refusing}}),
 		"refused while a slot moves":      redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{halfMoved}}),
 		"redirected, which is not obeyed": redis.NewClient(&redis.Options{Addr: moving}),
-		"not sent to a server":            redis.NewClient(&redis.Options{Addr: away(t), DialerRetries: 1}),
+		"not sent to a server":            redis.NewClient(&redis.Options{Addr: redistest.FreeAddr(t), DialerRetries: 1}),
 		"refused by a shard": redis.NewRing(&redis.RingOptions{
 			Addrs: map[string]string{"one": refusing}, HeartbeatFrequency: time.Hour, // the node knows no PING
 		}),
