@@ -128,7 +128,7 @@ func (d *directory) openOrMake(s *settings, create bool) (*lockedfile.Dir, error
 	case !create && errors.Is(err, fs.ErrNotExist):
 		return nil, errNoDirectory
 	case errors.Is(err, lockedfile.ErrBusy):
-		return nil, errDirectoryGone
+		return nil, errDirectoryGone // another process is just removing it
 	case !create || !lockedfile.IsGone(err):
 		return nil, fmt.Errorf("opening the directory: %w", err)
 	}

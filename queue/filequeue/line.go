@@ -64,7 +64,7 @@ type entry struct {
 	slots  int // 0: the ticket is of another process
 
 	// Guarded as the line is.
-	owns   bool             // of a local one: it does, or did and was not in line any more
+	owns   bool             // a local one: it has come to own, and does so until it leaves
 	ticket *ticket          // nil: of another process
 	probe  *lockedfile.File // open, to ask for the lock of a remote one; may be nil
 	said   *content         // by its file; nil: of a remote one that was not read yet

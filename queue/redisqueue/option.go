@@ -59,10 +59,11 @@ func WithLease(d time.Duration) Option {
 // connection either: the lease decides.
 //
 // The waiters in front notice it, within half a second, and the one that was the first
-// behind the tickets of one process when it last looked. Where more than some twenty tickets stood in front of it and
-// not all are of one process, the next one notices at its next look, which may be 5 s later
-// (WithBackOff of package lock). A ticket that is the first of its process, or the first
-// again after some idle seconds, waits up to 50 ms for the connection before it is taken.
+// behind the tickets of one process when it last looked. Where more than some twenty
+// tickets stood in front of it and not all are of one process, the next one notices at its
+// next look, which may be 5 s later (WithBackOff of package lock). A ticket that is the
+// first of its process, or the first again after some idle seconds, waits up to 50 ms for
+// the connection before it is taken.
 //
 // One case remains: the server, or a proxy in between, closes the connection of an owner
 // that neither hears of it nor reaches the server, or whose PINGs a proxy goes on to

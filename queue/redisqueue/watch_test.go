@@ -281,13 +281,20 @@ func TestWatchReconnects(t *testing.T) {
 			}
 			wantWake(t, wake, queue.WakeHint) // that it has broken, or that there is another
 			listening(t, far)
-			drain(wake)
 		}
-		mustRelease(t, near, holder)
-		woken := <-wake
-		mustRelease(t, far, next)
-		return woken
+		return releasedTo(t, near, holder, far, next, wake)
 	})
+}
+
+// releasedTo releases the ticket of the holder, and the next one when it was woken. It
+// returns by what that was, of what came since.
+func releasedTo(t *testing.T, near *redisqueue.Queue, holder queue.Ticket, far *redisqueue.Queue, next queue.Ticket, wake <-chan queue.Wake) queue.Wake {
+	t.Helper()
+	drain(wake)
+	mustRelease(t, near, holder)
+	woken := <-wake
+	mustRelease(t, far, next)
+	return woken
 }
 
 func drain(wake <-chan queue.Wake) {
@@ -314,11 +321,7 @@ func TestWatchSurvivesServer(t *testing.T) {
 		wantWake(t, wake, queue.WakeHint)
 		server.Start()
 		listening(t, far)
-		drain(wake)
-		mustRelease(t, near, holder)
-		woken := <-wake
-		mustRelease(t, far, next)
-		return woken
+		return releasedTo(t, near, holder, far, next, wake)
 	})
 }
 

@@ -51,8 +51,8 @@ end
 
 -- watched returns after how long the first in line looks again at an owner whose
 -- presence has a grace time, nil if it has none. The grace time begins with the look that
--- finds the process absent: with a long one, looks are no further apart than what the line
--- may wait for longer.
+-- finds the process absent, which is no more than half a second after its end, however long
+-- the grace time is.
 local function watched(value)
   local _, grace = armed(value)
   return grace and math.min(400, math.ceil(grace / 4))

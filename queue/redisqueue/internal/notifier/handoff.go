@@ -12,8 +12,8 @@ import (
 // A hand-off in this process. When the owner of a line gives up its ticket, and the
 // ticket directly behind it is one of this process that is watched, that one is granted at
 // once: it need not wait for the release to reach the server. One that is not watched may
-// never hear of it, and its next look would wait for the release. These are the conditions, all
-// of them checked by GiveUp at one moment:
+// never hear of it, and its next look would wait for the release. These are the
+// conditions, all of them checked by GiveUp at one moment:
 //
 //  1. The line is exclusive. (Of a shared one the server decides.)
 //  2. The ticket that is given up owns: the server said so when it was registered, by
