@@ -83,6 +83,7 @@ func (a *attempt) acquire() (*claim, error) {
 			return nil, err
 		}
 		a.replaced(err)
+		a.failure, a.asked = nil, time.Time{} // it has answered
 		if reason := c.alive.whyLost(); reason != nil && !errors.Is(reason, queue.ErrNotQueued) {
 			a.failure = reason // the queue has not said so, nor anything else for a lease
 		}
@@ -184,9 +185,7 @@ func (a *attempt) await(c *claim, owns bool) error {
 // waited for no longer than leaveGrace.
 func (a *attempt) quit(c *claim) {
 	a.ended = time.Now()
-	if !c.giveUp() {
-		return
-	}
+	c.giveUp()
 	c.alive.stop()
 	left := c.removeLater()
 	grace, cancel := context.WithTimeout(context.Background(), leaveGrace)
@@ -322,6 +321,9 @@ func (w *waiter) looked(place queue.Place, err error) (owns bool, _ error) {
 		}
 		place = queue.Place{Ahead: w.seen.ahead} // and nothing to rely on
 	case place.Ahead == 0:
+		if w.ctx.Err() == nil { // else others were ahead when it ended
+			w.seen.ahead = 0
+		}
 		return true, nil
 	default:
 		w.since, w.seen.failure, w.seen.took = time.Time{}, nil, took

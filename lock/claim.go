@@ -55,14 +55,12 @@ type watch struct {
 	guard   *time.Timer       // nil unless granted
 }
 
-// end ends the watch. It may be called more than once, but not twice at a time.
 func (w *watch) end() {
 	if w.guard != nil {
 		w.guard.Stop()
 	}
 	if w.stop != nil {
 		w.stop()
-		w.stop = nil
 	}
 }
 
@@ -270,7 +268,7 @@ func (c *claim) removeAndWait() error {
 	case errors.Is(err, queue.ErrNotQueued):
 		return fmt.Errorf("%w: %w", ErrLost, err)
 	case err != nil && ctx.Err() != nil:
-		return fmt.Errorf("no answer within %v: the ticket may still be in line%s: %w", c.base.options.releaseTimeout, untilItLapses(c.ticket), err)
+		return fmt.Errorf("no answer within %v: the ticket may still be in line%s: %w", c.base.options.releaseTimeout, untilItLapses(c.ticket), releaseTimeoutError{err})
 	}
 	return err
 }
@@ -292,7 +290,7 @@ func (c *claim) removeLater() *call[struct{}] {
 	})
 }
 
-// do calls f with a ctx that ends also when the claim is lost.
+// do calls f with a ctx that ends also when the claim is lost or given up.
 func (c *claim) do(ctx context.Context, f func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -300,6 +298,8 @@ func (c *claim) do(ctx context.Context, f func(context.Context) error) error {
 		select {
 		case <-c.alive.lost:
 			cancel(c.base.fail("hold", fmt.Errorf("%w: %w", ErrLost, c.alive.whyLost())))
+		case <-c.ended: // by an Unlock too many: the lock may be another's by now
+			cancel(c.base.fail("hold", ErrNotLocked))
 		case <-ctx.Done():
 		}
 	}()

@@ -11,7 +11,7 @@
 //
 // The deferred Unlock ends any hold that the Mutex has by then, as that of [sync.Mutex]
 // does. After an explicit Unlock it must not run: it would end the hold of another
-// goroutine. [Mutex.Do] and a [Hold] do not have this problem.
+// goroutine. [Mutex.Do] and a [Hold] end no hold but their own.
 //
 //	s := lock.NewSemaphore(redisqueue.New(client, "slow-service"), 3)
 //

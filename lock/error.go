@@ -68,6 +68,17 @@ func (e *waitError) Unwrap() []error {
 	return slices.DeleteFunc([]error{e.ended, e.failure, e.cause}, func(err error) bool { return err == nil })
 }
 
+// releaseTimeoutError is what a release has met when its own time was over. It is not
+// context.DeadlineExceeded, which says that a wait of the caller's has ended, and that it
+// holds nothing: the work of a Do that returns it is done.
+type releaseTimeoutError struct{ error }
+
+func (e releaseTimeoutError) Is(target error) bool {
+	return target != context.DeadlineExceeded && errors.Is(e.error, target)
+}
+
+func (e releaseTimeoutError) As(target any) bool { return errors.As(e.error, target) }
+
 // causeError is the caller's reason for ending its ctx. It may come from another lock, as in
 // an errgroup or under Do, so errors.Is does not find the errors ofContract in it.
 type causeError struct{ error }

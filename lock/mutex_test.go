@@ -207,6 +207,39 @@ func TestDoReleasesItsOwnHold(t *testing.T) {
 	mustUnlock(t, m)
 }
 
+// The function of a Do hears at once that another Unlock has ended its hold: the lock may be
+// another's by now.
+func TestDoHearsOfAnUnlockTooMany(t *testing.T) {
+	for name, do := range map[string]func(ctx context.Context, f func(ctx context.Context, unlock func() error) error) error{
+		"Mutex": func(ctx context.Context, f func(context.Context, func() error) error) error {
+			m := lock.New(memqueue.New())
+			return m.Do(ctx, func(ctx context.Context) error { return f(ctx, m.Unlock) })
+		},
+		"Semaphore": func(ctx context.Context, f func(context.Context, func() error) error) error {
+			s := lock.NewSemaphore(memqueue.New(), 2)
+			return s.Do(ctx, func(ctx context.Context, hold *lock.Hold) error { return f(ctx, hold.Release) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				err := do(t.Context(), func(ctx context.Context, unlock func() error) error {
+					if err := unlock(); err != nil {
+						t.Error(err)
+					}
+					<-ctx.Done()
+					if cause := context.Cause(ctx); !errors.Is(cause, lock.ErrNotLocked) {
+						t.Errorf("its ctx has ended with %v, want ErrNotLocked", cause)
+					}
+					return nil
+				})
+				if !errors.Is(err, lock.ErrNotLocked) {
+					t.Errorf("Do returned %v, want ErrNotLocked", err)
+				}
+			})
+		})
+	}
+}
+
 // A hook that panics, or ends its goroutine, ends the call without a hold: the
 // caller is not there any more to unlock.
 func TestAHookThatPanicsLeavesNothing(t *testing.T) {

@@ -415,8 +415,11 @@ func TestUnlockGivesUpAfterTheReleaseTimeout(t *testing.T) {
 		q.failBefore(hang("Release", free))
 		began := time.Now()
 		err := m.Unlock()
-		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took != 2*time.Second {
+		if took := time.Since(began); err == nil || took != 2*time.Second {
 			t.Errorf("Unlock returned %v after %v", err, took)
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("it counts as the end of a wait, after which the caller has done nothing: %v", err)
 		}
 		if errors.Is(err, lock.ErrLost) || isClosed(lost) {
 			t.Errorf("the hold counts as lost: %v", err)
@@ -1123,6 +1126,65 @@ func TestTurnAfterABusyWait(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Nothing was ahead when the wait ended: it had found that it owns, and was ending its watch.
+func TestTheEndOfTheContextAfterTheTurnHasCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(leased(lease))
+		first := mustRegister(t, q)
+		q.failBefore(func(_ context.Context, method string) error {
+			if method == "stop" {
+				time.Sleep(60 * time.Millisecond)
+			}
+			return nil
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		time.AfterFunc(170*time.Millisecond, func() {
+			if err := q.Release(t.Context(), first); err != nil {
+				t.Error(err)
+			}
+		})
+		m := lock.New(unheard{q}, lock.WithBackOff(func() backoff.BackOff { return backoff.NewConstantBackOff(5 * time.Millisecond) }))
+		if err := m.Lock(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, lock.ErrBusy) {
+			t.Errorf("Lock returned %v, want that its ctx has ended, and that it was not busy", err)
+		}
+		time.Sleep(time.Second) // for stop to return
+	})
+}
+
+// unheard is a queue whose wake-ups do not arrive.
+type unheard struct{ *faulty }
+
+func (u unheard) Watch(ctx context.Context, t queue.Ticket) (<-chan queue.Wake, func(), error) {
+	_, stop, err := u.faulty.Watch(ctx, t)
+	return make(chan queue.Wake), stop, err
+}
+
+// The queue has said that the ticket is gone, and so it has answered, whatever a look before
+// that has met.
+func TestTheEndOfTheContextAfterAnEviction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(leased(lease))
+		mustRegister(t, q)
+		looks := 0
+		q.failBefore(func(_ context.Context, method string) error {
+			if method == "Watch" {
+				return errDown // it polls
+			}
+			if method == "Position" {
+				looks++
+				return []error{nil, errDown, queue.ErrNotQueued}[min(looks, 3)-1]
+			}
+			return nil
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		m := lock.New(q, lock.WithTrace(&lock.Trace{Failed: func(queue.Ticket, time.Duration, error) { cancel() }}))
+		if err := m.Lock(ctx); !errors.Is(err, lock.ErrBusy) || errors.Is(err, errDown) {
+			t.Errorf("after %d looks Lock returned %v, want that it was busy", looks, err)
+		}
+	})
 }
 
 // A call whose ctx has ended, or whose WithMaxWait is over, gets no lock: also where its
