@@ -57,6 +57,12 @@ func (g *Gathering) Depart() {
 // Waiters returns how many waiters the notifier of q has.
 func Waiters(q *Queue) int { return q.home.Load().Waiters() }
 
+// Resent returns how many tickets the queue knows whose request was sent more than once.
+func Resent(q *Queue) (n int) {
+	q.resent.Range(func(any, any) bool { n++; return true })
+	return n
+}
+
 // NotifierID returns the id of q's notifier.
 func NotifierID(q *Queue) string { return q.home.Load().ID() }
 

@@ -1,6 +1,7 @@
 package redisqueue
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -112,6 +113,13 @@ func (o *operation) exchange(ctx context.Context, p retryPolicy, r request) (ans
 			o.notifier.Reload(o.name) // a lost reply may have carried a message for one of ours
 		}
 	}()
+	r.late = func(value any, err error) {
+		if answer, wrong := r.script.reply(value); cmp.Or(err, wrong) == nil {
+			handOn(o.notifier, answer)
+		} else {
+			o.notifier.Reload(o.name) // the one before may have come too early
+		}
+	}
 	for {
 		answer, more, err := o.send(ctx, p, r)
 		lost += more

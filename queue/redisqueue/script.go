@@ -52,6 +52,9 @@ type request struct {
 	bySource bool   // the source of the script is sent
 	ordered  bool   // after those before it, see senders
 	joint    *joint // does it for several; nil if there is none
+
+	// late gets the answer that comes after the caller has left; nil if nothing does.
+	late func(value any, err error)
 }
 
 // status is the first element of a script's answer. See lib.lua.

@@ -63,7 +63,7 @@ func sendersOf(client redis.UniversalClient) *senders {
 }
 
 // do sends a request, and returns its answer, or ctx's error as soon as ctx ends
-// while it is with others.
+// while it is with others; then the request's late gets an answer that still comes.
 func (s *sender) do(ctx context.Context, r request) (any, error) {
 	s.mu.Lock()
 	if len(s.waiting) == 0 && s.inFlight < s.limit {
@@ -90,6 +90,9 @@ func (s *sender) do(ctx context.Context, r request) (any, error) {
 	case <-ctx.Done():
 		if s.withdraw(p) || s.next != nil && s.next.withdraw(p) {
 			return nil, unsentError{ctx.Err()}
+		}
+		if r.late != nil {
+			go func() { <-p.done; r.late(p.value, p.err) }()
 		}
 		return nil, ctx.Err()
 	}

@@ -45,8 +45,8 @@ type storage struct {
 	grace    time.Duration // of presence
 
 	// resent has the tokens of tickets whose request was sent more than once, until their
-	// release was answered: when they have left the line, the other request may still
-	// arrive.
+	// release was answered, or has failed a lease ago: when they have left the line, the
+	// other request may still arrive.
 	resent sync.Map
 }
 

@@ -300,6 +300,7 @@ func (v *view) leave(ctx context.Context, verb string, t *queue.Ticket, cleanup 
 		err = o.leave(ctx, cleanup)
 	case err == nil:
 		o.forget(false) // it is given up all the same, as when nothing answers
+		o.lapse()
 	}
 	return o.end(ctx, cmp.Or(ended, err))
 }
@@ -330,6 +331,7 @@ func (o *operation) leave(ctx context.Context, cleanup int) error {
 		if goesOn = r.ordered && ctx.Err() != nil; goesOn {
 			go o.leaveLater(r, leaving)
 		}
+		o.lapse()
 		return err
 	}
 	o.resent.Delete(o.token) // the server has the mark
@@ -337,6 +339,14 @@ func (o *operation) leave(ctx context.Context, cleanup int) error {
 		return nil
 	}
 	return answer.status.err()
+}
+
+// lapse forgets that requests for a ticket were sent more than once when the lease of what
+// they may bring is over: its release was not answered, and may not be tried again.
+func (o *operation) lapse() {
+	if _, ok := o.resent.Load(o.token); ok {
+		time.AfterFunc(o.leaseOf(o.ticket), func() { o.resent.Delete(o.token) })
+	}
 }
 
 // leaveLater goes on with a release that has handed on to another ticket of this process,

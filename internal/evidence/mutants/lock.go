@@ -14,6 +14,30 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 		new:  "case <-make(chan struct{}):",
 	},
 	{
+		name: "lock: f of Do does not hear of an Unlock too many",
+		in:   "lock claim.do",
+		old:  `cancel(c.base.fail("hold", ErrNotLocked))`,
+		new:  "",
+	},
+	{
+		name: "lock: the end of the release's time counts as that of a wait",
+		in:   "lock releaseTimeoutError.Is",
+		old:  "target != context.DeadlineExceeded && errors.Is(e.error, target)",
+		new:  "errors.Is(e.error, target)",
+	},
+	{
+		name: "lock: a failed look counts after the ticket was found gone",
+		in:   "lock attempt.acquire",
+		old:  "a.failure, a.asked = nil, time.Time{}",
+		new:  "",
+	},
+	{
+		name: "lock: a wait that ends after its ticket owned counts as busy",
+		in:   "lock waiter.looked",
+		old:  "w.seen.ahead = 0",
+		new:  "",
+	},
+	{
 		name: "lock: every wake-up is taken for a grant",
 		in:   "lock waiter.wait",
 		old:  "if wake == queue.WakeOwner {",

@@ -358,8 +358,8 @@ local function forget(number, clock)
   if number < clock then
     call('DEL', KEYS[2])
   else
-    if given() < number then -- without memory it stays as it is
-      redis.pcall('SET', KEYS[2], string.format('%.0f', number))
+    if given() < number then
+      call('SET', KEYS[2], string.format('%.0f', number))
     end
     call('PEXPIRE', KEYS[2], string.format('%.0f', early(number, clock) + 60000))
   end

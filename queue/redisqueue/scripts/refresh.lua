@@ -33,9 +33,7 @@ if alive then
     local before, presence, after = string.match(value, '^(%S+ %d+ %d+ )(%S+)( .*)$')
     local run = string.match(ARGV[4], '^%x+')
     if presence and presence ~= ARGV[4] and run and here(run) then
-      -- Without memory for it the old one stays, which is that of a server that had
-      -- seen the process.
-      redis.pcall('SET', KEYS[3], before .. ARGV[4] .. after, 'XX', 'KEEPTTL')
+      call('SET', KEYS[3], before .. ARGV[4] .. after, 'XX', 'KEEPTTL')
     end
     call('PEXPIRE', KEYS[3], length)
     lasting(KEYS[1], call('PTTL', KEYS[1]), 2 * length)

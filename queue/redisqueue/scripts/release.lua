@@ -12,7 +12,7 @@
 -- ARGV  owners, notifier, entry (empty if it is not known), for how many milliseconds
 --       the mark stays (0: none), 1 to remove the keys of an empty line
 -- Returns {'ok', the first entry that owns now and did not before or '', news} or
---   {'gone', '', news}; or 1, see release_fast.lua
+--   {'gone', as with ok, news}; or 1, see release_fast.lua
 
 local value = call('GET', KEYS[3])
 local named = value and string.match(value, '^%S+')
@@ -39,10 +39,9 @@ if other then
   call('ZREM', KEYS[1], other)
 end
 if mark then
-  -- Without memory for the mark, the removal stands all the same.
-  if redis.pcall('SET', KEYS[3], '', 'PX', ARGV[4]).err and named then
-    call('DEL', KEYS[3])
-  end
+  -- Where the key is not here, because its slot is about to move, the removal stands all the
+  -- same.
+  redis.pcall('SET', KEYS[3], '', 'PX', ARGV[4])
 elseif named == entry then
   call('DEL', KEYS[3])
 end
