@@ -49,7 +49,8 @@ func New(q queue.TicketQueue, opts ...Option) *Mutex {
 // when [WithMaxWait] is over; when an argument of New is wrong; when the queue fails
 // before there is a ticket, fails a ticket without a lease, or was closed; and when it
 // has failed for a whole lease. The error of a wait that ended says how many were ahead
-// and, if the queue can list them, which of them holds the lock; it is [ErrBusy] then.
+// and, as a rule, if the queue can list them, which of them holds the lock (of many calls
+// that end at once, some do not look); it is [ErrBusy] then.
 //
 // A ticket that is evicted while it waits, because this process was stopped for longer
 // than its lease or the queue's storage was lost, is replaced by a new one at the end of

@@ -10,7 +10,7 @@ import (
 
 // WithBackOff gives the time between two polls of a waiter: newBackOff is called
 // once for each wait, and what it returns is used by one goroutine. A call whose ticket
-// was evicted pauses as it says, too, before it takes another. It is Reset
+// was evicted pauses as one more of its own says, before it takes another. It is Reset
 // whenever the line has moved. When it returns [backoff.Stop] it is Reset too: it ends no
 // wait.
 //
@@ -35,7 +35,8 @@ func WithBackOff(newBackOff func() backoff.BackOff) Option {
 
 // WithReleaseTimeout says how long Unlock tries to release the lock before it
 // returns an error, and how long a call that was cancelled goes on in the
-// background to remove its ticket. 10 s unless given.
+// background to remove its ticket; a queue may go on for longer. 10 s unless given. The error
+// of an Unlock whose time was over is not context.DeadlineExceeded.
 func WithReleaseTimeout(d time.Duration) Option {
 	return func(o *options) error {
 		if d <= 0 {

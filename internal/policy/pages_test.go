@@ -161,6 +161,7 @@ var foreign = []string{
 	"context deadline exceeded", "dial tcp", "connection refused", "no such host", "missing port", "i/o timeout", "tls: ", "failed to verify",
 	"NOAUTH", "WRONGPASS", "NOPERM", "ACL failure in script", "The user executing the script", "WRONGTYPE", "READONLY", "OOM", "permission denied", "read-only file system", "too many open files",
 	"can't parse map reply", "invalid reply", "not a directory", "ERR This instance has cluster support disabled", "MOVED",
+	"connection pool timeout", "MISCONF", "NOREPLICAS", "LOADING", "BUSY", "CLUSTERDOWN", "MASTERDOWN", "no space left on device", "disk quota exceeded",
 }
 
 func isForeign(text string) bool {
