@@ -117,6 +117,9 @@ func (k *knownLine) isTaken(slots int) bool {
 func (k *knownLine) relist(list func() ([]string, error)) error {
 	k.mu.Lock()
 	k.line.begin()
+	for name := range k.line.unremovable {
+		_ = k.dir.Remove(name) // what hindered it may have passed
+	}
 	k.mu.Unlock()
 	names, err := list()
 	k.mu.Lock()

@@ -360,6 +360,13 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		tests: tests{"-run K34Own ./internal/faulttest/file"},
 	},
 	{
+		name:  "file: an own ticket that could not be removed is not tried again",
+		in:    ofFile + "knownLine.relist",
+		old:   "_ = k.dir.Remove(name)",
+		new:   "_ = name",
+		tests: tests{"-run Hindered ./internal/faulttest/file"},
+	},
+	{
 		name: "file: an own ticket that cannot be removed is not noted",
 		in:   ofFile + "knownLine.removeLocal",
 		old:  "k.line.stays(t.name)",

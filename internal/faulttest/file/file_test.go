@@ -645,6 +645,43 @@ func TestF37TicketsCannotBeRemoved(t *testing.T) {
 	h.CheckNothingIsLeft()
 }
 
+// What has hindered the removal of a ticket passes: the process removes it when it looks into
+// the directory again, and with its last ticket at the latest.
+func TestRemovalThatIsHinderedForAMoment(t *testing.T) {
+	testenv.NeedRoot(t)
+	dir := filepath.Join(mount(t, "ext4", ""), "queue")
+	q := filequeue.New(dir)
+	register := func() queue.Ticket {
+		ticket, err := q.Register(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ticket
+	}
+	hindered := func(ticket queue.Ticket) {
+		setAttribute(t, dir, appendOnly, true)
+		defer setAttribute(t, dir, appendOnly, false)
+		if err := q.Release(t.Context(), ticket); err == nil {
+			t.Error("the ticket was removed")
+		}
+	}
+	first, second, last := register(), register(), register()
+	hindered(first)
+	if err := q.CleanupStale(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, first.Member)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the first ticket is there after a look at the directory: %v", err)
+	}
+	hindered(second)
+	if err := q.Release(t.Context(), last); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory is there: %v", err)
+	}
+}
+
 // A ticket that seems to be of a living process is dead if no process holds it: a pid
 // proves nothing.
 func TestF36PIDReuse(t *testing.T) {
