@@ -83,7 +83,6 @@ func (a *attempt) acquire() (*claim, error) {
 			return nil, err
 		}
 		a.replaced(err)
-		a.failure, a.asked = nil, time.Time{} // it has answered
 		if reason := c.alive.whyLost(); reason != nil && !errors.Is(reason, queue.ErrNotQueued) {
 			a.failure = reason // the queue has not said so, nor anything else for a lease
 		}
@@ -164,6 +163,9 @@ func (a *attempt) await(c *claim, owns bool) error {
 	}
 	if !owns {
 		if err := wait(c, &a.report); err != nil {
+			if errors.Is(err, queue.ErrNotQueued) {
+				a.failure, a.asked = nil, time.Time{} // it has answered
+			}
 			a.quit(c)
 			return err
 		}
@@ -265,6 +267,7 @@ func (w *waiter) wait() error {
 		case wake := <-w.claim.watch.wake:
 			if wake == queue.WakeOwner {
 				w.claim.watch.granted = true
+				w.turn()
 				return nil
 			}
 			w.hint()
@@ -321,9 +324,7 @@ func (w *waiter) looked(place queue.Place, err error) (owns bool, _ error) {
 		}
 		place = queue.Place{Ahead: w.seen.ahead} // and nothing to rely on
 	case place.Ahead == 0:
-		if w.ctx.Err() == nil { // else others were ahead when it ended
-			w.seen.ahead = 0
-		}
+		w.turn()
 		return true, nil
 	default:
 		w.since, w.seen.failure, w.seen.took = time.Time{}, nil, took
@@ -335,6 +336,13 @@ func (w *waiter) looked(place queue.Place, err error) (owns bool, _ error) {
 		w.timer.Reset(w.interval.next(place, w.claim.watch.wake != nil))
 	}
 	return false, nil
+}
+
+// turn notes that none is ahead any more, unless others were when ctx ended.
+func (w *waiter) turn() {
+	if w.ctx.Err() == nil {
+		w.seen.ahead = 0
+	}
 }
 
 // moved notes the place in line, and starts the backoff anew if it has changed.

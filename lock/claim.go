@@ -297,11 +297,15 @@ func (c *claim) do(ctx context.Context, f func(context.Context) error) error {
 	go func() {
 		select {
 		case <-c.alive.lost:
-			cancel(c.base.fail("hold", fmt.Errorf("%w: %w", ErrLost, c.alive.whyLost())))
 		case <-c.ended: // by an Unlock too many: the lock may be another's by now
-			cancel(c.base.fail("hold", ErrNotLocked))
 		case <-ctx.Done():
+			return
 		}
+		err := ErrNotLocked
+		if reason := c.alive.whyLost(); reason != nil {
+			err = fmt.Errorf("%w: %w", ErrLost, reason)
+		}
+		cancel(c.base.fail("hold", err))
 	}()
 	return f(ctx)
 }

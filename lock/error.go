@@ -15,8 +15,9 @@ var (
 	// have held the lock since. What was done under it must be checked or repeated.
 	ErrLost = errors.New("the lock was lost before it was unlocked")
 
-	// ErrNotLocked is returned by Unlock of a Mutex that is not locked, and by
-	// Release of a Hold that was released. It is an error in the program.
+	// ErrNotLocked is returned by Unlock of a Mutex that is not locked, by Release of a Hold
+	// that was released, and by Do, and is the cause of its ctx, when another call has ended
+	// its hold. It is an error in the program.
 	ErrNotLocked = errors.New("the lock is not held: every Unlock or Release needs one Lock or Acquire that succeeded")
 
 	// ErrBusy is satisfied by the error of a Lock or Acquire that its ctx or WithMaxWait

@@ -118,7 +118,9 @@ func (k *knownLine) relist(list func() ([]string, error)) error {
 	k.mu.Lock()
 	k.line.begin()
 	for name := range k.line.unremovable {
-		_ = k.dir.Remove(name) // what hindered it may have passed
+		if k.dir.Remove(name) != nil { // what hindered it may have passed
+			break
+		}
 	}
 	k.mu.Unlock()
 	names, err := list()

@@ -75,14 +75,14 @@ func TestAnswerAfterItsCallerHasLeft(t *testing.T) {
 	}
 }
 
-// A request for a ticket was sent more than once, and the ticket's release is never answered:
-// when its lease is over, nothing is kept of it.
+// A request for a ticket was sent more than once, and the ticket's release is never answered,
+// or it is found gone: when its lease is over, nothing is kept of it.
 func TestNothingIsKeptOfATicketThatLapses(t *testing.T) {
 	t.Parallel()
 	redistest.NeedReal(t)
 	direct := redistest.Client(t)
 	warm(t, direct)
-	for _, ended := range []bool{false, true} {
+	for _, end := range []string{"not answered", "not asked", "gone"} {
 		proxy := redistest.NewProxy(t, redistest.Addr(t))
 		name := redistest.Name(t)
 		q := redisqueue.New(redistest.ClientOf(t, proxy.Addr, func(o *redis.Options) { o.ReadTimeout = time.Second }), name, redisqueue.WithLease(time.Second))
@@ -91,17 +91,23 @@ func TestNothingIsKeptOfATicketThatLapses(t *testing.T) {
 		if n := redisqueue.Resent(q); n != 1 {
 			t.Fatalf("%d tickets count as requested more than once, want 1", n)
 		}
-		defer proxy.BlackHole()()
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		if ended {
-			cancel()
-		}
-		if err := q.Release(ctx, ticket); err == nil {
-			t.Fatal("Release was answered")
+		if end == "gone" {
+			direct.Del(t.Context(), redistest.Keys(t, direct, name)...)
+			_, err := q.IsHead(t.Context(), ticket)
+			wantNotQueued(t, err)
+		} else {
+			defer proxy.BlackHole()()
+			if end == "not asked" {
+				cancel()
+			}
+			if err := q.Release(ctx, ticket); err == nil {
+				t.Fatal("Release was answered")
+			}
 		}
 		if n := redisqueue.Resent(q); n != 1 {
-			t.Errorf("%d tickets count as requested more than once after a release that may be tried again, want 1", n)
+			t.Errorf("%s: %d tickets count as requested more than once while a release may be tried again, want 1", end, n)
 		}
 		for began := time.Now(); redisqueue.Resent(q) > 0; {
 			if time.Since(began) > 30*time.Second {

@@ -82,17 +82,21 @@ func (o *operation) end(ctx context.Context, err error) error {
 // request is a call of one of the view's scripts. args are those behind the owners
 // and the notifier; the last is the presence of the process.
 func (v *view) request(script func() *script, notifier string, keys []string, args ...any) request {
-	return request{script: script(), keys: keys, args: append(append([]any{v.owners, notifier}, args...), v.presenceText())}
+	return request{script: script(), keys: keys, args: append(append([]any{v.owners, notifier}, args...), v.presenceText()), line: v.name}
 }
 
 // ofLine is a request for a script that is given the keys of the line.
 func (o *operation) ofLine(script func() *script, args ...any) request {
-	return o.request(script, o.notifier.ID(), o.keys(), args...)
+	r := o.request(script, o.notifier.ID(), o.keys(), args...)
+	r.notifier = o.notifier
+	return r
 }
 
 // ofTicket is a request for a script that is given the keys of the ticket, too.
 func (o *operation) ofTicket(script func() *script, args ...any) request {
-	return o.request(script, o.notifier.ID(), o.ticketKeys(o.token), args...)
+	r := o.request(script, o.notifier.ID(), o.ticketKeys(o.token), args...)
+	r.notifier = o.notifier
+	return r
 }
 
 // ask sends a request, which may be executed more than once, until its script is through
@@ -113,13 +117,6 @@ func (o *operation) exchange(ctx context.Context, p retryPolicy, r request) (ans
 			o.notifier.Reload(o.name) // a lost reply may have carried a message for one of ours
 		}
 	}()
-	r.late = func(value any, err error) {
-		if answer, wrong := r.script.reply(value); cmp.Or(err, wrong) == nil {
-			handOn(o.notifier, answer)
-		} else {
-			o.notifier.Reload(o.name) // the one before may have come too early
-		}
-	}
 	for {
 		answer, more, err := o.send(ctx, p, r)
 		lost += more
@@ -136,6 +133,15 @@ func (o *operation) exchange(ctx context.Context, p retryPolicy, r request) (ans
 	}
 }
 
+// late uses an answer that comes after the caller has left.
+func (r request) late(value any, err error) {
+	if answer, wrong := r.script.reply(value); cmp.Or(err, wrong) == nil {
+		handOn(r.notifier, answer)
+	} else {
+		r.notifier.Reload(r.line) // the one before may have come too early
+	}
+}
+
 // handOn hands on the messages of an answer.
 func handOn(n *notifier.Notifier, answer reply) {
 	for _, message := range answer.messages {
@@ -148,6 +154,7 @@ func (o *operation) askOfTicket(ctx context.Context, script func() *script, args
 	answer, err := o.ask(ctx, o.ofTicket(script, append([]any{o.ticket.Member}, args...)...))
 	if errors.Is(err, queue.ErrNotQueued) {
 		o.forget(true)
+		o.lapse()
 	}
 	return answer, err
 }

@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/fifolock/fifolock/queue/redisqueue/internal/notifier"
 )
 
 //go:embed scripts/*.lua
@@ -53,8 +55,8 @@ type request struct {
 	ordered  bool   // after those before it, see senders
 	joint    *joint // does it for several; nil if there is none
 
-	// late gets the answer that comes after the caller has left; nil if nothing does.
-	late func(value any, err error)
+	line     string
+	notifier *notifier.Notifier // hears of the line
 }
 
 // status is the first element of a script's answer. See lib.lua.

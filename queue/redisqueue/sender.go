@@ -91,9 +91,7 @@ func (s *sender) do(ctx context.Context, r request) (any, error) {
 		if s.withdraw(p) || s.next != nil && s.next.withdraw(p) {
 			return nil, unsentError{ctx.Err()}
 		}
-		if r.late != nil {
-			go func() { <-p.done; r.late(p.value, p.err) }()
-		}
+		go func() { <-p.done; p.request.late(p.value, p.err) }()
 		return nil, ctx.Err()
 	}
 }

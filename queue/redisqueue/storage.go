@@ -45,7 +45,7 @@ type storage struct {
 	grace    time.Duration // of presence
 
 	// resent has the tokens of tickets whose request was sent more than once, until their
-	// release was answered, or has failed a lease ago: when they have left the line, the
+	// release was answered, or a lease after that has failed or they were found gone: the
 	// other request may still arrive.
 	resent sync.Map
 }

@@ -342,10 +342,12 @@ func (o *operation) leave(ctx context.Context, cleanup int) error {
 }
 
 // lapse forgets that requests for a ticket were sent more than once when the lease of what
-// they may bring is over: its release was not answered, and may not be tried again.
+// they may bring is over: the ticket is gone, or its release was not answered, and no other
+// may follow.
 func (o *operation) lapse() {
-	if _, ok := o.resent.Load(o.token); ok {
-		time.AfterFunc(o.leaseOf(o.ticket), func() { o.resent.Delete(o.token) })
+	s, token := o.storage, o.token
+	if _, ok := s.resent.Load(token); ok {
+		time.AfterFunc(s.leaseOf(o.ticket), func() { s.resent.Delete(token) })
 	}
 }
 

@@ -16,8 +16,8 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: f of Do does not hear of an Unlock too many",
 		in:   "lock claim.do",
-		old:  `cancel(c.base.fail("hold", ErrNotLocked))`,
-		new:  "",
+		old:  "case <-c.ended:",
+		new:  "case <-make(chan struct{}):",
 	},
 	{
 		name: "lock: the end of the release's time counts as that of a wait",
@@ -27,13 +27,13 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	},
 	{
 		name: "lock: a failed look counts after the ticket was found gone",
-		in:   "lock attempt.acquire",
-		old:  "a.failure, a.asked = nil, time.Time{}",
-		new:  "",
+		in:   "lock attempt.await",
+		old:  "if errors.Is(err, queue.ErrNotQueued) {",
+		new:  "if false {",
 	},
 	{
 		name: "lock: a wait that ends after its ticket owned counts as busy",
-		in:   "lock waiter.looked",
+		in:   "lock waiter.turn",
 		old:  "w.seen.ahead = 0",
 		new:  "",
 	},

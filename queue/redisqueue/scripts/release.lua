@@ -39,9 +39,7 @@ if other then
   call('ZREM', KEYS[1], other)
 end
 if mark then
-  -- Where the key is not here, because its slot is about to move, the removal stands all the
-  -- same.
-  redis.pcall('SET', KEYS[3], '', 'PX', ARGV[4])
+  call('SET', KEYS[3], '', 'PX', ARGV[4])
 elseif named == entry then
   call('DEL', KEYS[3])
 end
