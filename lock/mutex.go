@@ -199,12 +199,12 @@ func (m *Mutex) end(of *claim) *claim {
 	return hold
 }
 
-// Do calls f while it holds the lock. f's ctx ends when ctx does, when the lock
-// is lost or was unlocked by another call (then [context.Cause] of it is [ErrLost], or
-// [ErrNotLocked], wrapped), and when f returns. Do returns the error of Lock; or else what f and Unlock returned,
-// joined. A panic of f goes through Do after the lock was released, which may take the
-// release timeout ([WithReleaseTimeout]) also where ctx has ended. Do releases its own hold
-// and no other: if f has unlocked the Mutex, Do returns [ErrNotLocked].
+// Do calls f while it holds the lock. f's ctx ends when ctx does, when the lock is lost or
+// another call has unlocked it (then [context.Cause] of it is [ErrLost], or [ErrNotLocked],
+// wrapped), and when f returns. Do returns the error of Lock; or else what f and Unlock
+// returned, joined. A panic of f goes through Do after the lock was released, which may take
+// the release timeout ([WithReleaseTimeout]) also where ctx has ended. Do releases its own
+// hold and no other: if f has unlocked the Mutex, Do returns [ErrNotLocked].
 func (m *Mutex) Do(ctx context.Context, f func(context.Context) error) (err error) {
 	const op = "do"
 	if err := m.usable(op); err != nil {

@@ -109,13 +109,12 @@ func (s *Semaphore) pass() {
 	defer s.fence.Unlock()
 }
 
-// Do calls f while it holds one of the n permits. f's ctx ends when ctx does, when
-// the hold is lost or was released by another call (then [context.Cause] of it is [ErrLost],
-// or [ErrNotLocked], wrapped), and when f returns. Do returns the error of Acquire; or else
-// what f and Release returned, joined. f must not release the hold: Do returns
-// [ErrNotLocked] then. A panic of f goes
-// through Do after the permit was given back, which may take the release timeout
-// ([WithReleaseTimeout]) also where ctx has ended.
+// Do calls f while it holds one of the n permits. f's ctx ends when ctx does, when the hold
+// is lost or another call has released it (then [context.Cause] of it is [ErrLost], or
+// [ErrNotLocked], wrapped), and when f returns. Do returns the error of Acquire; or else what
+// f and Release returned, joined. f must not release the hold: Do returns [ErrNotLocked]
+// then. A panic of f goes through Do after the permit was given back, which may take the
+// release timeout ([WithReleaseTimeout]) also where ctx has ended.
 func (s *Semaphore) Do(ctx context.Context, f func(context.Context, *Hold) error) (err error) {
 	const op = "do"
 	if err := s.usable(op); err != nil {
