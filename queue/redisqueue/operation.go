@@ -1,13 +1,13 @@
 package redisqueue
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"time"
 
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/redisqueue/internal/notifier"
@@ -133,22 +133,6 @@ func (o *operation) exchange(ctx context.Context, p retryPolicy, r request) (ans
 	}
 }
 
-// late uses an answer that comes after the caller has left.
-func (r request) late(value any, err error) {
-	if answer, wrong := r.script.reply(value); cmp.Or(err, wrong) == nil {
-		handOn(r.notifier, answer)
-	} else {
-		r.notifier.Reload(r.line) // the one before may have come too early
-	}
-}
-
-// handOn hands on the messages of an answer.
-func handOn(n *notifier.Notifier, answer reply) {
-	for _, message := range answer.messages {
-		n.Deliver(message)
-	}
-}
-
 // askOfTicket is ask about the ticket, which may be found gone.
 func (o *operation) askOfTicket(ctx context.Context, script func() *script, args ...any) (reply, error) {
 	answer, err := o.ask(ctx, o.ofTicket(script, append([]any{o.ticket.Member}, args...)...))
@@ -164,6 +148,16 @@ func (o *operation) askOfTicket(ctx context.Context, script func() *script, args
 func (o *operation) forget(gone bool) {
 	o.notifier.Drop(o.token)
 	o.presence.Leave(o.token, gone)
+}
+
+// lapse forgets that requests for a ticket were sent more than once when the lease of what
+// they may bring is over: the ticket is gone, or its release was not answered, and no other
+// may follow.
+func (o *operation) lapse() {
+	s, token := o.storage, o.token
+	if _, ok := s.resent.Load(token); ok {
+		time.AfterFunc(s.leaseOf(o.ticket), func() { s.resent.Delete(token) })
+	}
 }
 
 // repairIf repairs the leases if an answer says -1 for how long the owners are

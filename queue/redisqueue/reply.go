@@ -1,10 +1,12 @@
 package redisqueue
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
 	"github.com/fifolock/fifolock/queue"
+	"github.com/fifolock/fifolock/queue/redisqueue/internal/notifier"
 )
 
 // reply is a script's answer.
@@ -72,4 +74,20 @@ func at[T any](r reply, i int) (value T) {
 		value, _ = r.values[i].(T)
 	}
 	return value
+}
+
+// late uses an answer that comes after the caller has left.
+func (r request) late(value any, err error) {
+	if answer, wrong := r.script.reply(value); cmp.Or(err, wrong) == nil {
+		handOn(r.notifier, answer)
+	} else {
+		r.notifier.Reload(r.line) // the one before may have come too early
+	}
+}
+
+// handOn hands on the messages of an answer.
+func handOn(n *notifier.Notifier, answer reply) {
+	for _, message := range answer.messages {
+		n.Deliver(message)
+	}
 }

@@ -64,6 +64,14 @@ func (v *view) String() string {
 // a crash.
 func (s *storage) lasts() int64 { return 2 * s.lease.Milliseconds() }
 
+// leaseOf returns a ticket's lease; that of the queue for one that does not say.
+func (s *storage) leaseOf(t *queue.Ticket) time.Duration {
+	if t.Lease > 0 {
+		return t.Lease
+	}
+	return s.lease
+}
+
 func (s *storage) keys() []string { return []string{s.queue, s.seq} }
 
 func (s *storage) ticketKeys(token string) []string {

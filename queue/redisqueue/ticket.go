@@ -160,14 +160,6 @@ func (o *operation) waiter(t queue.Ticket) notifier.Ticket {
 // twice the margin of package lock, so that a hold that it has given up hands on no more.
 func believed(sent time.Time, lease time.Duration) time.Time { return sent.Add(lease - lease/5) }
 
-// leaseOf returns a ticket's lease; that of the queue for one that does not say.
-func (s *storage) leaseOf(t *queue.Ticket) time.Duration {
-	if t.Lease > 0 {
-		return t.Lease
-	}
-	return s.lease
-}
-
 // IsHead reports whether t owns: whether it is the first in line whose owner is
 // alive, or one of the first in a view of [Queue.Share]. It removes the dead among
 // them.
@@ -339,16 +331,6 @@ func (o *operation) leave(ctx context.Context, cleanup int) error {
 		return nil
 	}
 	return answer.status.err()
-}
-
-// lapse forgets that requests for a ticket were sent more than once when the lease of what
-// they may bring is over: the ticket is gone, or its release was not answered, and no other
-// may follow.
-func (o *operation) lapse() {
-	s, token := o.storage, o.token
-	if _, ok := s.resent.Load(token); ok {
-		time.AfterFunc(s.leaseOf(o.ticket), func() { s.resent.Delete(token) })
-	}
 }
 
 // leaveLater goes on with a release that has handed on to another ticket of this process,
