@@ -83,9 +83,6 @@ func (a *attempt) acquire() (*claim, error) {
 			return nil, err
 		}
 		a.replaced(err)
-		if reason := c.alive.whyLost(); reason != nil && !errors.Is(reason, queue.ErrNotQueued) {
-			a.failure = reason // the queue has not said so, nor anything else for a lease
-		}
 		// A queue that evicts all at once must not be a busy loop.
 		if again == nil {
 			again = newPollInterval(a.base.options.newBackOff, a.lease)
@@ -163,14 +160,13 @@ func (a *attempt) await(c *claim, owns bool) error {
 	}
 	if !owns {
 		if err := wait(c, &a.report); err != nil {
-			if errors.Is(err, queue.ErrNotQueued) {
-				a.failure, a.asked = nil, time.Time{} // it has answered
-			}
+			a.gone(c, err)
 			a.quit(c)
 			return err
 		}
 	}
 	if err := c.own(); err != nil {
+		a.gone(c, err)
 		return err
 	}
 	// The turn may have come after the end of ctx, while a hook ran.
@@ -180,6 +176,18 @@ func (a *attempt) await(c *claim, owns bool) error {
 	}
 	owned = true
 	return nil
+}
+
+// gone notes, if err says that the ticket is not in line, whether the queue has said so. It
+// has not, nor anything else for a lease, where the heartbeat has another reason.
+func (a *attempt) gone(c *claim, err error) {
+	if !errors.Is(err, queue.ErrNotQueued) {
+		return
+	}
+	a.failure, a.asked = nil, time.Time{}
+	if reason := c.alive.whyLost(); !errors.Is(reason, queue.ErrNotQueued) {
+		a.failure = reason
+	}
 }
 
 // quit gives up the claim of a wait that has failed, and looks meanwhile which ticket

@@ -82,21 +82,17 @@ func (o *operation) end(ctx context.Context, err error) error {
 // request is a call of one of the view's scripts. args are those behind the owners
 // and the notifier; the last is the presence of the process.
 func (v *view) request(script func() *script, notifier string, keys []string, args ...any) request {
-	return request{script: script(), keys: keys, args: append(append([]any{v.owners, notifier}, args...), v.presenceText()), line: v.name}
+	return request{script: script(), keys: keys, args: append(append([]any{v.owners, notifier}, args...), v.presenceText())}
 }
 
 // ofLine is a request for a script that is given the keys of the line.
 func (o *operation) ofLine(script func() *script, args ...any) request {
-	r := o.request(script, o.notifier.ID(), o.keys(), args...)
-	r.notifier = o.notifier
-	return r
+	return o.request(script, o.notifier.ID(), o.keys(), args...).heardBy(o.notifier, o.name)
 }
 
 // ofTicket is a request for a script that is given the keys of the ticket, too.
 func (o *operation) ofTicket(script func() *script, args ...any) request {
-	r := o.request(script, o.notifier.ID(), o.ticketKeys(o.token), args...)
-	r.notifier = o.notifier
-	return r
+	return o.request(script, o.notifier.ID(), o.ticketKeys(o.token), args...).heardBy(o.notifier, o.name)
 }
 
 // ask sends a request, which may be executed more than once, until its script is through
@@ -155,10 +151,13 @@ func (o *operation) forget(gone bool) {
 // may follow.
 func (o *operation) lapse() {
 	s, token := o.storage, o.token
-	if _, ok := s.resent.Load(token); ok {
+	if s.resent.CompareAndSwap(token, nil, lapsing{}) { // once
 		time.AfterFunc(s.leaseOf(o.ticket), func() { s.resent.Delete(token) })
 	}
 }
+
+// lapsing is said in resent of a ticket that is forgotten after a lease.
+type lapsing struct{}
 
 // repairIf repairs the leases if an answer says -1 for how long the owners are
 // believed: one has longer to go than it was made, because the server's clock was

@@ -12,8 +12,9 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2/server"
-	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/fifolock/fifolock/internal/redistest"
 )
 
 // scripted is a node of a Cluster that answers to EVALSHA, and to CLIENT, as a test says. All

@@ -283,8 +283,7 @@ func (s *storage) watchPresence(n *notifier.Notifier, grace time.Duration) {
 			if renew {
 				r = v.request(refreshScript, n.ID(), s.ticketKeys(e.token), member, s.presenceOf(run, "-"))
 			}
-			r.notifier = n
-			answer, lost, err := s.send(ctx, brief, r) // the pool may be full of connections that have broken
+			answer, lost, err := s.send(ctx, brief, r.heardBy(n, s.name)) // the pool may be full of connections that have broken
 			if lost > 0 {
 				n.Reload(s.name)
 			}

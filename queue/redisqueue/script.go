@@ -56,7 +56,13 @@ type request struct {
 	joint    *joint // does it for several; nil if there is none
 
 	line     string
-	notifier *notifier.Notifier // hears of the line
+	notifier *notifier.Notifier // hears of the line: see late
+}
+
+// heardBy is the request of a line that the notifier hears of.
+func (r request) heardBy(n *notifier.Notifier, line string) request {
+	r.notifier, r.line = n, line
+	return r
 }
 
 // status is the first element of a script's answer. See lib.lua.

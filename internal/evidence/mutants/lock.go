@@ -27,9 +27,9 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	},
 	{
 		name: "lock: a failed look counts after the ticket was found gone",
-		in:   "lock attempt.await",
-		old:  "if errors.Is(err, queue.ErrNotQueued) {",
-		new:  "if false {",
+		in:   "lock attempt.gone",
+		old:  "a.failure, a.asked = nil, time.Time{}",
+		new:  "",
 	},
 	{
 		name: "lock: a wait that ends after its ticket owned counts as busy",
@@ -441,7 +441,7 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	},
 	{
 		name: "lock: busy, though the ticket was lost because the queue does not answer",
-		in:   "lock attempt.acquire",
+		in:   "lock attempt.gone",
 		old:  "a.failure = reason",
 		new:  "_ = reason",
 	},
