@@ -184,9 +184,9 @@ func (a *attempt) gone(c *claim, err error) {
 	if !errors.Is(err, queue.ErrNotQueued) {
 		return
 	}
-	a.failure, a.asked = nil, time.Time{}
-	if reason := c.alive.whyLost(); !errors.Is(reason, queue.ErrNotQueued) {
-		a.failure = reason
+	a.failure, a.asked = c.alive.whyLost(), time.Time{}
+	if errors.Is(a.failure, queue.ErrNotQueued) {
+		a.failure = nil
 	}
 }
 

@@ -28,7 +28,7 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: a failed look counts after the ticket was found gone",
 		in:   "lock attempt.gone",
-		old:  "a.failure, a.asked = nil, time.Time{}",
+		old:  "a.failure, a.asked = c.alive.whyLost(), time.Time{}",
 		new:  "",
 	},
 	{
@@ -442,8 +442,8 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: busy, though the ticket was lost because the queue does not answer",
 		in:   "lock attempt.gone",
-		old:  "a.failure = reason",
-		new:  "_ = reason",
+		old:  "c.alive.whyLost(), time.Time{}",
+		new:  "nil, time.Time{}",
 	},
 	{
 		name: "lock: a call that is held back tells of an outage before it",
