@@ -146,12 +146,12 @@ func (l *seqLock) removeAll(c lockedfile.Contents) (removeLater bool) {
 // removed has said, for the same users. Another process may have come meanwhile, and have
 // made one, as in a directory that was there before.
 func (l *seqLock) keep() {
-	ctx, cancel := context.WithTimeout(context.Background(), longestLook)
+	ctx, cancel := context.WithTimeout(context.Background(), longestKeep)
 	defer cancel()
 	c, s, last := *l.call, *l.s, l.content.number
 	s.mode = l.rights
 	c.s = &s
-	info, err := c.await(ctx, longestLook, false)
+	info, err := c.await(ctx, longestKeep, false)
 	if err != nil || l.read(info) != nil {
 		return // its holder is stopped
 	}

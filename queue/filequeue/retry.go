@@ -22,6 +22,10 @@ const (
 	// age, and for cleaning up. If it is busy for longer, its holder was stopped: the
 	// next look will do, or the next process that cleans up.
 	longestLook = 10 * time.Millisecond
+
+	// longestKeep is for what only this process knows, and can say only now. A holder that
+	// was not stopped may be without a processor for longer than 10 ms, at a load of 30.
+	longestKeep = 250 * time.Millisecond
 )
 
 // errDirectoryGone: the opened directory is not the one at the path any

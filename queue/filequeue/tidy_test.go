@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
@@ -132,6 +133,44 @@ func TestFileSeqThatIsMadeAnewIsSharedAsBefore(t *testing.T) {
 	d.done()
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the directory is left: %v", err)
+	}
+}
+
+// 1. A call cleans up, has removed seq, and finds that it cannot remove the directory.
+// 2. Another process has come meanwhile. It has made a seq, as in a directory that was there
+// before, and holds it for longer than a look at the line lasts: it does not get a processor.
+// 3. The first one says in that seq that the queue has made the directory.
+func TestFileSeqThatIsMadeAnewMeanwhile(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "queue")
+	q := New(dir)
+	ticket, err := q.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := useDirectory(dir)
+	defer d.done()
+	if err := q.Release(t.Context(), ticket); err != nil {
+		t.Fatal(err)
+	}
+	l, err := d.call(t.Context(), &q.settings).lockSeq(noLimit, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.unlock()
+	l.seq.close()
+	if err := os.Remove(filepath.Join(dir, seqName)); err != nil {
+		t.Fatal(err)
+	}
+	made, err := q.settings.seqFile(seqContent{}).CreateLocked(d.dir, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(*testing.T) {
+		time.AfterFunc(2*longestLook, made.Close)
+		l.keep()
+	})
+	if content, ok, _ := readSeq(d.seq.file, lockedfile.ContentOffset+int64(seqSize)); !ok || content.number != ticket.Number || !content.made {
+		t.Errorf("seq says %+v, want number %d, and that the queue has made the directory", content, ticket.Number)
 	}
 }
 

@@ -467,9 +467,15 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	{
 		name:  "file: a process that has come as the directory was removed takes it for one that was there",
 		in:    ofFile + "seqLock.keep",
-		old:   "info, err := c.await(ctx, longestLook, false)",
+		old:   "info, err := c.await(ctx, longestKeep, false)",
 		new:   "err := l.seq.create(c.dir, &s, l.content); if err != nil || ctx == nil { return }; info, err := l.seq.file.Stat()",
 		tests: tests{"-run K58ComesAsTheOtherCleansUpInPlace ./internal/faulttest/file"},
+	},
+	{
+		name: "file: a seq that was made meanwhile is not waited for longer than for a look",
+		in:   ofFile + "seqLock.keep",
+		old:  "context.WithTimeout(context.Background(), longestKeep)",
+		new:  "context.WithTimeout(context.Background(), longestLook)",
 	},
 	{
 		name: "file: seq is removed while the directory is at its path",
