@@ -295,10 +295,9 @@ func TestAHookThatUnlocksAndPanics(t *testing.T) {
 			panic("in a hook")
 		}
 	}}))
-	func() {
-		defer func() { _ = recover() }()
-		_ = m.Lock(t.Context())
-	}()
+	if got := panicOf(func() { _ = m.Lock(t.Context()) }); got != "in a hook" {
+		t.Errorf("Lock panicked with %v, want what the hook panicked with", got)
+	}
 	if n := inLine(t, q); n != 1 || m.Token() == 0 {
 		t.Errorf("%d tickets in line, token %d: want the hold that the hook took", n, m.Token())
 	}
@@ -313,12 +312,12 @@ func TestLocker(t *testing.T) {
 		t.Error("Locker does not lock")
 	}
 	l.Unlock()
-	defer func() {
-		if err, ok := recover().(error); !ok || !errors.Is(err, lock.ErrNotLocked) {
-			t.Errorf("Unlock of an unlocked Locker panicked with %v, want ErrNotLocked", err)
-		}
-	}()
-	l.Unlock()
+	if err, ok := panicOf(l.Unlock).(error); !ok || !errors.Is(err, lock.ErrNotLocked) {
+		t.Errorf("Unlock of an unlocked Locker panicked with %v, want ErrNotLocked", err)
+	}
+	if err, ok := panicOf(lock.New(nil).Locker().Lock).(error); !ok || !strings.Contains(err.Error(), "nil queue") {
+		t.Errorf("Lock of a Locker on no queue panicked with %v, want an error that names it", err)
+	}
 }
 
 // TestVetComplainsOfACopy runs go vet over a program that copies a Mutex. The program is

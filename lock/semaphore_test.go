@@ -311,10 +311,9 @@ func checkSemaphoreDo(t *testing.T, newQueue func() queue.TicketQueue) {
 	if !errors.Is(err, want) {
 		t.Errorf("Do returned %v, want %v", err, want)
 	}
-	func() {
-		defer func() { _ = recover() }()
-		_ = s.Do(t.Context(), func(context.Context, *lock.Hold) error { panic("f panics") })
-	}()
+	if got := panicOf(func() { _ = s.Do(t.Context(), func(context.Context, *lock.Hold) error { panic("f panics") }) }); got != "f panics" {
+		t.Errorf("Do panicked with %v, want what f panicked with", got)
+	}
 	mustRelease(t, mustAcquire(t, s))
 	if err := s.Do(t.Context(), nil); err == nil {
 		t.Error("Do without a function returned nil")

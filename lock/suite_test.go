@@ -458,6 +458,13 @@ func checkUnlockAfterContext(t *testing.T, newMutex newLocker) {
 	mustUnlock(t, m)
 }
 
+// panicOf calls f and returns what it has panicked with, nil if it has not.
+func panicOf(f func()) (value any) {
+	defer func() { value = recover() }()
+	f()
+	return nil
+}
+
 func checkDo(t *testing.T, newMutex newLocker) {
 	m := newMutex()
 	want := errors.New("f failed")
@@ -470,10 +477,9 @@ func checkDo(t *testing.T, newMutex newLocker) {
 	if !errors.Is(err, want) {
 		t.Errorf("Do returned %v, want %v", err, want)
 	}
-	func() {
-		defer func() { _ = recover() }()
-		_ = m.Do(t.Context(), func(context.Context) error { panic("f panics") })
-	}()
+	if got := panicOf(func() { _ = m.Do(t.Context(), func(context.Context) error { panic("f panics") }) }); got != "f panics" {
+		t.Errorf("Do panicked with %v, want what f panicked with", got)
+	}
 	if m.Token() != 0 {
 		t.Error("still locked after a panic in f")
 	}

@@ -264,10 +264,9 @@ func TestReleasedThatPanics(t *testing.T) {
 		q := memqueue.New()
 		m := lock.New(q, lock.WithTrace(&lock.Trace{Released: func(queue.Ticket, time.Duration) { panic("in a hook") }}))
 		mustLock(t, m)
-		func() {
-			defer func() { _ = recover() }()
-			_ = m.Unlock()
-		}()
+		if got := panicOf(func() { _ = m.Unlock() }); got != "in a hook" {
+			t.Errorf("Unlock panicked with %v, want what the hook panicked with", got)
+		}
 		synctest.Wait()
 		if n := inLine(t, q); n > 0 {
 			t.Errorf("%d tickets are left in line", n)
