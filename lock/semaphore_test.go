@@ -131,7 +131,6 @@ func checkNeverMore(t *testing.T, newQueue func() queue.TicketQueue) {
 	const n, goroutines, rounds = 3, 12, 10
 	s := slots{n: n}
 	shared := lock.NewSemaphore(newQueue(), n)
-	plain := make([]int, goroutines) // written under a hold, read by all in the end
 	var group sync.WaitGroup
 	for i := range goroutines {
 		sem := shared
@@ -146,7 +145,6 @@ func checkNeverMore(t *testing.T, newQueue func() queue.TicketQueue) {
 					return
 				}
 				s.enter(t)
-				plain[i]++
 				time.Sleep(time.Duration(rand.N(300)) * time.Microsecond)
 				s.leave()
 				if err := h.Release(); err != nil {
