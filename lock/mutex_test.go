@@ -176,12 +176,7 @@ func TestHooksAreCalledInOrderAndMayCallBack(t *testing.T) {
 	}
 	m = lock.New(memqueue.New(), lock.WithTrace(&lock.Trace{
 		Registered: func(queue.Ticket) { hook("Registered") },
-		Acquired: func(_ queue.Ticket, waited time.Duration) {
-			if waited < 0 {
-				t.Errorf("waited %v", waited)
-			}
-			hook("Acquired")
-		},
+		Acquired:   func(queue.Ticket, time.Duration) { hook("Acquired") },
 	}))
 	mustLock(t, m)
 	mustUnlock(t, m)
@@ -249,34 +244,46 @@ func TestAHookThatPanicsLeavesNothing(t *testing.T) {
 	} {
 		for hook, trace := range map[string]*lock.Trace{
 			"Registered": {Registered: func(queue.Ticket) { end() }},
+			"Waiting":    {Waiting: func(queue.Ticket, int) { end() }},
 			"Acquired":   {Acquired: func(queue.Ticket, time.Duration) { end() }},
 		} {
-			for name, call := range map[string]func(*lock.Mutex){
-				"Lock":    func(m *lock.Mutex) { _ = m.Lock(t.Context()) },
-				"TryLock": func(m *lock.Mutex) { _, _ = m.TryLock(t.Context()) },
-				"Do":      func(m *lock.Mutex) { _ = m.Do(t.Context(), func(context.Context) error { return nil }) },
+			for name, call := range map[string]func(context.Context, *lock.Mutex){
+				"Lock":    func(ctx context.Context, m *lock.Mutex) { _ = m.Lock(ctx) },
+				"TryLock": func(ctx context.Context, m *lock.Mutex) { _, _ = m.TryLock(ctx) },
+				"Do":      func(ctx context.Context, m *lock.Mutex) { _ = m.Do(ctx, func(context.Context) error { return nil }) },
 			} {
+				if hook == "Waiting" && name == "TryLock" {
+					continue // which does not wait
+				}
 				t.Run(way+" in "+hook+" of "+name, func(t *testing.T) {
-					q := memqueue.New()
-					m := lock.New(q, lock.WithTrace(trace))
-					returned := false
-					ended := make(chan struct{})
-					go func() {
-						defer close(ended)
-						defer func() { _ = recover() }()
-						call(m)
-						returned = true
-					}()
-					<-ended
-					if returned {
-						t.Error("the call returned")
-					}
-					if n := inLine(t, q); n > 0 {
-						t.Errorf("%d tickets are left in line", n)
-					}
-					if m.Token() != 0 {
-						t.Error("the Mutex is held, and no goroutine will unlock it")
-					}
+					synctest.Test(t, func(t *testing.T) {
+						q := memqueue.New()
+						var ahead []queue.Ticket
+						if hook == "Waiting" {
+							ahead = []queue.Ticket{mustRegister(t, q), mustRegister(t, q)}
+							time.AfterFunc(time.Second, func() { evict(t, q, ahead[0]) })
+							time.AfterFunc(time.Hour, func() { evict(t, q, ahead[1]) })
+						}
+						m := lock.New(q, lock.WithTrace(trace))
+						returned := false
+						ended := make(chan struct{})
+						go func() {
+							defer close(ended)
+							defer func() { _ = recover() }()
+							call(t.Context(), m)
+							returned = true
+						}()
+						<-ended
+						if returned {
+							t.Error("the call returned")
+						}
+						if n := inLine(t, q); n != min(len(ahead), 1) {
+							t.Errorf("%d tickets are left in line", n)
+						}
+						if m.Token() != 0 {
+							t.Error("the Mutex is held, and no goroutine will unlock it")
+						}
+					})
 				})
 			}
 		}

@@ -24,10 +24,10 @@ func ExampleLogTrace() {
 			return a
 		},
 	})).With("lock", "report")
-	m := lock.New(memqueue.New(), lock.WithTrace(lock.LogTrace(logger)), lock.WithMaxWait(10*time.Millisecond))
+	q := memqueue.New()
+	_ = lock.New(q).Lock(context.Background()) // holds it
+	m := lock.New(q, lock.WithTrace(lock.LogTrace(logger)), lock.WithMaxWait(10*time.Millisecond))
 	_ = m.Lock(context.Background())
-	_ = m.Lock(context.Background()) // waits for itself
-	_ = m.Unlock()
 	// Output: level=WARN msg="did not get the lock" lock=report
 }
 
@@ -46,8 +46,9 @@ func TestLogTrace(t *testing.T) {
 		synctest.Wait()
 		_ = m.Unlock()
 		mustRegister(t, q)
-		time.Sleep(lease) // so it dies
-		mustLock(t, m)
+		time.Sleep(lease / 2)
+		mustRegister(t, q)
+		mustLock(t, m) // when both have died, one after the other
 		q.failBefore(down("Release"))
 		_ = m.Unlock()
 		q.failBefore(down())
@@ -55,6 +56,8 @@ func TestLogTrace(t *testing.T) {
 		synctest.Wait()
 		for _, want := range []string{
 			`level=DEBUG msg="in line for the lock" ticket=`,
+			`level=DEBUG msg="the line has moved" ticket=`,
+			` ahead=1`,
 			`level=DEBUG msg="acquired the lock" ticket=`,
 			`level=DEBUG msg="released the lock" ticket=`,
 			`held=1s`,

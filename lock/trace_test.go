@@ -3,12 +3,15 @@ package lock_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/cenkalti/backoff/v4"
 
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/internal/testenv"
@@ -91,6 +94,11 @@ func TestK62GaugesComeBackTo0(t *testing.T) {
 			go func() { _ = m.Lock(ctx) }()
 		}
 		synctest.Wait()
+		for _, busy := range []*lock.Mutex{m, lock.New(q, g.trace())} { // the holder itself, and another
+			if ok, err := busy.TryLock(ctx); ok || err != nil {
+				t.Errorf("TryLock returned %v, %v", ok, err)
+			}
+		}
 		g.want(t, figures{waiters: 5, holders: 1})
 		time.Sleep(2 * time.Second)
 		g.want(t, figures{holders: 1, failed: 5})
@@ -107,6 +115,33 @@ func TestK62GaugesComeBackTo0(t *testing.T) {
 		_, _ = m.TryLock(t.Context())
 		_ = m.Lock(ctx) // it has ended
 		g.want(t, figures{failed: 8, zero: 3})
+	})
+}
+
+// Three are ahead, and leave one second apart: the hooks are told of each place, and for how
+// long the call has waited.
+func TestHooksAreToldOfTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := leased(0)
+		var told []string
+		tell := func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) }
+		m := lock.New(q, lock.WithMaxWait(3500*time.Millisecond),
+			lock.WithBackOff(func() backoff.BackOff { return backoff.NewConstantBackOff(10 * time.Millisecond) }),
+			lock.WithTrace(&lock.Trace{
+				Waiting:  func(_ queue.Ticket, ahead int) { tell("waiting, %d ahead", ahead) },
+				Acquired: func(_ queue.Ticket, waited time.Duration) { tell("acquired after %v", waited) },
+				Failed:   func(_ queue.Ticket, waited time.Duration, err error) { tell("failed after %v: %v", waited, err) },
+			}))
+		for _, ahead := range []queue.Ticket{mustRegister(t, q), mustRegister(t, q), mustRegister(t, q)} {
+			time.AfterFunc(time.Duration(ahead.Ahead+1)*time.Second, func() { _ = q.Release(t.Context(), ahead) })
+		}
+		mustLock(t, m)
+		err := m.Lock(t.Context()) // waits for itself
+		mustUnlock(t, m)
+		want := []string{"waiting, 2 ahead", "waiting, 1 ahead", "acquired after 3s", "failed after 3.5s: " + err.Error()}
+		if !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
+		}
 	})
 }
 
