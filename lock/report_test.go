@@ -210,7 +210,7 @@ func TestTheErrorOfANestedLock(t *testing.T) {
 // TestTheCauseIsNoVerdict: the error of another lock, for which the caller has ended the
 // ctx, does not say that this one is busy, or lost.
 func TestTheCauseIsNoVerdict(t *testing.T) {
-	for _, verdict := range []error{lock.ErrBusy, lock.ErrLost, queue.ErrNotQueued, queue.ErrClosed, context.DeadlineExceeded} {
+	for _, verdict := range []error{lock.ErrBusy, lock.ErrLost, lock.ErrNotLocked, queue.ErrNotQueued, queue.ErrClosed, context.DeadlineExceeded} {
 		other := fmt.Errorf("another lock: %w", errors.Join(verdict, errDown, &queue.Error{Err: verdict}))
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(other)

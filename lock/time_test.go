@@ -433,6 +433,48 @@ func TestUnlockGivesUpAfterTheReleaseTimeout(t *testing.T) {
 	})
 }
 
+// What a call that was cancelled leaves to the background ends after the release timeout.
+func TestRemovalInTheBackgroundEndsAfterTheReleaseTimeout(t *testing.T) {
+	for name, late := range map[string]time.Duration{
+		"of a ticket that has waited":    0,
+		"of a ticket that came too late": 5 * time.Second,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := newFaulty(leased(lease))
+				mustRegister(t, q)
+				q.failAfter(func(_ context.Context, method string) error {
+					if method == "Register" {
+						time.Sleep(late)
+					}
+					return nil
+				})
+				took := make(chan time.Duration, 1)
+				q.failBefore(func(ctx context.Context, method string) error {
+					if method != "Release" {
+						return nil
+					}
+					began := time.Now()
+					select {
+					case <-ctx.Done():
+					case <-time.After(time.Minute):
+					}
+					took <- time.Since(began)
+					return ctx.Err()
+				})
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				if err := lock.New(q, lock.WithReleaseTimeout(2*time.Second)).Lock(ctx); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("Lock returned %v, want that its ctx has ended", err)
+				}
+				if took := <-took; took != 2*time.Second {
+					t.Errorf("the ctx of its Release has ended after %v, want 2s", took)
+				}
+			})
+		})
+	}
+}
+
 func TestUnlockOfALostLockDoesNotWaitForTheBackend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newFaulty(leased(lease))
@@ -1053,22 +1095,50 @@ func TestGrantedIsNotBelievedAfterTheLease(t *testing.T) {
 	})
 }
 
+// Do returns then what its function has made of it, and that the lock was lost.
 func TestDoEndsTheContextWhenTheLockIsLost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := newFaulty(leased(lease))
-		m := lock.New(q)
-		err := m.Do(t.Context(), func(ctx context.Context) error {
-			q.failBefore(down("Refresh"))
-			<-ctx.Done()
-			if cause := context.Cause(ctx); !errors.Is(cause, lock.ErrLost) {
-				t.Errorf("the cause is %v, want ErrLost", cause)
-			}
-			return nil
+	for name, do := range map[string]func(context.Context, queue.TicketQueue, lock.Option, func(context.Context) error) error{
+		"Mutex": func(ctx context.Context, q queue.TicketQueue, option lock.Option, f func(context.Context) error) error {
+			return lock.New(q, option).Do(ctx, f)
+		},
+		"Semaphore": func(ctx context.Context, q queue.TicketQueue, option lock.Option, f func(context.Context) error) error {
+			return lock.NewSemaphore(q, 1, option).Do(ctx, func(ctx context.Context, _ *lock.Hold) error { return f(ctx) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := leased(lease)
+				option, tickets := registration()
+				failed := errors.New("f failed")
+				err := do(t.Context(), q, option, func(ctx context.Context) error {
+					evict(t, q, <-tickets)
+					<-ctx.Done()
+					if cause := context.Cause(ctx); !errors.Is(cause, lock.ErrLost) {
+						t.Errorf("the cause is %v, want ErrLost", cause)
+					}
+					return failed
+				})
+				if !errors.Is(err, lock.ErrLost) || !errors.Is(err, failed) {
+					t.Errorf("Do returned %v, want ErrLost and the error of f", err)
+				}
+			})
 		})
-		if !errors.Is(err, lock.ErrLost) {
-			t.Errorf("Do returned %v, want ErrLost", err)
+	}
+}
+
+// The ctx of a Do's function has ended before the lock is released, and with no cause of
+// its own: a goroutine that f has left behind cannot take itself for a holder.
+func TestDoEndsTheContextWhenItsFunctionReturns(t *testing.T) {
+	var kept context.Context
+	m := lock.New(memqueue.New(), lock.WithTrace(&lock.Trace{Released: func(queue.Ticket, time.Duration) {
+		if cause := context.Cause(kept); cause != context.Canceled {
+			t.Errorf("as the lock is released, the ctx has ended with %v, want context.Canceled", cause)
 		}
-	})
+	}}))
+	err := m.Do(t.Context(), func(ctx context.Context) error { kept = ctx; return nil })
+	if err != nil || kept == nil {
+		t.Errorf("Do returned %v, and gave its function the ctx %v", err, kept)
+	}
 }
 
 // K60. Thousands wait, and their queue says that they need not look. Each looks about
