@@ -45,6 +45,7 @@ func TestLogTrace(t *testing.T) {
 		<-m.Lost()
 		synctest.Wait()
 		_ = m.Unlock()
+		q.failBefore(down("nothing"))
 		mustRegister(t, q)
 		time.Sleep(lease / 2)
 		mustRegister(t, q)
