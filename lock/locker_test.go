@@ -42,13 +42,14 @@ func mutexes(newQueue func() queue.TicketQueue) newLocker {
 }
 
 // onSemaphore is a Semaphore of 1, used as a Mutex: Unlock releases the earliest
-// hold.
+// hold, and if there is none, the one that was released last once more.
 type onSemaphore struct {
 	*lock.Semaphore
 	q queue.TicketQueue
 
 	mu    sync.Mutex
 	holds []*lock.Hold
+	last  *lock.Hold // that was released; nil if none was
 }
 
 func semaphoresOfOne(newQueue func() queue.TicketQueue) newLocker {
@@ -82,24 +83,17 @@ func (s *onSemaphore) put(h *lock.Hold) {
 	s.holds = append(s.holds, h)
 }
 
-// take removes the earliest hold.
+// take removes the earliest hold, if there is one, and returns the latest that was removed.
 func (s *onSemaphore) take() *lock.Hold {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.holds) == 0 {
-		return nil
+	if len(s.holds) > 0 {
+		s.last, s.holds = s.holds[0], s.holds[1:]
 	}
-	h := s.holds[0]
-	s.holds = s.holds[1:]
-	return h
+	return s.last
 }
 
-func (s *onSemaphore) Unlock() error {
-	if h := s.take(); h != nil {
-		return h.Release()
-	}
-	return lock.ErrNotLocked
-}
+func (s *onSemaphore) Unlock() error { return s.take().Release() }
 
 func (s *onSemaphore) Do(ctx context.Context, f func(context.Context) error) error {
 	return s.Semaphore.Do(ctx, func(ctx context.Context, h *lock.Hold) error {
