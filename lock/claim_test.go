@@ -138,6 +138,12 @@ func TestK07ALostHoldHoldsUpItsOwnMutexOnly(t *testing.T) {
 		if err := m.Lock(ctx); !errors.Is(err, context.DeadlineExceeded) || err.Error() != why {
 			t.Errorf("Lock returned %v, want %q", err, why)
 		}
+		if ok, err := m.TryLock(t.Context()); ok || err != nil {
+			t.Errorf("TryLock returned %v, %v", ok, err)
+		}
+		if len(served) > 0 {
+			t.Fatalf("Lock returned %v before the loser's Unlock", <-served)
+		}
 		if n := inLine(t, q); n > 0 {
 			t.Errorf("%d are in line, want none as long as the loser holds them up", n)
 		}

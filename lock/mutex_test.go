@@ -90,32 +90,6 @@ func TestErrorsNameTheLockOnce(t *testing.T) {
 	}
 }
 
-// The error of a wait says what there was to wait for.
-func TestErrorSaysWhatWasWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := newFaulty(leased(lease))
-		mustRegister(t, q)
-		second := mustRegister(t, q)
-		wait := func() error {
-			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-			defer cancel()
-			return lock.New(q).Lock(ctx)
-		}
-		const ahead = "lock: memory queue: context deadline exceeded after 3s with 2 ahead in line; held by "
-		if err := wait(); !errors.Is(err, lock.ErrBusy) || !strings.HasPrefix(err.Error(), ahead) {
-			t.Errorf("Lock returned %v, want %q", err, ahead)
-		}
-		if err := q.Remove(t.Context(), second); err != nil {
-			t.Fatal(err)
-		}
-		q.failBefore(down("Position"))
-		const silent = "context deadline exceeded after 3s while the queue did not answer: the backend is down"
-		if err := wait(); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errDown) || errors.Is(err, lock.ErrBusy) || !strings.HasSuffix(err.Error(), silent) {
-			t.Errorf("Lock returned %v, want %q at the end", err, silent)
-		}
-	})
-}
-
 func TestNilContextIsAnError(t *testing.T) {
 	var none context.Context
 	m := lock.New(memqueue.New())

@@ -626,34 +626,6 @@ func (q giving) Register(ctx context.Context) (queue.Ticket, error) {
 	return t, err
 }
 
-func TestLocalGoroutineWaitsForTheUnlockOfTheLoser(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := leased(lease)
-		option, tickets := registration()
-		m := lock.New(q, option)
-		mustLock(t, m)
-		evict(t, q, <-tickets)
-		served := make(chan error, 1)
-		go func() { served <- m.Lock(t.Context()) }()
-		time.Sleep(10 * lease) // its own ticket is kept alive meanwhile
-		if ok, err := m.TryLock(t.Context()); ok || err != nil {
-			t.Errorf("TryLock returned %v, %v", ok, err)
-		}
-		select {
-		case err := <-served:
-			t.Fatalf("Lock returned %v before the loser's Unlock", err)
-		default:
-		}
-		if err := m.Unlock(); !errors.Is(err, lock.ErrLost) {
-			t.Errorf("Unlock returned %v, want ErrLost", err)
-		}
-		if err := <-served; err != nil {
-			t.Fatalf("Lock: %v", err)
-		}
-		mustUnlock(t, m)
-	})
-}
-
 func TestWaiterOutlastsAShortFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newFaulty(leased(lease))
