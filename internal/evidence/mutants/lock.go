@@ -493,4 +493,53 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 		old:  "seen.asked = time.Now()",
 		new:  "",
 	},
+	{
+		name: "lock: a Locker that cannot lock goes on",
+		in:   "lock locker.Lock",
+		old:  "panic(err)",
+		new:  "_ = err",
+	},
+	{
+		name: "lock: a waiter is not told of its place",
+		in:   "lock waiter.moved",
+		old:  "hook(w.claim.ticket, ahead)",
+		new:  "_ = hook",
+	},
+	{
+		name: "lock: a call that owns is told that it has not waited",
+		in:   "lock attempt.acquired",
+		old:  "hook(c.ticket, c.since.Sub(a.began))",
+		new:  "hook(c.ticket, 0)",
+	},
+	{
+		name: "lock: the ctx of Do goes on after its function",
+		in:   "lock claim.do",
+		old:  "defer cancel(nil)",
+		new:  "",
+	},
+	{
+		name: "lock: a removal in the background goes on without end",
+		in:   "lock claim.removeLater",
+		old:  "c.base.forRelease()",
+		new:  "context.WithCancel(c.base.background)",
+	},
+	{
+		name: "lock: a ticket that came too late is given back without end",
+		in:   "lock base.giveBack",
+		old:  "b.forRelease()",
+		new:  "context.WithCancel(b.background)",
+	},
+	{
+		name: "lock: an Unlock too many of another lock is a verdict on this one",
+		in:   "lock ofContract",
+		old:  "ErrNotLocked, queue.ErrNotQueued",
+		new:  "queue.ErrNotQueued",
+	},
+	{
+		name:  "lock: a try that has stepped back keeps its ticket when its ctx has ended",
+		in:    "queue TryRegister",
+		old:   "context.WithoutCancel(ctx)",
+		new:   "ctx",
+		tests: tests{"./queue"},
+	},
 }}
