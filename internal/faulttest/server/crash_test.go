@@ -739,19 +739,24 @@ func TestRefused(t *testing.T) {
 	for _, c := range []interface{ Close() error }{client, cluster, ring} {
 		t.Cleanup(func() { c.Close() })
 	}
-	for what, q := range map[string]*redisqueue.Queue{
-		"less than 500 ms":  redisqueue.New(client, "x", redisqueue.WithCrashDetection(499*time.Millisecond)),
-		"nothing":           redisqueue.New(client, "x", redisqueue.WithCrashDetection(0)),
-		"half of the lease": redisqueue.New(client, "x", redisqueue.WithLease(2*time.Second), redisqueue.WithCrashDetection(time.Second)),
-		"a Cluster":         redisqueue.New(cluster, "x", redisqueue.WithCrashDetection(time.Second)),
-		"a wrapped Cluster": redisqueue.New(struct{ *redis.ClusterClient }{cluster}, "x", redisqueue.WithCrashDetection(time.Second)),
-		"a wrapped Ring":    redisqueue.New(struct{ *redis.Ring }{ring}, "x", redisqueue.WithCrashDetection(time.Second)),
-		"a Ring":            redisqueue.New(ring, "x", redisqueue.WithCrashDetection(time.Second)),
+	const tooShort, tooLong, apart = "at least 500ms", "less than half the lease", "do not tell each other"
+	for what, c := range map[string]struct {
+		client redis.UniversalClient
+		grace  time.Duration
+		want   string
+	}{
+		"less than 500 ms":  {client, 499 * time.Millisecond, tooShort},
+		"nothing":           {client, 0, tooShort},
+		"half of the lease": {client, time.Second, tooLong},
+		"a Cluster":         {cluster, 500 * time.Millisecond, apart},
+		"a Ring":            {ring, 500 * time.Millisecond, apart},
+		"a wrapped Cluster": {struct{ *redis.ClusterClient }{cluster}, 500 * time.Millisecond, apart},
+		"a wrapped Ring":    {struct{ *redis.Ring }{ring}, 500 * time.Millisecond, apart},
 	} {
-		if _, err := q.Register(t.Context()); err == nil {
-			t.Errorf("%s: %v", what, err)
-		} else if e := (*queue.Error)(nil); !errors.As(err, &e) {
-			t.Errorf("%s: %v is no *queue.Error", what, err)
+		q := redisqueue.New(c.client, "x", redisqueue.WithLease(2*time.Second), redisqueue.WithCrashDetection(c.grace))
+		_, err := q.Register(t.Context())
+		if e := (*queue.Error)(nil); !errors.As(err, &e) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v; want a *queue.Error with %q", what, err, c.want)
 		}
 	}
 }
