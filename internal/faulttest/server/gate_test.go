@@ -22,12 +22,13 @@ type gate struct {
 	silent bool           // new connections come to nothing
 	delay  time.Duration  // of what goes to the server
 	pairs  map[*pair]bool // whether the client hears nothing of the end
-	pinged chan *pair     // receives a subscription that has asked whether it is alive; nil if no test waits
+	ponged chan *pair     // receives a subscription that was asked and has heard that it is alive; nil if no test waits
 }
 
 type pair struct {
 	client, server net.Conn
-	subscribed     bool // guarded by the gate's mu
+	subscribed     bool // guarded by the gate's mu, as all below
+	asked          bool // whether it is alive, since a test waits
 }
 
 func newGate(t *testing.T, server string) *gate {
@@ -69,7 +70,7 @@ func (g *gate) pass(client net.Conn) {
 	}
 	if !g.isSilent() {
 		go func() { _, _ = io.Copy(server, io.TeeReader(client, tap{g, p})); server.Close() }()
-		_, _ = io.Copy(client, server)
+		_, _ = io.Copy(io.MultiWriter(client, heard{g, p}), server)
 	}
 	if g.deaf(p) {
 		_, _ = io.Copy(io.Discard, client) // until the client closes, or the test ends
@@ -147,13 +148,14 @@ func (g *gate) slow(d time.Duration) {
 // swallowSubscription closes a subscription towards the server alone, when a ping of it
 // was answered: the client hears nothing of it.
 func (g *gate) swallowSubscription() {
-	pinged := make(chan *pair, 1)
+	ponged := make(chan *pair, 1)
 	g.mu.Lock()
-	g.pinged = pinged
-	delay := g.delay
+	g.ponged = ponged
+	for p := range g.pairs {
+		p.asked = false
+	}
 	g.mu.Unlock()
-	p := <-pinged
-	time.Sleep(2 * delay)
+	p := <-ponged
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.pairs[p] = true
@@ -169,13 +171,24 @@ type tap struct {
 func (t tap) Write(b []byte) (int, error) {
 	t.g.mu.Lock()
 	delay := t.g.delay
-	if t.g.pinged != nil && t.p.subscribed && bytes.Contains(b, []byte("ping")) {
-		t.g.pinged <- t.p
-		t.g.pinged = nil
-	}
+	t.p.asked = t.p.asked || t.p.subscribed && bytes.Contains(b, []byte("ping"))
 	t.p.subscribed = t.p.subscribed || bytes.Contains(b, []byte("subscribe"))
 	t.g.mu.Unlock()
 	time.Sleep(delay)
+	return len(b), nil
+}
+
+// heard is told what the server has said.
+type heard tap
+
+func (h heard) Write(b []byte) (int, error) {
+	h.g.mu.Lock()
+	defer h.g.mu.Unlock()
+	const pong = "$8\r\nfifolock\r\n" // what a ping says is repeated
+	if h.g.ponged != nil && h.p.asked && bytes.Contains(b, []byte(pong)) {
+		h.g.ponged <- h.p
+		h.g.ponged = nil
+	}
 	return len(b), nil
 }
 
