@@ -69,6 +69,32 @@ func mute(t *testing.T, requests int32, client ...server.Cmd) (addr string, exec
 	}, client...), executed
 }
 
+// A request that is not answered is sent again no more often than the options of the client
+// say.
+func TestRetriesAreTheClients(t *testing.T) {
+	executed := new(atomic.Int32)
+	addr := scripted(t, "", func(c *server.Peer) {
+		executed.Add(1)
+		c.Close()
+	})
+	for what, client := range map[string]redis.UniversalClient{
+		"a client":  redis.NewClient(&redis.Options{Addr: addr, MaxRetries: 1}),
+		"a Cluster": redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}, MaxRedirects: 1}),
+		"a Ring": redis.NewRing(&redis.RingOptions{
+			Addrs: map[string]string{"one": addr}, MaxRetries: 1, HeartbeatFrequency: time.Hour, // the node knows no PING
+		}),
+	} {
+		executed.Store(0)
+		if _, err := New(client, "x").IsEmpty(t.Context()); err == nil {
+			t.Errorf("%s: no error without an answer", what)
+		}
+		if n := executed.Load(); n != 2 {
+			t.Errorf("%s was sent %d requests, want 2", what, n)
+		}
+		_ = client.Close()
+	}
+}
+
 // pipelined sends requests as a pipeline of a client, and returns what is said of each.
 func pipelined(t *testing.T, requests int, client redis.UniversalClient, hooks ...redis.Hook) (errs []error) {
 	t.Helper()
