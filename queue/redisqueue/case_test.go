@@ -288,6 +288,56 @@ func TestClosedClient(t *testing.T) {
 	}
 }
 
+// A Ring whose addresses change closes the clients of the shards before, also under a call.
+// That is not its end: the call is sent again, and waiters are told through the new ones.
+func TestRingWhoseAddressesChange(t *testing.T) {
+	testenv.Long(t) // its subscription ends some seconds after it
+	redistest.NeedReal(t)
+	addr, name := redistest.Addr(t), redistest.Name(t)
+	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"one": addr}})
+	defer ring.Close()
+	changed := false
+	_ = ring.ForEachShard(t.Context(), func(_ context.Context, shard *redis.Client) error {
+		shard.AddHook(asked(func(cmd redis.Cmder) {
+			if cmd.Name() == "evalsha" && !changed {
+				changed = true
+				ring.SetAddrs(map[string]string{"two": addr})
+			}
+		}))
+		return nil
+	})
+	q := redisqueue.New(ring, name)
+	other := redisqueue.New(redistest.Client(t), name)
+	holder := mustRegister(t, other)
+	next := mustRegister(t, q)
+	if !changed {
+		t.Fatal("the addresses were not changed")
+	}
+	mustRelease(t, q, next)
+	listening(t, q)
+	next = mustRegister(t, q)
+	wake, _ := watch(t, q, next)
+	mustRelease(t, other, holder)
+	wantOwner(t, wake)
+	mustRelease(t, q, next)
+}
+
+// asked is a hook of a client: it is told of every command before it is sent.
+type asked func(redis.Cmder)
+
+func (asked) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (asked) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (told asked) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		told(cmd)
+		return next(ctx, cmd)
+	}
+}
+
 // A waiter that only listens is woken when its client is closed (K13).
 func TestClosedClientWakes(t *testing.T) {
 	client := redis.NewClient(&redis.Options{Addr: redistest.Addr(t)})

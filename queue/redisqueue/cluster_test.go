@@ -60,9 +60,8 @@ func TestGrantAcrossNodes(t *testing.T) {
 		listening(t, far)
 		next := mustRegister(t, far)
 		wake, stop := watch(t, far, next)
-		wantNoWake(t, wake)
 		mustRelease(t, near, holder)
-		wantWake(t, wake, queue.WakeOwner)
+		wantOwner(t, wake)
 		stop()
 		mustRelease(t, far, next)
 	}
@@ -172,16 +171,6 @@ func (f afterPipeline) ProcessPipelineHook(next redis.ProcessPipelineHook) redis
 	}
 }
 
-// token returns the token in a ticket's entry.
-func token(t *testing.T, ticket queue.Ticket) string {
-	t.Helper()
-	parts := strings.Split(ticket.Member, ":")
-	if len(parts) != 3 {
-		t.Fatalf("%q is no entry", ticket.Member)
-	}
-	return parts[1]
-}
-
 // openSlot is a queue with a slot on its way from one node to another.
 type openSlot struct {
 	*redistest.Cluster
@@ -237,10 +226,18 @@ func TestSlotHalfMoved(t *testing.T) {
 			q := redisqueue.New(client, name)
 			first, second := mustRegister(t, q), mustRegister(t, q)
 			slot := openSlotOf(t, cluster, name)
-			for i, key := range []string{"queue", "seq", "lease:" + token(t, first), "lease:" + token(t, second)} {
+			for i, key := range []string{"{" + name + "}:queue", "{" + name + "}:seq", leaseKey(name, first), leaseKey(name, second)} {
 				if moved&(1<<i) != 0 {
-					slot.move("{" + name + "}:" + key)
+					slot.move(key)
 				}
+			}
+			if _, _, err := q.TryRegister(t.Context()); err == nil {
+				t.Error("TryRegister: no error while the slot moves")
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 4*shortly) // it would wait
+			defer cancel()
+			if ticket, err := q.Register(ctx); err == nil {
+				t.Errorf("Register returned %v while the slot moves", ticket)
 			}
 			// Each may fail, because not all keys are at one place.
 			for range 2 {
@@ -389,7 +386,6 @@ func TestWatchFindsTheNewPrimary(t *testing.T) {
 	listening(t, far)
 	next := mustRegister(t, far)
 	wake, _ := watch(t, far, next)
-	wantNoWake(t, wake)
 	fails := listensAt(far)
 	cluster.Primaries[fails].Kill()
 	cluster.SetNodeTimeout(time.Second)
@@ -398,9 +394,8 @@ func TestWatchFindsTheNewPrimary(t *testing.T) {
 	cluster.SetNodeTimeout(neverDown)
 	cluster.AwaitState("ok")
 	listening(t, far) // again
-	drain(wake)
 	mustRelease(t, near, holder)
-	wantWake(t, wake, queue.WakeOwner)
+	wantOwner(t, wake)
 	mustRelease(t, far, next)
 }
 

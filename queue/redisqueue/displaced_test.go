@@ -61,7 +61,7 @@ func newRolledBack(t *testing.T, slots int) (l *rolledBack, q queue.TicketQueue,
 
 // lease is the key of an entry's lease.
 func (l *rolledBack) lease(entry string) string {
-	return "{" + l.name + "}:lease:" + strings.Split(entry, ":")[1]
+	return leaseKey(l.name, queue.Ticket{Member: entry})
 }
 
 // back brings back those that have left, with that time to live; 0 is none.

@@ -106,13 +106,12 @@ func TestHandOffNotAtTheEndOfALease(t *testing.T) {
 		}
 		time.Sleep(lease * 85 / 100) // since the last was taken, on a slow machine, too
 		released := release(t, q, tickets[0])
-		// With a longer lease the subscription has been silent for so long that it is made
-		// anew, which is a hint.
+		// The subscription may be made anew meanwhile, which is a hint.
 		for none := time.After(shortly); none != nil; {
 			select {
 			case got := <-wakes[0]:
-				if got == queue.WakeOwner || lease == 2*time.Second {
-					t.Errorf("woken by %v at the end of a lease", got)
+				if got == queue.WakeOwner {
+					t.Error("granted at the end of a lease")
 				}
 			case <-none:
 				none = nil
@@ -255,8 +254,7 @@ func TestHandOffMany(t *testing.T) {
 	}
 }
 
-// A call of one goroutine that hangs holds up no others for longer than a moment, and
-// one that gathers ends with its ctx.
+// Calls that hang hold up no other for longer than a moment.
 func TestSenderBesideAHangingConnection(t *testing.T) {
 	redistest.NeedReal(t)
 	warm(t, redistest.Client(t))

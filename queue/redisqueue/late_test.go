@@ -128,7 +128,8 @@ func TestReleaseAtBusyServer(t *testing.T) {
 	}
 }
 
-// A Register waits for another client's script, too. A TryRegister is told.
+// A Register waits for another client's script, too, for up to half a lease. A TryRegister is
+// told.
 func TestRegisterAtBusyServer(t *testing.T) {
 	t.Parallel()
 	server := redistest.StartServer(t, "--lua-time-limit", "20")
@@ -143,6 +144,20 @@ func TestRegisterAtBusyServer(t *testing.T) {
 	}
 	if _, _, err := q.TryRegister(t.Context()); err == nil || !strings.Contains(err.Error(), "BUSY") {
 		t.Errorf("TryRegister: %v; want BUSY", err)
+	}
+	const lease = 400 * time.Millisecond
+	impatient, began := make(chan error, 1), time.Now()
+	go func() {
+		_, err := redisqueue.New(client, "busy", redisqueue.WithLease(lease)).Register(t.Context())
+		impatient <- err
+	}()
+	select {
+	case err := <-impatient:
+		if waited := time.Since(began); !redis.HasErrorPrefix(err, "BUSY") || waited < lease/2 {
+			t.Errorf("Register with a lease of %v: %v after %v; want BUSY after half of it", lease, err, waited)
+		}
+	case <-time.After(time.Minute):
+		t.Errorf("Register with a lease of %v waits for much longer", lease)
 	}
 	said := firstAnswer(client)
 	registered := make(chan error, 1)

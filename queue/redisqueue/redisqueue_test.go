@@ -375,11 +375,8 @@ func TestOverlongLeases(t *testing.T) {
 	const lease = time.Minute
 	brief := redisqueue.New(client, name, redisqueue.WithLease(lease))
 	tickets := []queue.Ticket{mustRegister(t, brief), mustRegister(t, brief), mustRegister(t, q)}
-	keyOf := func(ticket queue.Ticket) string {
-		return "{" + name + "}:lease:" + strings.Split(ticket.Member, ":")[1]
-	}
 	left := func(ticket queue.Ticket) time.Duration {
-		d, err := client.PTTL(t.Context(), keyOf(ticket)).Result()
+		d, err := client.PTTL(t.Context(), leaseKey(name, ticket)).Result()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -392,7 +389,7 @@ func TestOverlongLeases(t *testing.T) {
 		"CleanupStale": func() error { return q.CleanupStale(t.Context()) },
 	} {
 		for _, ticket := range tickets[:2] {
-			client.PExpire(t.Context(), keyOf(ticket), time.Hour)
+			client.PExpire(t.Context(), leaseKey(name, ticket), time.Hour)
 		}
 		if err := look(); err != nil {
 			t.Fatal(err)
@@ -402,7 +399,7 @@ func TestOverlongLeases(t *testing.T) {
 				t.Errorf("after %s the lease of ticket %d has %v to go", what, i, d)
 			}
 		}
-		client.PExpire(t.Context(), keyOf(tickets[0]), lease/2)
+		client.PExpire(t.Context(), leaseKey(name, tickets[0]), lease/2)
 		if err := look(); err != nil {
 			t.Fatal(err)
 		}
@@ -421,7 +418,7 @@ func TestMarkIsNoLease(t *testing.T) {
 	client, name := redistest.Client(t), redistest.Name(t)
 	q := redisqueue.New(client, name)
 	marked, next := mustRegister(t, q), mustRegister(t, q)
-	client.Set(t.Context(), "{"+name+"}:lease:"+strings.Split(marked.Member, ":")[1], "", time.Minute)
+	client.Set(t.Context(), leaseKey(name, marked), "", time.Minute)
 	wantNotQueued(t, q.Refresh(t.Context(), marked))
 	_, err := q.IsHead(t.Context(), marked)
 	wantNotQueued(t, err)
@@ -437,9 +434,7 @@ func TestHalfGone(t *testing.T) {
 	q := redisqueue.New(client, name)
 	for what, remove := range map[string]func(queue.Ticket){
 		"entry": func(ticket queue.Ticket) { client.ZRem(t.Context(), "{"+name+"}:queue", ticket.Member) },
-		"lease": func(ticket queue.Ticket) {
-			client.Del(t.Context(), "{"+name+"}:lease:"+strings.Split(ticket.Member, ":")[1])
-		},
+		"lease": func(ticket queue.Ticket) { client.Del(t.Context(), leaseKey(name, ticket)) },
 	} {
 		t.Run(what, func(t *testing.T) {
 			for _, place := range []int{0, 1} {
@@ -890,7 +885,7 @@ func TestWrongType(t *testing.T) {
 					held := mustRegister(t, q)
 					key := "{" + name + "}:" + which
 					if which == "lease" {
-						key += ":" + strings.Split(held.Member, ":")[1]
+						key = leaseKey(name, held)
 					}
 					client.Del(t.Context(), key)
 					if err := put(t.Context(), key); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -214,6 +215,92 @@ func TestTogether(t *testing.T) {
 		if n := redisqueue.Waiters(q); n != 0 {
 			t.Errorf("%d waiters are left", n)
 		}
+	}
+}
+
+// Up to 64 go as one call, those behind them with the next. Up to 256 calls of a client go as
+// one pipeline: the others are not forgotten.
+func TestTogetherMany(t *testing.T) {
+	t.Parallel()
+	server := redistest.StartServer(t)
+	client := server.Client()
+	q := redisqueue.New(client, "many")
+	release := func(tickets []queue.Ticket) (last []queue.Ticket) {
+		t.Helper()
+		for i, err := range releaseTogether(t, q, tickets) {
+			if err != nil {
+				t.Errorf("release %d: %v", i, err)
+			}
+		}
+		return tickets[len(tickets)-1:]
+	}
+	before := int64(0)
+	wantCalls := func(what string, want int64) {
+		t.Helper()
+		if calls := callsOf(t, client) - before; calls != want {
+			t.Errorf("%s are %d calls, want %d", what, calls, want)
+		}
+	}
+	tickets := append([]queue.Ticket{mustRegister(t, q)}, registerTogether(t, q, 2)...)
+	tickets = release(tickets) // so the server knows the scripts
+
+	before = callsOf(t, client)
+	tickets = append(tickets, registerTogether(t, q, 65)...)
+	wantCalls("65 registrations", 2)
+	for i, ticket := range tickets[1:] {
+		if ticket.Ahead != i+1 {
+			t.Errorf("ticket %d has %d ahead", i+1, ticket.Ahead)
+		}
+	}
+	before = callsOf(t, client)
+	tickets = release(tickets)
+	wantCalls("65 releases", 2)
+
+	before = callsOf(t, client)
+	tickets = append(tickets, registerTogether(t, q, 257)...)
+	wantCalls("257 registrations", 5)
+	for i, ticket := range tickets[1:257] { // the last may overtake them, on a connection of its own
+		if ticket.Number <= tickets[i].Number {
+			t.Errorf("ticket %d has number %d, that in front of it %d", i+1, ticket.Number, tickets[i].Number)
+		}
+	}
+	if list := members(t, q); len(list) != len(tickets) {
+		t.Errorf("%d are in line, want %d", len(list), len(tickets))
+	}
+
+	if err := q.Refresh(t.Context(), tickets[0]); err != nil { // so the server knows this one, too
+		t.Fatal(err)
+	}
+	var largest int // that of a new connection, which go-redis asks for its own ends, is small
+	var mu sync.Mutex
+	client.AddHook(ofPipelines(func(commands int) {
+		mu.Lock()
+		defer mu.Unlock()
+		largest = max(largest, commands)
+	}))
+	errs := make(chan error)
+	gather(q, 257, func(i int) { errs <- q.Refresh(t.Context(), tickets[i]) })()
+	for range 257 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if largest != 256 {
+		t.Errorf("of 257 calls %d are one pipeline, want 256", largest)
+	}
+}
+
+// ofPipelines is a hook that is called with the number of commands of each pipeline.
+type ofPipelines func(commands int)
+
+func (ofPipelines) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (ofPipelines) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (f ofPipelines) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, commands []redis.Cmder) error {
+		f(len(commands))
+		return next(ctx, commands)
 	}
 }
 
