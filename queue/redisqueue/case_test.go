@@ -294,6 +294,7 @@ func TestRingWhoseAddressesChange(t *testing.T) {
 	testenv.Long(t) // its subscription ends some seconds after it
 	redistest.NeedReal(t)
 	addr, name := redistest.Addr(t), redistest.Name(t)
+	another := redistest.NewProxy(t, addr).Addr // of the same server
 	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"one": addr}})
 	defer ring.Close()
 	changed := false
@@ -301,7 +302,7 @@ func TestRingWhoseAddressesChange(t *testing.T) {
 		shard.AddHook(asked(func(cmd redis.Cmder) {
 			if cmd.Name() == "evalsha" && !changed {
 				changed = true
-				ring.SetAddrs(map[string]string{"two": addr})
+				ring.SetAddrs(map[string]string{"two": another})
 			}
 		}))
 		return nil
