@@ -1,7 +1,10 @@
 package filequeue
 
 import (
+	"encoding/hex"
+	"fmt"
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -30,16 +33,25 @@ func FuzzTicketName(f *testing.F) {
 	f.Add(name)
 	f.Add("00000000000000000000.1.0123456789abcdef0123456789abcdef")
 	f.Add("00000000000000000001.1.")
+	for _, near := range []string{
+		"00000000000000000001.+1.", "00000000000000000001.01.", "00000000000000000001.-1.", "00000000000000000001.0.",
+		"-0000000000000000001.1.", "+0000000000000000001.1.", "00009007199254740992.1.", "00000000000000000001.1..",
+	} {
+		f.Add(near + "0123456789abcdef0123456789abcdef")
+	}
+	f.Add("00000000000000000001.1.0123456789ABCDEF0123456789abcdef")
+	f.Add("00000000000000000001.1.0123456789abcdeg0123456789abcdef")
 	f.Fuzz(func(t *testing.T, name string) {
 		parsed, ok := parseTicketName(name)
 		if !ok {
 			return
 		}
-		if parsed.number < 0 || parsed.number > maxNumber || parsed.pid <= 0 {
+		if parsed.number > maxNumber || parsed.pid <= 0 || len(name) > 20+1+10+1+32 {
 			t.Errorf("%q is parsed as %+v", name, parsed)
 		}
-		if len(name) > 20+1+10+1+32 {
-			t.Errorf("%q is too long", name)
+		id, ok := strings.CutPrefix(name, fmt.Sprintf("%020d.%d.", parsed.number, parsed.pid))
+		if b, err := hex.DecodeString(id); !ok || err != nil || len(b) != 16 || strings.ToLower(id) != id {
+			t.Errorf("%q is parsed as %+v, and cannot be put together again", name, parsed)
 		}
 	})
 }
