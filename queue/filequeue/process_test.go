@@ -112,8 +112,12 @@ func TestFileStoppedHolderKeepsItsPlace(t *testing.T) {
 
 // In its own pid namespace every process has pid 1, and no other can be seen.
 func TestFilePIDNamespaces(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("needs pid namespaces: run on Linux")
+	}
+	testenv.Need(t, "unshare")
 	if err := exec.Command("unshare", "--pid", "--fork", "true").Run(); err != nil {
-		t.Skipf("needs pid namespaces: run as root on Linux: %v", err)
+		t.Skipf("needs pid namespaces: run as root: %v", err)
 	}
 	f := newFileFixture(t)
 	holder := f.start("hold", nil, "unshare", "--pid", "--fork", "--kill-child")
