@@ -289,7 +289,7 @@ func TestK44WorkingDirectory(t *testing.T) {
 }
 
 // K45. There is a file named seq, and it is not the queue's: it is longer than any
-// seq. It stays as it is, and Lock says so. What may have been a seq is repaired.
+// seq. It stays as it is, and Lock says so.
 func TestK45TextNamedSeq(t *testing.T) {
 	t.Run("a user's file", func(t *testing.T) {
 		spec := faulttest.File(t)
@@ -336,17 +336,6 @@ func TestK45TextNamedSeq(t *testing.T) {
 			}
 		}
 	})
-	for _, text := range []string{"", "\n", "abc", "00000000000000000007", "0000000000000000000x\n"} {
-		t.Run("damaged", func(t *testing.T) {
-			spec := faulttest.File(t)
-			mustMkdir(t, spec.Dir)
-			mustChmod(t, spec.Dir, 0o700)
-			mustWrite(t, filepath.Join(spec.Dir, "seq"), text)
-			m, _ := faulttest.Mutex(t, spec)
-			faulttest.MustLock(t, m)
-			faulttest.MustUnlock(t, m)
-		})
-	}
 }
 
 // K45. The ticket that tells the kind of the line cannot be read, and seq does not tell it
