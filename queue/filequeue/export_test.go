@@ -1,8 +1,12 @@
 package filequeue
 
 import (
+	"fmt"
+	"path/filepath"
 	"runtime"
 	"testing"
+
+	"github.com/google/uuid"
 
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
 )
@@ -12,6 +16,12 @@ const ContentOffset = lockedfile.ContentOffset
 
 // RecheckEvery is how often the owners are examined for a waiter.
 const RecheckEvery = recheckEvery
+
+// HiddenAt is where the last process that leaves moves the directory, to remove it.
+func HiddenAt(dir string) string {
+	id := uuid.NewSHA1(uuid.Nil, []byte(filepath.Base(dir)))
+	return filepath.Join(filepath.Dir(dir), fmt.Sprintf(".new.%x", id[:]))
+}
 
 // SkipOnWindows skips a test of what there is not on Windows.
 func SkipOnWindows(t *testing.T, why string) {

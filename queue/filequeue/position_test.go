@@ -1,26 +1,12 @@
 package filequeue
 
 import (
-	"context"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
 )
-
-// endingContext ends after some looks at it, wherever that is.
-type endingContext struct {
-	context.Context
-	looks int
-}
-
-func (c *endingContext) Err() error {
-	if c.looks--; c.looks < 0 {
-		return context.Canceled
-	}
-	return nil
-}
 
 // Wherever a ctx ends, a waiter is not taken for the head.
 func TestFileContextEndsWhileLooking(t *testing.T) {
@@ -36,7 +22,7 @@ func TestFileContextEndsWhileLooking(t *testing.T) {
 		t.Fatal(err)
 	}
 	for looks := range 10 {
-		place, err := waiter.Position(&endingContext{t.Context(), looks}, waiting)
+		place, err := waiter.Position(&endsAfter{t.Context(), looks}, waiting)
 		if place.Ahead != 1 && err == nil {
 			t.Errorf("with a ctx that ends after %d looks, Position is %d", looks, place.Ahead)
 		}

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/fifolock/fifolock/internal/testenv"
 	"github.com/fifolock/fifolock/queue"
 	"github.com/fifolock/fifolock/queue/filequeue/internal/lockedfile"
@@ -129,14 +127,8 @@ func TestK31SeqIsAwayWhileTheLineIsFree(t *testing.T) {
 	wantHead(t, "the ticket of B", b, between, true)
 }
 
-// hiddenAt is where the last process that leaves moves the directory, to remove it.
-func hiddenAt(dir string) string {
-	id := uuid.NewSHA1(uuid.Nil, []byte(filepath.Base(dir)))
-	return filepath.Join(filepath.Dir(dir), fmt.Sprintf(".new.%x", id[:]))
-}
-
 // mustHide moves the directory to where the last process that leaves moves it.
-func mustHide(t *testing.T, dir string) { t.Helper(); mustRename(t, dir, hiddenAt(dir)) }
+func mustHide(t *testing.T, dir string) { t.Helper(); mustRename(t, dir, HiddenAt(dir)) }
 
 // Another user has something at the hidden path, and a lock on it. That is no process that
 // makes the directory of this one, and is not waited for.
@@ -144,7 +136,7 @@ func TestFileHiddenPathOfAnotherUser(t *testing.T) {
 	testenv.NeedRoot(t)
 	const nobody = 65534
 	dir, a, _ := twoProcesses(t)
-	hidden := hiddenAt(dir)
+	hidden := HiddenAt(dir)
 	if err := errors.Join(os.Mkdir(hidden, 0o755), os.Chown(hidden, nobody, nobody)); err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +208,7 @@ func TestK31HiddenWithATicket(t *testing.T) {
 	if err := b.Refresh(t.Context(), holder); err != nil {
 		t.Errorf("after a Register of the same process Refresh of the holder returned %v", err)
 	}
-	mustRename(t, hiddenAt(dir), dir)
+	mustRename(t, HiddenAt(dir), dir)
 	cleaner.Close()
 	if last := mustTake(t, a); last.Ahead != 2 {
 		t.Errorf("%d are ahead of a later ticket, want the two", last.Ahead)
@@ -263,7 +255,7 @@ func TestK31HiddenBehindAnother(t *testing.T) {
 	if err := b.Refresh(t.Context(), holder); !errors.Is(err, queue.ErrNotQueued) {
 		t.Errorf("Refresh returned %v, want ErrNotQueued", err)
 	}
-	if err := os.RemoveAll(hiddenAt(dir)); err != nil {
+	if err := os.RemoveAll(HiddenAt(dir)); err != nil {
 		t.Error(err)
 	}
 }
@@ -283,7 +275,7 @@ func TestK31AnotherIsHidden(t *testing.T) {
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(hiddenAt(dir), 0o700); err != nil {
+	if err := os.Mkdir(HiddenAt(dir), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Restore(); err != nil {
