@@ -14,9 +14,6 @@ import (
 // ContentOffset is where the content of seq begins.
 const ContentOffset = lockedfile.ContentOffset
 
-// RecheckEvery is how often the owners are examined for a waiter.
-const RecheckEvery = recheckEvery
-
 // HiddenAt is where the last process that leaves moves the directory, to remove it.
 func HiddenAt(dir string) string {
 	id := uuid.NewSHA1(uuid.Nil, []byte(filepath.Base(dir)))

@@ -195,14 +195,6 @@ func TestFileWatchDirectoryMoved(t *testing.T) {
 	}
 }
 
-// The next waiter is to own within 50 ms of a kill -9 of the holder. How long it takes is
-// measured by benchmarks; here only that what it waits for leaves room for it.
-func TestRecheckIsSoon(t *testing.T) {
-	if filequeue.RecheckEvery > 40*time.Millisecond {
-		t.Errorf("the owners are examined every %v", filequeue.RecheckEvery)
-	}
-}
-
 // The first waiter of a process examines those in front, the others do not: the work does
 // not grow with their number.
 func TestFileOneWaiterOfAProcessLooks(t *testing.T) {

@@ -530,9 +530,9 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 	},
 	{
 		name:  "file: the recheck is ten times slower",
-		in:    ofFile + "recheckEvery",
-		old:   "30 * time.Millisecond",
-		new:   "300 * time.Millisecond",
+		in:    ofFile + "knownLine.setRecheck",
+		old:   "time.AfterFunc(recheckEvery,",
+		new:   "time.AfterFunc(10*recheckEvery,",
 		tests: tests{"-run RecheckIsSoon ./queue/filequeue"},
 	},
 	{
