@@ -270,12 +270,8 @@ func TestF18SeqIsWhole(t *testing.T) {
 	kills := testenv.Fewer(60)
 	h := harness.New(t, faulttest.File(t))
 	whole := regexp.MustCompile(`^\d{20}\n(made|kept) [a-z ]{9}\n$`)
-	keeper, keep := faulttest.Mutex(t, h.Spec)
-	_ = keeper
-	held, err := keep.Register(t.Context()) // so that the queue is not cleaned up
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, keep := faulttest.Mutex(t, h.Spec)
+	held := faulttest.MustRegister(t, keep) // so that the queue is not cleaned up
 	random := harness.Random(t)
 	seq := func() string { return mustRead(t, filepath.Join(h.Spec.Dir, "seq")) }
 	next := h.Start(harness.Environment("GOMAXPROCS=1"))
@@ -651,13 +647,6 @@ func TestRemovalThatIsHinderedForAMoment(t *testing.T) {
 	testenv.NeedRoot(t)
 	dir := filepath.Join(mount(t, "ext4", ""), "queue")
 	q := filequeue.New(dir)
-	register := func() queue.Ticket {
-		ticket, err := q.Register(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return ticket
-	}
 	hindered := func(ticket queue.Ticket) {
 		setAttribute(t, dir, appendOnly, true)
 		defer setAttribute(t, dir, appendOnly, false)
@@ -665,7 +654,7 @@ func TestRemovalThatIsHinderedForAMoment(t *testing.T) {
 			t.Error("the ticket was removed")
 		}
 	}
-	first, second, last := register(), register(), register()
+	first, second, last := faulttest.MustRegister(t, q), faulttest.MustRegister(t, q), faulttest.MustRegister(t, q)
 	hindered(first)
 	if err := q.CleanupStale(t.Context()); err != nil {
 		t.Error(err)

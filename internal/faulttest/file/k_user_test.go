@@ -152,15 +152,7 @@ func k34(t *testing.T, spec harness.Spec, protect func(*testing.T, string), end 
 func TestK34OwnTicketThatCannotBeRemoved(t *testing.T) {
 	dir := filepath.Join(mount(t, "ext4", ""), "queue")
 	q := filequeue.New(dir)
-	register := func() queue.Ticket {
-		t.Helper()
-		ticket, err := q.Register(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return ticket
-	}
-	holder, quits := register(), register()
+	holder, quits := faulttest.MustRegister(t, q), faulttest.MustRegister(t, q)
 	path := filepath.Join(dir, quits.Member)
 	setAttribute(t, path, immutable, true)
 	t.Cleanup(func() { setAttribute(t, path, immutable, false) })
@@ -170,7 +162,7 @@ func TestK34OwnTicketThatCannotBeRemoved(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "seq")); err != nil { // so that the next lists
 		t.Fatal(err)
 	}
-	last := register()
+	last := faulttest.MustRegister(t, q)
 	if last.Ahead != 1 {
 		t.Errorf("%d are ahead of the last, want the holder alone", last.Ahead)
 	}
@@ -233,6 +225,11 @@ func TestK38ParentsForAll(t *testing.T) {
 		mustDo(t, w, "umask", "077")
 		w.LockFor(patience).Granted()
 		w.MustUnlock()
+		for _, parent := range []string{filepath.Join(base, "missing"), filepath.Dir(spec.Dir)} {
+			if mode := mustLstat(t, parent).Mode().Perm(); mode != 0o777 {
+				t.Errorf("after the call of user %d, %s has the mode %#o, want 0777", uid+1, parent, mode)
+			}
+		}
 	}
 	h.Check()
 	wantAbsent(t, spec.Dir)
