@@ -125,9 +125,11 @@ func killChild(t *testing.T, said harness.Event) {
 func TestX23BusyHolder(t *testing.T) {
 	t.Parallel()
 	const lease = time.Second
-	h := harness.New(t, faulttest.Redis(t, lease))
+	spec := faulttest.Redis(t, lease)
+	spec.Release = time.Hour // a may take long to unlock
+	h := harness.New(t, spec)
 	a := h.Start(harness.Environment("GOMAXPROCS=1", "GOGC=20"))
-	b := h.Start(harness.With(harness.Redis(h.Spec.Addr, h.Spec.Name, faulttest.LongLease))) // a may take long to unlock
+	b := h.Start(harness.With(harness.Redis(h.Spec.Addr, h.Spec.Name, faulttest.LongLease)))
 	a.Lock().Granted()
 	a.Do("busy")
 	b.LockFor(4 * lease)
