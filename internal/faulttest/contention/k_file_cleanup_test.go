@@ -31,6 +31,6 @@ func TestF30GoroutinesMakeTheDirectory(t *testing.T) {
 			}
 			w.Kill()
 		}
+		h.CheckNothingIsLeft()
 	}
-	h.CheckNothingIsLeft()
 }
