@@ -3,6 +3,7 @@ package redistest
 import (
 	"bytes"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 )
@@ -23,6 +24,7 @@ type Proxy struct {
 	closed bool
 	links  map[*link]bool
 	rules  []*rule
+	seen   []*sight
 	slow   []*delay      // of what the server says
 	dark   chan struct{} // closed when the network is not a black hole (any more)
 	heal   func()        // closes dark, once
@@ -43,6 +45,12 @@ type rule struct {
 	text  []byte
 	times int
 	act   func(l *link, request []byte) (forward bool)
+}
+
+// sight is of the first command that contains a text.
+type sight struct {
+	text  []byte
+	there chan struct{} // closed when it has come
 }
 
 // NewProxy starts a proxy in front of the server at addr. It ends with the test.
@@ -102,6 +110,29 @@ func (p *Proxy) HoldRequest(text string) (held <-chan struct{}, deliver func()) 
 		<-there
 		p.execute(request)
 	}
+}
+
+// See returns a channel that is closed when the next command that contains text has come,
+// also in a black hole.
+func (p *Proxy) See(text string) (come <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := &sight{[]byte(text), make(chan struct{})}
+	p.seen = append(p.seen, s)
+	return s.there
+}
+
+// see tells those that wait for a command that it has come.
+func (p *Proxy) see(request []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen = slices.DeleteFunc(p.seen, func(s *sight) bool {
+		has := bytes.Contains(request, s.text)
+		if has {
+			close(s.there)
+		}
+		return has
+	})
 }
 
 // Cut breaks all connections. New ones are made as before.
@@ -187,6 +218,7 @@ func (p *Proxy) requests(l *link) {
 		if err != nil {
 			return
 		}
+		p.see(buffer[:n])
 		<-p.light()
 		if act := p.match(buffer[:n]); act != nil && !act(l, buffer[:n]) {
 			continue

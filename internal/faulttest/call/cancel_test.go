@@ -113,26 +113,32 @@ func TestX13CancelMeetsGrant(t *testing.T) {
 // and when the server is back nothing is left of it.
 func TestR17CancelWhileTheServerIsSilent(t *testing.T) {
 	t.Parallel()
-	silences := map[string]func(t *testing.T) (addr string, silence, heal func()){
-		"paused": func(t *testing.T) (string, func(), func()) {
+	silences := map[string]func(t *testing.T) (p *redistest.Proxy, silence, heal func()){
+		"paused": func(t *testing.T) (*redistest.Proxy, func(), func()) {
 			server := redistest.StartServer(t)
-			return server.Addr, server.Pause, server.Resume
+			return redistest.NewProxy(t, server.Addr), server.Pause, server.Resume
 		},
-		"black hole": func(t *testing.T) (string, func(), func()) {
+		"black hole": func(t *testing.T) (*redistest.Proxy, func(), func()) {
 			redistest.NeedReal(t)
 			proxy := redistest.NewProxy(t, redistest.Addr(t))
 			var heal func()
-			return proxy.Addr, func() { heal = proxy.BlackHole() }, func() { heal() }
+			return proxy, func() { heal = proxy.BlackHole() }, func() { heal() }
 		},
 	}
 	for name, start := range silences {
 		for _, when := range []string{"register", "wait", "try"} {
 			t.Run(fmt.Sprint(name, "/", when), func(t *testing.T) {
-				addr, silence, heal := start(t)
-				spec := harness.Redis(addr, redistest.Name(t), faulttest.LongLease)
+				proxy, silence, heal := start(t)
+				spec := harness.Redis(proxy.Addr, redistest.Name(t), faulttest.LongLease)
 				holder, q := faulttest.Mutex(t, spec)
-				waiter, _ := faulttest.Mutex(t, spec)
-				faulttest.MustLock(t, holder) // and the connections are there
+				registered := make(chan queue.Ticket, 2)
+				waiter, _ := faulttest.Mutex(t, spec, lock.WithTrace(&lock.Trace{
+					Registered: func(t queue.Ticket) { registered <- t },
+				}))
+				faulttest.MustLock(t, waiter) // so that its connection is there
+				<-registered
+				faulttest.MustUnlock(t, waiter)
+				faulttest.MustLock(t, holder)
 				ctx, cancel := context.WithCancel(t.Context())
 				result := make(chan error, 1)
 				call := waiter.Lock
@@ -144,13 +150,14 @@ func TestR17CancelWhileTheServerIsSilent(t *testing.T) {
 				}
 				if when == "wait" {
 					go func() { result <- call(ctx) }()
-					faulttest.AwaitLine(t, q, 2)
+					<-registered
 					silence()
 				} else {
 					silence()
+					sent := proxy.See(spec.Name)
 					go func() { result <- call(ctx) }()
+					<-sent
 				}
-				time.Sleep(faulttest.Moment) // it hangs in whatever it does
 				began := time.Now()
 				cancel()
 				err := <-result
