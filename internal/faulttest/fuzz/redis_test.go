@@ -52,6 +52,8 @@ var keyPrograms = []string{
 	"\x00\x05\x01\x00\x00\x0f",                 // and at +inf
 	"\x00\x05\x04\x00\x00\x0f\x01\x00",         // a dead ticket in front
 	"\x03\x04\x00\x09\x05\x04\x00\x00\x11\x0f", // and a living one
+	"\x03\x04\x00\x0e\x05\x04\x00\x00\x11\x0f", // one of the other kind
+	"\x03\x04\x00\x0f\x05\x04\x00\x00\x11\x0f", // one whose process may be found absent
 	"\x00\x05\x04\x03\x00\x11\x0f",             // one with the token of a ticket
 	"\x00\x05\x00\x06\x00\x00\x01\x00",         // a member of 100000 bytes
 	"\x00\x0c\x00\x00\x00\x0f",                 // a crowd
@@ -62,6 +64,10 @@ var keyPrograms = []string{
 	"\x00\x00\x04\x08\x00\x01\x01\x00",         // a lease is removed
 	"\x00\x00\x0a\x00\x01\x00\x00",             // keys change places
 }
+
+// living is the entry of a ticket that a lease is planted for: that of a stranger, with
+// the token of a process, which nothing listens for.
+const living = "1:planted.1:1764000000000"
 
 // keysTest is for the edits of one queue's keys.
 type keysTest struct {
@@ -104,7 +110,7 @@ func (k *keysTest) edited(p *program) string {
 	case n < 4:
 		return k.key("seq")
 	}
-	return k.key("lease:planted")
+	return k.key("lease:" + tokenOf(living))
 }
 
 // member chooses a member of the line to be put there or removed.
@@ -121,7 +127,7 @@ func (k *keysTest) member(p *program, score float64) string {
 	}
 	switch n {
 	case 0, 1, 2: // as a ticket
-		return number + ":planted:1764000000000"
+		return number + strings.TrimPrefix(living, "1")
 	case 3: // with the token of a ticket
 		if len(k.all) > 0 {
 			return number + ":" + tokenOf(k.all[0].Member) + ":1764000000000"
@@ -129,7 +135,7 @@ func (k *keysTest) member(p *program, score float64) string {
 	case 4:
 		return number + ":" + strings.Repeat("long", 100) + ":1"
 	case 5:
-		return "0" + number + ":planted:1"
+		return "0" + number + ":" + tokenOf(living) + ":1"
 	case 6:
 		return strings.Repeat("x", 100_000)
 	}
@@ -143,7 +149,8 @@ func (k *keysTest) score(p *program) float64 {
 
 func (k *keysTest) value(p *program) string {
 	return pick(p, p.text(), "", fmt.Sprint(int64(1)<<53-1), fmt.Sprint(int64(1)<<53-2), "-5", "abc", "1e14", fmt.Sprint(int64(math.MaxInt64)),
-		fmt.Sprint(time.Now().Add(time.Hour).UnixMicro()), "1:planted:1764000000000 PROOF 1000 1 host", "9007199254740993", "0", " ", strings.Repeat("9", 400))
+		fmt.Sprint(time.Now().Add(time.Hour).UnixMicro()), living+" 1000 0 - 1 host ", "9007199254740993", "0", " ", strings.Repeat("9", 400),
+		living+" 1000 2 - 1 host ", living+" 1000 0 abc/500 1 host ")
 }
 
 // step does one thing. That most edits fail is no matter.
