@@ -17,6 +17,8 @@ import (
 	"github.com/fifolock/fifolock/examples/internal/programtest"
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/internal/testenv"
+	"github.com/fifolock/fifolock/lock"
+	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
 func TestMain(m *testing.M) { programtest.Main(m, main, redistest.Main) }
@@ -141,6 +143,53 @@ func TestInterrupted(t *testing.T) {
 	}
 	if left := redistest.Keys(t, redistest.Client(t), name); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestTicketLeavesFirst: the ticket of an interrupted wait is out of the line before its worker
+// ends, also where that takes longer than the lock waits for it, as on a server that does not
+// know the script. The same of one whose registration was not answered yet.
+func TestTicketLeavesFirst(t *testing.T) {
+	testenv.NeedSignals(t)
+	const stillThere = 100 * time.Millisecond
+	const registered = "*5\r\n$2\r\nok" // how the answer to a registration behind others begins
+	for name, delayed := range map[string]string{"waiting": "", "registering": registered} {
+		t.Run(name, func(t *testing.T) {
+			name := redistest.Name(t)
+			server := redistest.StartServer(t)
+			client := server.Client()
+			holder := lock.New(redisqueue.New(client, name))
+			if err := holder.Lock(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			defer holder.Unlock()
+			network := redistest.NewProxy(t, server.Addr)
+			arrive := func() {}
+			if delayed != "" {
+				_, arrive = network.DelayReplies(delayed)
+			}
+			inLine := func() int64 { return client.ZCard(t.Context(), "{"+name+"}:queue").Val() }
+
+			p := programtest.Start(t, "-procs", "1", "-out", filepath.Join(t.TempDir(), "picture.svg"), "-redis", network.Addr, "-name", name, "-lease", "1h")
+			for inLine() != 2 {
+				time.Sleep(time.Millisecond)
+			}
+			if err := client.ScriptFlush(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+			_, answer := network.DelayReplies("NOSCRIPT")
+			p.Process.Signal(os.Interrupt)
+			select {
+			case <-p.Ended():
+			case <-time.After(stillThere):
+			}
+			arrive()
+			answer()
+			p.WantExit(cli.ExitFailed, "timeline: interrupted\n")
+			if n := inLine(); n != 1 {
+				t.Errorf("%d are in line, want the holder alone", n)
+			}
+		})
 	}
 }
 

@@ -69,20 +69,34 @@ func (o order) locker() (l locker, closeLocker func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f := &fair{}
-	f.mutex = lock.New(q, lock.WithTrace(&lock.Trace{Registered: func(queue.Ticket) { f.inLine() }}))
+	f := &fair{queue: q}
+	f.mutex = lock.New(q, lock.WithTrace(&lock.Trace{Registered: func(t queue.Ticket) { f.registered(t) }}))
 	return f, closeQueue, nil
 }
 
 // fair is a fifolock.
 type fair struct {
-	mutex  *lock.Mutex
-	inLine func()
+	queue      queue.TicketQueue
+	mutex      *lock.Mutex
+	registered func(queue.Ticket)
 }
 
+// lock leaves nothing in line when ctx ends, though the process ends right after: it has its
+// ticket first, and so knows which one is to be removed.
 func (f *fair) lock(ctx context.Context, inLine func()) error {
-	f.inLine = inLine // there is one goroutine
-	return f.mutex.Lock(ctx)
+	waiting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var ticket queue.Ticket
+	f.registered = func(t queue.Ticket) { // there is one goroutine
+		ticket = t
+		inLine()
+		context.AfterFunc(ctx, cancel)
+	}
+	err := f.mutex.Lock(waiting)
+	if err != nil {
+		cli.Leave(f.queue, ticket)
+	}
+	return err
 }
 
 func (f *fair) unlock() error { return f.mutex.Unlock() }

@@ -86,17 +86,8 @@ func acquire(s settings, signals <-chan os.Signal) (held, int, error) {
 	return held{h, closeQueue}, 0, nil
 }
 
-// leaveTimeout is how long the storage may take to remove the ticket of a wait that has
-// ended.
-const leaveTimeout = 5 * time.Second
-
-// leave takes the ticket of a call that has failed out of the line; a zero ticket was in
-// none. The call does so itself, but returns after a moment: a removal that is still on its
-// way ends with the process, and the line would wait for the lease.
+// leave takes the ticket of a call that has failed out of the line.
 func leave(q queue.TicketQueue, most int, ticket queue.Ticket) {
-	if ticket == (queue.Ticket{}) {
-		return
-	}
 	if most > 0 {
 		view, err := queue.Share(q, most)
 		if err != nil {
@@ -104,17 +95,7 @@ func leave(q queue.TicketQueue, most int, ticket queue.Ticket) {
 		}
 		q = view
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
-	defer cancel()
-	left := make(chan struct{})
-	go func() {
-		defer close(left)
-		queue.Release(ctx, q, ticket) // ErrNotQueued is as good; the call has another error already
-	}()
-	select {
-	case <-left:
-	case <-ctx.Done(): // a storage may not return when ctx ends
-	}
+	cli.Leave(q, ticket)
 }
 
 // await waits for the lock, or for a signal.

@@ -19,6 +19,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/fifolock/fifolock/examples/internal/cli"
 	"github.com/fifolock/fifolock/examples/internal/programtest"
 	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/internal/testenv"
@@ -36,9 +37,6 @@ const stillNone = 100 * time.Millisecond
 
 // stillThere is how long a process is watched that must not end yet.
 const stillThere = 100 * time.Millisecond
-
-// removedWithin is how long a wait that has ended waits for its ticket to be removed.
-const removedWithin = 40 * time.Millisecond
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == commandArgument {
@@ -457,7 +455,7 @@ func TestSignalEndsTheWait(t *testing.T) {
 	took := time.Since(sent)
 
 	members, err := queue.Members(t.Context(), filequeue.New(directory))
-	if len(members) == 2 && members[1].Dead && took > removedWithin {
+	if len(members) == 2 && members[1].Dead && took > cli.LeaveTimeout {
 		members = members[:1] // a busy machine: the process has ended first
 	}
 	if err != nil || len(members) != 1 {
@@ -496,7 +494,7 @@ func TestTicketLeavesFirst(t *testing.T) {
 			took := time.Since(sent)
 
 			left, err := client.ZCard(t.Context(), "{"+name+"}:queue").Result()
-			if took > leaveTimeout {
+			if took > cli.LeaveTimeout {
 				t.Logf("a busy machine: it took %v", took) // withlock may have waited as long as it does
 			} else if err != nil || left != 1 {
 				t.Errorf("%d are in line, want the holder alone: %v", left, err)
