@@ -619,8 +619,13 @@ func keepsWhereWritesAreRefused(t *testing.T, grace time.Duration) (kept bool) {
 	if err := client.ConfigSet(t.Context(), "min-replicas-to-write", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
-	for asked() == before {
-		time.Sleep(pause)
+	lost := false
+	for asked() == before && !lost { // a ticket that is lost is not asked for any more
+		select {
+		case <-ticket.Lost:
+			lost = true
+		case <-time.After(pause):
+		}
 	}
 	select {
 	case <-ticket.Lost:

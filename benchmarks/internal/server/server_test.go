@@ -16,6 +16,9 @@ func TestStart(t *testing.T) {
 	}
 	for b, why := range set.Missing() {
 		t.Logf("%s is left out: %v", b, why)
+		if _, err := find("redis-server"); b == peer.Redis && err == nil {
+			t.Errorf("there is a server to start for %s", b)
+		}
 	}
 	site := set.Site()
 	for b, version := range set.Versions() {

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fifolock/fifolock/internal/redistest"
 	"github.com/fifolock/fifolock/internal/testenv"
 )
 
@@ -28,6 +29,7 @@ const root = "../../.."
 func TestEveryMutantApplies(t *testing.T) {
 	testenv.Long(t)
 	packages := loadPackages(t)
+	scripts := redistest.ClientOf(t, redistest.Miniredis(t))
 	names := make(map[string]bool)
 	for _, m := range all() {
 		if names[m.name] {
@@ -40,9 +42,12 @@ func TestEveryMutantApplies(t *testing.T) {
 			continue
 		}
 		if strings.HasSuffix(e.file, ".go") {
-			if err := packages.check(e); err != nil {
-				t.Errorf("%s: %v", m.name, err)
-			}
+			err = packages.check(e)
+		} else {
+			err = scripts.ScriptLoad(t.Context(), string(e.text)).Err()
+		}
+		if err != nil {
+			t.Errorf("%s: %v", m.name, err)
 		}
 	}
 }

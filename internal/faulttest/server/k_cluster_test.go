@@ -94,7 +94,7 @@ func TestK12WrappedCluster(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, false, neverDown)
 	h := clusterQueue(c, faulttest.LongLease)
-	cmd := exec.Command(os.Args[0], "-test.run", "^TestK12WrappedCluster$", "-test.v")
+	cmd := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), nodesVariable+"="+strings.Join(append(c.Addrs(), h.spec.Name), ","))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -104,15 +104,17 @@ func TestK12WrappedCluster(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	ready := false
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		t.Log(lines.Text())
 		if strings.Contains(lines.Text(), wrapperReady) {
+			ready = true
 			c.Primaries[h.place].Kill()
 			c.SetNodeTimeout(nodeTimeout)
 		}
 	}
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("a process with a wrapped ClusterClient ended with %v", err)
+	if err := cmd.Wait(); err != nil || !ready {
+		t.Errorf("a process with a wrapped ClusterClient ended with %v; it was ready: %v", err, ready)
 	}
 }
 

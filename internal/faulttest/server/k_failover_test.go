@@ -3,6 +3,7 @@
 package server
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -15,7 +16,10 @@ import (
 	"github.com/fifolock/fifolock/queue/redisqueue"
 )
 
-const shardsVariable = "FIFOLOCK_TEST_K12_SHARDS"
+const (
+	shardsVariable = "FIFOLOCK_TEST_K12_SHARDS"
+	wrapperServed  = "served, or refused with a reason"
+)
 
 // A Ring inside a wrapper, which hides what a Ring can. Lock works, or says that
 // such a client does not; no goroutine of ours panics, which would end the process.
@@ -27,12 +31,12 @@ func TestK12WrappedRing(t *testing.T) {
 	}
 	t.Parallel()
 	_, shards, _ := startRing(t, faulttest.LongLease)
-	cmd := exec.Command(os.Args[0], "-test.run", "^TestK12WrappedRing$", "-test.v")
+	cmd := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), shardsVariable+"="+shards[0].Addr+","+shards[1].Addr)
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
-	if err != nil {
-		t.Errorf("a process with a wrapped Ring ended with %v", err)
+	if err != nil || !strings.Contains(string(out), wrapperServed) {
+		t.Errorf("a process with a wrapped Ring ended with %v, and should say %q", err, wrapperServed)
 	}
 }
 
@@ -43,8 +47,8 @@ func useWrappedRing(t *testing.T, shards []string) {
 	a, b := mutex(), mutex()
 	for range 3 {
 		if err := a.Lock(t.Context()); err != nil {
-			t.Logf("refused: %v", err)
 			wantAdvice(t, err)
+			fmt.Printf("%s: refused: %v\n", wrapperServed, err)
 			return
 		}
 		waiting := faulttest.Lock(t.Context(), t, b)
@@ -53,6 +57,7 @@ func useWrappedRing(t *testing.T, shards []string) {
 		waiting.Granted()
 		faulttest.MustUnlock(t, b)
 	}
+	fmt.Println(wrapperServed)
 }
 
 // wantAdvice fails the test if an error does not say what to do.

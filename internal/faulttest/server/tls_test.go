@@ -120,7 +120,7 @@ func startTLS(t *testing.T, certificate []string) *tlsServer {
 	if settings, err := redistest.Client(t).ConfigGet(t.Context(), "tls-port").Result(); err != nil {
 		t.Fatal(err)
 	} else if len(settings) == 0 {
-		t.Skip("needs a redis-server that was built with TLS (make BUILD_TLS=yes): put it first on PATH")
+		testenv.Unable(t, "needs a redis-server that was built with TLS (make BUILD_TLS=yes): put it first on PATH")
 	}
 	addr := redistest.FreeAddr(t)
 	_, port, _ := net.SplitHostPort(addr)
