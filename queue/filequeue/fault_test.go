@@ -853,6 +853,17 @@ func TestFileMode(t *testing.T) {
 				}
 			}
 			f.release(ticket)
+
+			above := filepath.Join(t.TempDir(), "missing")
+			q := filequeue.New(filepath.Join(above, "queue"), c.opts...)
+			ticket, err := q.Register(t.Context())
+			f.must("Register below a missing directory", err)
+			info, err := os.Stat(above)
+			f.must("Stat", err)
+			if info.Mode().Perm() != c.dir {
+				t.Errorf("umask %03o: the mode of the directory above is %v, want %v", umask, info.Mode().Perm(), c.dir)
+			}
+			f.must("Release", q.Release(t.Context(), ticket))
 		}
 	}
 }
