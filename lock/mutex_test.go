@@ -71,7 +71,7 @@ func TestErrorsNameTheOperationAndTheLock(t *testing.T) {
 }
 
 // The errors of a queue may name it, as those of the queues here do.
-func TestErrorsNameTheLockOnce(t *testing.T) {
+func TestK68ErrorsNameTheLockOnce(t *testing.T) {
 	q := newFaulty(memqueue.New())
 	named := func(op string) error { return &queue.Error{Op: op, Queue: q.String(), Err: errDown} }
 	m := lock.New(q)

@@ -89,11 +89,11 @@ func work(context.Context) error { return nil }
 
 `
 
-// TestCodeCompiles vets every program and every set of functions, each as a package
+// TestK70CodeCompiles vets every program and every set of functions, each as a package
 // of one module. Fragments of a function are left out: they need what is around them.
 // So is what begins with "// before": code that uses another lock, which benchmarks
 // checks, where there are others.
-func TestCodeCompiles(t *testing.T) {
+func TestK70CodeCompiles(t *testing.T) {
 	testenv.Long(t)
 	var all strings.Builder
 	for _, text := range pages(t) {

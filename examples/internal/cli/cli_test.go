@@ -119,7 +119,7 @@ func parse(needed bool, args ...string) (Place, error) {
 	return p, err
 }
 
-func TestPlaces(t *testing.T) {
+func TestK69Places(t *testing.T) {
 	for _, test := range []struct {
 		args          []string
 		network, addr string

@@ -126,7 +126,7 @@ func goesOn(t *testing.T, h *harness.Harness, a, b *harness.Process, waits *harn
 //  1. A holds, two goroutines of A and one of B wait behind it; C is behind them.
 //  2. A and B are killed.
 //  3. C owns. Nothing is left behind when it has unlocked.
-func TestKilledProcessLeavesTheLine(t *testing.T) {
+func TestK26KilledProcessLeavesTheLine(t *testing.T) {
 	t.Parallel()
 	server := redistest.StartServer(t)
 	s := spec(server.Addr, "killed")
@@ -250,7 +250,7 @@ func shown(t *testing.T, admin *redis.Client, n int, kept func() bool) {
 
 // All connections of a holder are killed, again and again, as soon as it has shown itself
 // on new ones. It lives and keeps the lock.
-func TestKilledConnectionsAreNoDeath(t *testing.T) {
+func TestK27KilledConnectionsAreNoDeath(t *testing.T) {
 	t.Parallel()
 	faulttest.WithLease(t, grace, func(grace time.Duration) bool {
 		server := redistest.StartServer(t)
@@ -273,7 +273,7 @@ func TestKilledConnectionsAreNoDeath(t *testing.T) {
 }
 
 // A server that is stopped for many grace times has closed nothing: no one is lost.
-func TestStoppedServerIsNoDeath(t *testing.T) {
+func TestK28StoppedServerIsNoDeath(t *testing.T) {
 	t.Parallel()
 	faulttest.WithLease(t, grace, func(grace time.Duration) bool {
 		server := redistest.StartServer(t)
@@ -429,7 +429,7 @@ func poolUsedUp(t *testing.T, grace time.Duration) (told bool) {
 //  1. A holds through a gate, B waits.
 //  2. The gate breaks A's connections, and all new ones, or does not let them be answered.
 //  3. A's Lost closes, by A's own clock; then B owns.
-func TestCutOffOwnerIsToldFirst(t *testing.T) {
+func TestK29CutOffOwnerIsToldFirst(t *testing.T) {
 	t.Parallel()
 	for what, cut := range map[string]func(*gate){"refused": (*gate).refuse, "not answered": (*gate).blackhole} {
 		t.Run(what, func(t *testing.T) {
@@ -584,7 +584,7 @@ func lockInBackground(t *testing.T, m *lock.Mutex) <-chan struct{} {
 }
 
 // Without the rights it needs, the queue works, and goes by the lease. Members says so.
-func TestWithoutTheRights(t *testing.T) {
+func TestK30WithoutTheRights(t *testing.T) {
 	for what, rights := range map[string][]any{
 		"NUMSUB and INFO": {"-pubsub", "-info"},
 		"NUMSUB":          {"-pubsub"},
