@@ -23,7 +23,7 @@ func TestClosedTerminal(t *testing.T) {
 	p := programtest.Command(t, "-hold", "100ms", "-rounds", "1000", "-procs", "2", "-out", picture, "-redis", redistest.Addr(t), "-name", name, "-lease", "1h")
 	p.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.Start()
-	awaitLine(t, p, name)
+	awaitLine(t, p, hasKeys(t, name))
 	if err := syscall.Kill(-p.Process.Pid, syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}

@@ -119,9 +119,9 @@ func TestUnfair(t *testing.T) {
 }
 
 // awaitLine waits until a worker of the program is in line.
-func awaitLine(t *testing.T, p *programtest.Process, name string) {
+func awaitLine(t *testing.T, p *programtest.Process, there func() bool) {
 	t.Helper()
-	for client := redistest.Client(t); len(redistest.Keys(t, client, name)) == 0; {
+	for !there() {
 		select {
 		case <-p.Ended():
 			t.Fatalf("it has ended before any was in line:\n%s", p.Stderr)
@@ -130,12 +130,18 @@ func awaitLine(t *testing.T, p *programtest.Process, name string) {
 	}
 }
 
+// hasKeys is the condition that the queue has keys.
+func hasKeys(t *testing.T, name string) func() bool {
+	client := redistest.Client(t)
+	return func() bool { return len(redistest.Keys(t, client, name)) > 0 }
+}
+
 func TestInterrupted(t *testing.T) {
 	testenv.NeedSignals(t)
 	picture := filepath.Join(t.TempDir(), "picture.svg")
 	name := redistest.Name(t)
 	p := programtest.Start(t, "-hold", "100ms", "-rounds", "1000", "-procs", "2", "-out", picture, "-redis", redistest.Addr(t), "-name", name)
-	awaitLine(t, p, name)
+	awaitLine(t, p, hasKeys(t, name))
 	p.Process.Signal(os.Interrupt)
 	p.WantExit(cli.ExitFailed, "timeline: interrupted\n")
 	if _, err := os.Stat(picture); err == nil {
@@ -171,9 +177,7 @@ func TestTicketLeavesFirst(t *testing.T) {
 			inLine := func() int64 { return client.ZCard(t.Context(), "{"+name+"}:queue").Val() }
 
 			p := programtest.Start(t, "-procs", "1", "-out", filepath.Join(t.TempDir(), "picture.svg"), "-redis", network.Addr, "-name", name, "-lease", "1h")
-			for inLine() != 2 {
-				time.Sleep(time.Millisecond)
-			}
+			awaitLine(t, p, func() bool { return inLine() == 2 })
 			if err := client.ScriptFlush(t.Context()).Err(); err != nil {
 				t.Fatal(err)
 			}

@@ -125,7 +125,10 @@ func (o order) takeTurns(ctx context.Context, l locker) ([]turn, error) {
 	for i := range turns {
 		t := &turns[i]
 		t.Process, t.Round = o.Process, i+1
-		cli.Sleep(ctx, upTo(2*o.Hold)) // Lock says if ctx has ended
+		cli.Sleep(ctx, upTo(2*o.Hold))
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		t.Called = time.Now()
 		if err := l.lock(ctx, func() { t.InLine = time.Now() }); err != nil {
 			return nil, err
