@@ -90,8 +90,15 @@ func TestInterruptedAgain(t *testing.T) {
 		p := start(t, "hangs")
 		p.Process.Signal(s)
 		p.Stdout.Want(t, "hangs")
-		p.Process.Signal(s)
 		p.Stdin.Close()
+		for ended := false; !ended; { // until its very end
+			p.Process.Signal(s)
+			select {
+			case <-p.Ended():
+				ended = true
+			default:
+			}
+		}
 		p.WantExit(ExitFailed, "program: interrupted\n")
 	}
 }

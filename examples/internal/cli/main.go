@@ -36,13 +36,14 @@ func Main(program string, run func(ctx context.Context, args []string, out io.Wr
 	if !signal.Ignored(syscall.SIGHUP) {
 		signals = append(signals, syscall.SIGHUP)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), signals...)
+	// Nothing stops it: a second SIGTERM that is still on its way would end the process before
+	// the exit code does.
+	ctx, _ := signal.NotifyContext(context.Background(), signals...)
 	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) })
 	err := run(ctx, os.Args[1:], os.Stdout)
 	if err != nil && ctx.Err() != nil {
 		err = errors.New("interrupted")
 	}
-	stop()
 	os.Exit(exitCode(program, err))
 }
 
