@@ -63,8 +63,13 @@ func acquire(s settings, signals <-chan os.Signal) (held, int, error) {
 	if err != nil {
 		return held{}, exitUsage, err
 	}
-	var ticket queue.Ticket // the latest
-	options := []lock.Option{lock.WithTrace(&lock.Trace{Registered: func(t queue.Ticket) { ticket = t }})}
+	var ticket queue.Ticket                                      // the latest
+	arrival, arrived := context.WithCancel(context.Background()) // ends when it is known
+	defer arrived()
+	options := []lock.Option{lock.WithTrace(&lock.Trace{Registered: func(t queue.Ticket) {
+		ticket = t
+		arrived()
+	}})}
 	showEnd := func() {}
 	if !s.quiet {
 		p := newProgress(os.Stderr)
@@ -73,7 +78,7 @@ func acquire(s settings, signals <-chan os.Signal) (held, int, error) {
 	if s.wait > 0 {
 		options = append(options, lock.WithMaxWait(s.wait))
 	}
-	h, code, err := await(newLocker(q, s.max, options), s.try, signals)
+	h, code, err := await(newLocker(q, s.max, options), s.try, signals, arrival)
 	if err == error(lock.ErrBusy) {
 		err = busy(q)
 	}
@@ -98,12 +103,19 @@ func leave(q queue.TicketQueue, most int, ticket queue.Ticket) {
 	cli.Leave(q, ticket)
 }
 
-// await waits for the lock, or for a signal.
-func await(l locker, try bool, signals <-chan os.Signal) (hold, int, error) {
+// await waits for the lock, or for a signal. One that comes before the ticket waits for it:
+// a ticket that is still on its way would come after this process has ended.
+func await(l locker, try bool, signals <-chan os.Signal, arrival context.Context) (hold, int, error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	forget := onSignal(signals, func(signal os.Signal) { cancel(caught{signal}) })
+	arrival, over := context.WithCancel(arrival)
+	defer over()
+	forget := onSignal(signals, func(signal os.Signal) {
+		cli.Sleep(arrival, cli.LeaveTimeout)
+		cancel(caught{signal})
+	})
 	h, err := acquireOrTry(ctx, l, try)
+	over()
 	forget()
 
 	var c caught

@@ -466,38 +466,63 @@ func TestSignalEndsTheWait(t *testing.T) {
 // TestTicketLeavesFirst: the ticket of a wait that has ended is out of the line before the
 // process ends, also where that takes longer than the lock waits for it. A server that does
 // not know the script takes two round trips, the first of which is as long as it is made here.
+// The same of a ticket whose registration was not answered yet when the signal came.
 func TestTicketLeavesFirst(t *testing.T) {
 	testenv.NeedSignals(t)
-	for name, kind := range map[string][]string{"mutex": nil, "semaphore": {"-max", "1"}} {
+	const registered = "*5\r\n$2\r\nok" // how the answer to a registration behind others begins
+	for name, test := range map[string]struct {
+		kind    []string
+		delayed string
+	}{
+		"mutex":                 {},
+		"semaphore":             {kind: []string{"-max", "1"}},
+		"mutex-registering":     {delayed: registered},
+		"semaphore-registering": {kind: []string{"-max", "1"}, delayed: registered},
+	} {
 		t.Run(name, func(t *testing.T) {
 			server := redistest.StartServer(t)
 			network := redistest.NewProxy(t, server.Addr)
-			flags := append(kind, "-name", name, "-lease", "1h", "-redis")
+			client := server.Client()
+			inLine := func() int64 { return client.ZCard(t.Context(), "{"+name+"}:queue").Val() }
+			flags := append(test.kind, "-name", name, "-lease", "1h", "-redis")
 			holder := start(t, append(flags, server.Addr), "hold")
 			holder.wantHolding()
+			arrive := func() {}
+			if test.delayed != "" {
+				_, arrive = network.DelayReplies(test.delayed)
+			}
 			waiter := start(t, append(flags, network.Addr), "hold")
-			waiter.Stderr.Want(t, "2nd in line")
-			client := server.Client()
+			if test.delayed == "" {
+				waiter.Stderr.Want(t, "2nd in line")
+			}
+			for inLine() != 2 {
+				select {
+				case <-waiter.Ended():
+					t.Fatalf("it has ended: %s", waiter.Stderr)
+				case <-time.After(time.Millisecond):
+				}
+			}
 			if err := client.ScriptFlush(t.Context()).Err(); err != nil {
 				t.Fatal(err)
 			}
 			reached, answer := network.DelayReplies("NOSCRIPT")
 			sent := time.Now()
 			waiter.signal(syscall.SIGTERM)
-			<-reached
+			if test.delayed == "" {
+				<-reached
+			}
 			select {
 			case <-waiter.Ended():
 			case <-time.After(stillThere):
 			}
+			arrive()
 			answer()
 			waiter.WantExit(exitSignal+int(syscall.SIGTERM), "terminated")
-			took := time.Since(sent)
 
-			left, err := client.ZCard(t.Context(), "{"+name+"}:queue").Result()
-			if took > cli.LeaveTimeout {
+			if took := time.Since(sent); took > cli.LeaveTimeout {
 				t.Logf("a busy machine: it took %v", took) // withlock may have waited as long as it does
-			} else if err != nil || left != 1 {
-				t.Errorf("%d are in line, want the holder alone: %v", left, err)
+			} else if left := inLine(); left != 1 {
+				t.Errorf("%d are in line, want the holder alone", left)
 			}
 			holder.Stdin.Close()
 			holder.WantExit(0, "")
