@@ -83,6 +83,18 @@ func ask[T any](ctx context.Context, grace time.Duration, f func(context.Context
 	return c.value, c.err
 }
 
+// endOf is ctx.Err(), or what it is about to be: a connection may see the deadline a moment
+// before the ctx does.
+func endOf(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
 // stackOfCall is about what the stack of a call into a queue comes to.
 const stackOfCall = 6 << 10
 

@@ -264,11 +264,12 @@ func (c *claim) removeAndWait() error {
 	ctx, cancel := c.base.forRelease()
 	defer cancel()
 	_, err := ask(ctx, 0, func(ctx context.Context) (struct{}, error) { return struct{}{}, c.remove(ctx) }, nil)
+	err = ofQueue(err)
 	switch {
 	case errors.Is(err, queue.ErrNotQueued):
 		return fmt.Errorf("%w: %w", ErrLost, err)
-	case err != nil && ctx.Err() != nil:
-		return fmt.Errorf("no answer within %v: the ticket may still be in line%s: %w", c.base.options.releaseTimeout, untilItLapses(c.ticket), releaseTimeoutError{err})
+	case err != nil && endOf(ctx) != nil:
+		return fmt.Errorf("no answer within %v: the ticket may still be in line%s: %w", c.base.options.releaseTimeout, untilItLapses(c.ticket), err)
 	}
 	return err
 }

@@ -71,6 +71,9 @@
 // that ended while others were ahead, [ErrLost] a hold that ended before its Unlock,
 // [ErrNotLocked] a mistake in the program. Other errors are the ctx's, those of wrong
 // arguments, and the backend's; a queue of this module returns the last as a [queue.Error].
+// An error is [context.Canceled] or [context.DeadlineExceeded] only if the ctx or
+// [WithMaxWait] has ended the wait, or the function that was given to Do has returned it: not
+// if the backend, or the release, has met a timeout of its own.
 //
 // # What can be seen of it
 //

@@ -48,7 +48,7 @@ var (
 type waitError struct {
 	detail  string // after how long, and with what to wait for
 	ended   error  // ctx.Err()
-	cause   error  // context.Cause(ctx), as causeError; nil if it is ended
+	cause   error  // ofCause(context.Cause(ctx)); nil if it is ended
 	failure error  // what the queue said instead of an answer; nil if it answered
 	busy    bool   // others were ahead, and the queue said so
 }
@@ -69,27 +69,36 @@ func (e *waitError) Unwrap() []error {
 	return slices.DeleteFunc([]error{e.ended, e.failure, e.cause}, func(err error) bool { return err == nil })
 }
 
-// releaseTimeoutError is what a release has met when its own time was over. It is not
-// context.DeadlineExceeded, which says that a wait of the caller's has ended, and that it
-// holds nothing: the work of a Do that returns it is done.
-type releaseTimeoutError struct{ error }
-
-func (e releaseTimeoutError) Is(target error) bool {
-	return target != context.DeadlineExceeded && errors.Is(e.error, target)
+// maskedError is an error in which errors.Is does not find some: there they do not mean what
+// they mean as an error of this package.
+type maskedError struct {
+	error
+	masked []error
 }
 
-func (e releaseTimeoutError) As(target any) bool { return errors.As(e.error, target) }
-
-// causeError is the caller's reason for ending its ctx. It may come from another lock, as in
-// an errgroup or under Do, so errors.Is does not find the errors ofContract in it.
-type causeError struct{ error }
-
-var ofContract = []error{
-	ErrBusy, ErrLost, ErrNotLocked, queue.ErrNotQueued, queue.ErrClosed, context.Canceled, context.DeadlineExceeded,
+func (e maskedError) Is(target error) bool {
+	return !slices.Contains(e.masked, target) && errors.Is(e.error, target)
 }
 
-func (e causeError) Is(target error) bool {
-	return !slices.Contains(ofContract, target) && errors.Is(e.error, target)
+func (e maskedError) As(target any) bool { return errors.As(e.error, target) }
+
+var (
+	// ofCtx say that a wait of the caller's has ended, and that it holds nothing.
+	ofCtx = []error{context.Canceled, context.DeadlineExceeded}
+
+	// ofContract say how it is with a lock.
+	ofContract = append([]error{ErrBusy, ErrLost, ErrNotLocked, queue.ErrNotQueued, queue.ErrClosed}, ofCtx...)
+)
+
+// ofQueue is an error of a call that the caller's ctx has not ended: the release's own time
+// is over, or the queue has a timeout of its own. The work of a Do that returns it is done.
+func ofQueue(err error) error {
+	if slices.ContainsFunc(ofCtx, func(ended error) bool { return errors.Is(err, ended) }) {
+		return maskedError{err, ofCtx}
+	}
+	return err
 }
 
-func (e causeError) As(target any) bool { return errors.As(e.error, target) }
+// ofCause is the caller's reason for ending its ctx. It may come from another lock, as in an
+// errgroup or under Do.
+func ofCause(err error) error { return maskedError{err, ofContract} }

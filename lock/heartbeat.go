@@ -108,7 +108,7 @@ func (h *heartbeat) beat() {
 		return
 	}
 	sent := time.Now()
-	err := queue.Refresh(h.ctx, h.base.queue, h.ticket)
+	err := ofQueue(queue.Refresh(h.ctx, h.base.queue, h.ticket))
 	if hook := h.base.options.trace.HeartbeatFailed; h.end(sent, err) && hook != nil {
 		hook(h.ticket, err)
 	}

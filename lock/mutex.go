@@ -163,7 +163,7 @@ func (m *Mutex) tryTurn(a *attempt) (locked bool, err error) {
 // have none, as soon as the file system lets its file be closed. A release
 // whose answer was lost is sent again. If the ticket is gone by then, Unlock returns nil:
 // as far as is known, the lock was held until Unlock. In every case the Mutex is unlocked
-// afterwards and can be locked again.
+// afterwards and can be locked again; a copy of it is refused, and unlocks nothing.
 //
 // A second Unlock ends whatever hold it finds, which may be that of another
 // goroutine by then, as with [sync.Mutex]. It is an error only if there is none.

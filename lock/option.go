@@ -35,8 +35,7 @@ func WithBackOff(newBackOff func() backoff.BackOff) Option {
 
 // WithReleaseTimeout says how long Unlock tries to release the lock before it
 // returns an error, and how long a call that was cancelled goes on in the
-// background to remove its ticket; a queue may go on for longer. 10 s unless given. The error
-// of an Unlock whose time was over is not context.DeadlineExceeded.
+// background to remove its ticket; a queue may go on for longer. 10 s unless given.
 func WithReleaseTimeout(d time.Duration) Option {
 	return func(o *options) error {
 		if d <= 0 {

@@ -46,16 +46,16 @@ func (d maxWaitError) Error() string {
 // explain says of an attempt that ctx has ended what there was to wait for: those
 // in front, or a queue that does not answer.
 func (r *report) explain(err error) error {
-	ended := r.ctx.Err()
+	ended := endOf(r.ctx)
 	if ended == nil {
-		return err
+		return ofQueue(err)
 	}
-	e := &waitError{ended: ended, failure: r.failure}
-	if cause := context.Cause(r.ctx); cause != ended {
-		e.cause = causeError{cause}
+	e := &waitError{ended: ended, failure: ofQueue(r.failure)}
+	if cause := context.Cause(r.ctx); cause != nil && cause != ended {
+		e.cause = ofCause(cause)
 	}
 	if !errors.Is(err, ended) && !errors.Is(err, queue.ErrNotQueued) { // a call failed just when ctx ended
-		e.failure = err
+		e.failure = ofQueue(err)
 	}
 	if r.ended.IsZero() {
 		r.ended = time.Now()

@@ -15,7 +15,7 @@ import (
 // reports on. When Registered, Waiting or Acquired panics, the panic goes through the call,
 // which then owns nothing. A hold that is unlocked by one of its own hooks is told as
 // Released before Acquired has returned. A TryLock or TryAcquire that finds the lock in use
-// calls none.
+// calls none but Evicted.
 //
 // After Registered, Acquired or Failed is called once for the same ticket; so the
 // difference is the number of waiters (a Failed without a ticket counts for none). After

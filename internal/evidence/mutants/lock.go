@@ -21,9 +21,33 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	},
 	{
 		name: "lock: the end of the release's time counts as that of a wait",
-		in:   "lock releaseTimeoutError.Is",
-		old:  "target != context.DeadlineExceeded && errors.Is(e.error, target)",
-		new:  "errors.Is(e.error, target)",
+		in:   "lock claim.removeAndWait",
+		old:  "err = ofQueue(err)",
+		new:  "",
+	},
+	{
+		name: "lock: a timeout of the queue's in a heartbeat counts as the end of a wait",
+		in:   "lock heartbeat.beat",
+		old:  "ofQueue(queue.Refresh(h.ctx, h.base.queue, h.ticket))",
+		new:  "queue.Refresh(h.ctx, h.base.queue, h.ticket)",
+	},
+	{
+		name: "lock: a timeout of the queue's counts as the end of the caller's ctx",
+		in:   "lock report.explain",
+		old:  "return ofQueue(err)",
+		new:  "return err",
+	},
+	{
+		name: "lock: a failed look that was cut off is another end of the ctx",
+		in:   "lock report.explain",
+		old:  "failure: ofQueue(r.failure)",
+		new:  "failure: r.failure",
+	},
+	{
+		name: "lock: a deadline that the queue sees before the ctx is the queue's own",
+		in:   "lock endOf",
+		old:  "!time.Now().Before(deadline)",
+		new:  "deadline.IsZero()",
 	},
 	{
 		name: "lock: a failed look counts after the ticket was found gone",
@@ -471,9 +495,9 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	},
 	{
 		name: "lock: the error of another lock is a verdict on this one",
-		in:   "lock causeError.Is",
-		old:  "!slices.Contains(ofContract, target) && ",
-		new:  "",
+		in:   "lock ofCause",
+		old:  "maskedError{err, ofContract}",
+		new:  "maskedError{err, nil}",
 	},
 	{
 		name: "lock: a queue that answers slowly is taken for one that does not",
