@@ -96,6 +96,26 @@ func TestEvictedOnArrival(t *testing.T) {
 	}
 }
 
+// A TryLock that finds a living one behind the dead tells of these, and of nothing else.
+func TestEvictedByATryInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := leased(lease)
+		dead := mustRegister(t, q)
+		time.Sleep(lease / 2)
+		mustRegister(t, q)
+		time.Sleep(lease / 2)
+		tell, evicted := evictions()
+		m := lock.New(q, tell, lock.WithTrace(&lock.Trace{
+			Registered: func(queue.Ticket) { t.Error("Registered was called") },
+			Failed:     func(queue.Ticket, time.Duration, error) { t.Error("Failed was called") },
+		}))
+		if ok, err := m.TryLock(t.Context()); ok || err != nil {
+			t.Errorf("TryLock = %v, %v, want false", ok, err)
+		}
+		wantEvicted(t, evicted, dead)
+	})
+}
+
 // The hook may call back into the Mutex, also into what it waits for.
 func TestEvictedMayUseTheMutex(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

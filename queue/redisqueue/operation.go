@@ -143,7 +143,7 @@ func (o *operation) askOfTicket(ctx context.Context, script func() *script, args
 // that it was found to have left before.
 func (o *operation) forget(gone bool) {
 	o.notifier.Drop(o.token)
-	o.presence.Leave(o.token, gone)
+	o.notifier.Leave(o.token, gone)
 }
 
 // lapse forgets that requests for a ticket were sent more than once when the lease of what

@@ -617,3 +617,22 @@ func TestReleaseAfterTheEndLeavesThePresence(t *testing.T) {
 		}
 	}
 }
+
+// So of one that is released through another queue of the client.
+func TestReleaseThroughAnotherQueueLeavesThePresence(t *testing.T) {
+	redistest.NeedReal(t)
+	client, name := redistest.Client(t), redistest.Name(t)
+	q := New(client, name, WithCrashDetection(time.Second))
+	for kind, other := range map[string]*Queue{"with crash detection": New(client, name, WithCrashDetection(time.Second)), "without": New(client, name)} {
+		ticket, err := q.Register(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := other.Release(t.Context(), ticket); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+		if q.presence.Has(tokenOf(ticket.Member)) {
+			t.Errorf("%s: it is shown as before", kind)
+		}
+	}
+}

@@ -112,10 +112,15 @@ const longestName = 512
 // the release say otherwise, which it does only after a loss of data, the owner is told
 // to look (see [queue.Watcher]).
 //
+// Processes that go on from one snapshot of a machine share a notifier's id. They are not
+// woken by one another, and poll; and while one of them lives, crash detection does not
+// notice the end of the other.
+//
 // # The client
 //
 // A request that fails is sent again, with the client's backoff, but by the queue: the
-// client itself does not repeat it, so that the queue knows whether an answer was lost.
+// client itself does not repeat it, so that the queue knows whether an answer was lost. Nor
+// may a hook of the client's: a release that it sends twice is told as a loss.
 // It is sent again no more often than MaxRetries says (MaxRedirects of a ClusterClient),
 // and for no longer than 5 s; a release however often, for a lease; and Register for half a
 // lease where it is refused for the moment.

@@ -311,7 +311,7 @@ func (o *operation) leave(ctx context.Context, cleanup int) error {
 		if leaving != nil && !goesOn {
 			leaving.Answered(wasRemoved(answer, lost), at[string](answer, 0))
 		}
-		o.presence.Leave(o.token, answer.status == statusGone)
+		o.notifier.Leave(o.token, answer.status == statusGone)
 	}()
 	r := o.ofTicket(releaseScript, o.ticket.Member, mark, cleanup)
 	r.ordered = leaving != nil && leaving.Ordered()

@@ -1171,7 +1171,7 @@ end`,
 	},
 	{
 		name:  "redis: the other tickets of a process that was evicted are not asked about",
-		in:    "queue/redisqueue/internal/notifier Presence.Leave",
+		in:    "queue/redisqueue/internal/notifier Notifier.Leave",
 		old:   "p.sendLocked(p.firstLocked())",
 		new:   "",
 		tests: presenceTests,

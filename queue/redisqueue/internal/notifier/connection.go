@@ -17,6 +17,7 @@ type connection struct {
 	subscription *subscription          // nil when nothing has needed it for a while
 	watches      int                    // how many have not been stopped, and one for each presence
 	presences    map[*Presence]struct{} // those that have tickets
+	presenceOf   map[string]*Presence   // of each of these tickets, by its token
 	idle         *time.Timer            // ends the subscription; runs when watches is 0
 
 	listening bool      // the server has confirmed the subscription, and it has not broken since

@@ -137,7 +137,7 @@ func New(client Client, token func(entry string) string) *Notifier {
 		token:   token,
 		waiters: waiters{byToken: make(map[string]*waiter), behind: make(map[string]*waiter)},
 	}
-	n.connection = connection{notifier: n, presences: make(map[*Presence]struct{})}
+	n.connection = connection{notifier: n, presences: make(map[*Presence]struct{}), presenceOf: make(map[string]*Presence)}
 	return n
 }
 

@@ -121,6 +121,7 @@ func (p *Presence) join(token string) <-chan struct{} {
 		p.since, p.late = time.Now(), false
 	}
 	p.tickets[token] = &present{lost: make(chan struct{})}
+	p.n.presenceOf[token] = p
 	p.armed = p.armed || p.n.run != ""
 	p.n.subscribeLocked()
 	if p.n.listening && !p.n.introduced && p.n.seen == nil {
@@ -161,27 +162,26 @@ func (p *Presence) believedLocked(token string, now time.Time) bool {
 	return p == nil || p.tickets[token] != nil && (!p.armed || now.Before(p.deadline()))
 }
 
-// Leave removes a ticket; without a presence it does nothing. If the ticket was found gone
-// from the line, it looks after the others: the server evicts all of a process together. The
-// ticket itself is not told as lost: the caller has the better answer.
-func (p *Presence) Leave(token string, gone bool) {
+// Leave removes a ticket from the presence that it is in, if it is in one: it may have been
+// taken through another queue. If the ticket was found gone from the line, the presence looks
+// after its others: the server evicts all of a process together. The ticket itself is not
+// told as lost: the caller has the better answer.
+func (n *Notifier) Leave(token string, gone bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p := n.presenceOf[token]
 	if p == nil {
 		return
 	}
-	p.n.mu.Lock()
-	defer p.n.mu.Unlock()
-	there := p.tickets[token] != nil
 	p.leaveLocked(token)
-	if gone && there {
+	if gone {
 		p.sendLocked(p.firstLocked())
 	}
 }
 
 func (p *Presence) leaveLocked(token string) {
-	if p.tickets[token] == nil {
-		return
-	}
 	delete(p.tickets, token)
+	delete(p.n.presenceOf, token)
 	if len(p.tickets) > 0 {
 		return
 	}

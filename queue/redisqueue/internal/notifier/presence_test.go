@@ -105,7 +105,7 @@ func TestTicketsOfAPresenceAreToldTogether(t *testing.T) {
 			defer p.n.mu.Unlock()
 			p.sendLocked(p.firstLocked())
 		},
-		"by the caller's": func(_ *Notifier, p *Presence, token string) { p.Leave(token, true) },
+		"by the caller's": func(n *Notifier, _ *Presence, token string) { n.Leave(token, true) },
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -268,7 +268,7 @@ func TestSeenWhileSignsFail(t *testing.T) {
 		}
 		for token, ticket := range p.tickets {
 			if ticket.entry == s.signs[0].entry {
-				p.Leave(token, false)
+				n.Leave(token, false)
 			}
 		}
 		refuses.Store(false)
