@@ -212,7 +212,8 @@ func (k *knownLine) setRecheck() {
 }
 
 // recheckOwners wakes the first waiter of this process if one of the owners seems to be
-// dead. That one looks, which evicts it.
+// dead. That one looks, which evicts it. If it was woken before, and has not looked yet, the
+// next one is woken as well.
 func (k *knownLine) recheckOwners() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -226,12 +227,28 @@ func (k *knownLine) recheckOwners() {
 	for first, owners := range k.line.suspects() {
 		for _, e := range owners {
 			if e.seemsGone(k.dir) {
-				first.ticket.waiter.wake(queue.WakeHint)
+				k.wakeServed(first)
 				break
 			}
 		}
 	}
 	k.setRecheck()
+}
+
+// wakeServed wakes the waiters of this process from e on, up to one that takes its wake-ups.
+// mu is held.
+func (k *knownLine) wakeServed(e *entry) {
+	i, _ := k.line.index(e.name)
+	for _, next := range k.line.entries[i:] {
+		if next.slots != e.slots || next.owns || !next.ticket.waiter.isHeard() {
+			continue
+		}
+		served := next.ticket.waiter.isServed()
+		next.ticket.waiter.wake(queue.WakeHint)
+		if served {
+			return
+		}
+	}
 }
 
 // announce wakes the first waiter of another process, where several own: from now on it has

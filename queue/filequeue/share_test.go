@@ -126,6 +126,27 @@ func TestFileShareSeveralKilled(t *testing.T) {
 	f.wantNoDirectory()
 }
 
+// The first to wait is busy, with a hook say, and does not look. Those behind do not depend
+// on it.
+func TestFileShareFirstIsBusy(t *testing.T) {
+	for name, end := range map[string]func(*worker){"released": (*worker).release, "killed": func(w *worker) { w.kill() }} {
+		t.Run(name, func(t *testing.T) {
+			f := newFileFixture(t).shared(2)
+			workers := []*worker{f.holdShared(2), f.holdShared(2)}
+			busy, behind := f.register(), f.register()
+			f.watch(busy)
+			wake := f.watch(behind)
+			for _, w := range workers {
+				end(w)
+			}
+			f.awaitWoken(behind, wake, 0)
+			f.release(busy)
+			f.release(behind)
+			f.wantNoDirectory()
+		})
+	}
+}
+
 // The dead do not count, wherever they stand.
 func TestFileShareDeadDoNotCount(t *testing.T) {
 	f := newFileFixture(t).shared(2)

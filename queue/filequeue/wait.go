@@ -84,7 +84,7 @@ func (k *knownLine) isLookedFor(t *ticket) bool {
 		return false
 	}
 	first := k.line.firstWaiting(t.slots())
-	return first != nil && first.number < t.number
+	return first != nil && first.number < t.number && first.ticket.waiter.isServed()
 }
 
 // place returns the ticket's place, and its index in the line. The number ahead is exact

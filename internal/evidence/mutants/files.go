@@ -409,6 +409,18 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		new:  "if e.owns && i < e.slots {",
 	},
 	{
+		name: "file: others rely on the first that waits though it does not look",
+		in:   ofFile + "knownLine.isLookedFor",
+		old:  " && first.ticket.waiter.isServed()",
+		new:  "",
+	},
+	{
+		name: "file: the first that waits is woken alone though it does not look",
+		in:   ofFile + "knownLine.wakeServed",
+		old:  "served := next.ticket.waiter.isServed()",
+		new:  "served := true",
+	},
+	{
 		name: "file: one that owns is taken for the first that waits",
 		in:   ofFile + "line.firstWaiting",
 		old:  "e.slots == slots && !e.owns &&",
