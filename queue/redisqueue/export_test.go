@@ -57,9 +57,9 @@ func (g *Gathering) Depart() {
 // Waiters returns how many waiters the notifier of q has.
 func Waiters(q *Queue) int { return q.home.Load().Waiters() }
 
-// Resent returns how many tickets the queue knows whose request was sent more than once.
+// Resent returns how many tickets the client of q knows whose request was sent more than once.
 func Resent(q *Queue) (n int) {
-	q.resent.Range(func(any, any) bool { n++; return true })
+	q.senders.resent.Range(func(any, any) bool { n++; return true })
 	return n
 }
 

@@ -118,3 +118,29 @@ func TestNothingIsKeptOfATicketThatLapses(t *testing.T) {
 		direct.Del(t.Context(), redistest.Keys(t, direct, name)...)
 	}
 }
+
+// Nor of one that is released through another queue of the client, which leaves the mark for
+// the late request as well.
+func TestNothingIsKeptOfATicketThatAnotherQueueReleases(t *testing.T) {
+	t.Parallel()
+	redistest.NeedReal(t)
+	warm(t, redistest.Client(t))
+	proxy := redistest.NewProxy(t, redistest.Addr(t))
+	client, name := redistest.ClientOf(t, proxy.Addr, func(o *redis.Options) { o.ReadTimeout = time.Second }), redistest.Name(t)
+	q, other := redisqueue.New(client, name), redisqueue.New(client, name, redisqueue.WithLease(time.Second))
+	proxy.LoseReplies(redisqueue.RegisterHash, 1)
+	ticket := mustRegister(t, q)
+	if n := redisqueue.Resent(q); n != 1 {
+		t.Fatalf("%d tickets count as requested more than once, want 1", n)
+	}
+	if err := other.Release(t.Context(), ticket); err != nil {
+		t.Fatal(err)
+	}
+	if n := redisqueue.Resent(q); n > 0 {
+		t.Error("it is kept after its release")
+	}
+	if keys := redistest.Keys(t, redistest.Client(t), name); len(keys) != 1 {
+		t.Errorf("%v is left, want the mark", keys)
+	}
+	redistest.Client(t).Del(t.Context(), redistest.Keys(t, redistest.Client(t), name)...)
+}

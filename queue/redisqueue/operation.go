@@ -151,8 +151,8 @@ func (o *operation) forget(gone bool) {
 // may follow.
 func (o *operation) lapse() {
 	s, token := o.storage, o.token
-	if s.resent.CompareAndSwap(token, nil, lapsing{}) { // once
-		time.AfterFunc(s.leaseOf(o.ticket), func() { s.resent.Delete(token) })
+	if s.senders.resent.CompareAndSwap(token, nil, lapsing{}) { // once
+		time.AfterFunc(s.leaseOf(o.ticket), func() { s.senders.resent.Delete(token) })
 	}
 }
 

@@ -47,6 +47,11 @@ type sender struct {
 type senders struct {
 	free    sender // of most commands
 	ordered sender // of releases that hand on in this process, see notifier/handoff.go
+
+	// resent has the tokens of tickets whose request was sent more than once, until their
+	// release was answered, or a lease after that has failed or they were found gone: the
+	// other request may still arrive.
+	resent sync.Map
 }
 
 var sendersByClient clients.Registry[senders]

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -43,11 +42,6 @@ type storage struct {
 	// presence shows that the process lives; nil without crash detection.
 	presence *notifier.Presence
 	grace    time.Duration // of presence
-
-	// resent has the tokens of tickets whose request was sent more than once, until their
-	// release was answered, or a lease after that has failed or they were found gone: the
-	// other request may still arrive.
-	resent sync.Map
 }
 
 // String returns a text like

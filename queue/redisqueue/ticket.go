@@ -104,7 +104,7 @@ func (o *operation) registration(ctx context.Context, script func() *script) (r 
 func (o *operation) takeBack(ctx context.Context, answer reply, lost int, ok bool, err error) {
 	switch {
 	case ok && lost > 0:
-		o.resent.Store(o.token, nil) // another request may still be under way
+		o.senders.resent.Store(o.token, nil) // another request may still be under way
 	case lost > 0 || err != nil && answer.status != "" && !answer.status.refuses(): // what it has done is not known
 		o.abandon(ctx, o.lease.Milliseconds())
 	case err != nil && isReply(err) && !isRefusal(err):
@@ -300,7 +300,7 @@ func (v *view) leave(ctx context.Context, verb string, t *queue.Ticket, cleanup 
 func (o *operation) leave(ctx context.Context, cleanup int) error {
 	lease := o.leaseOf(o.ticket)
 	var mark int64
-	if _, ok := o.resent.Load(o.token); ok {
+	if _, ok := o.senders.resent.Load(o.token); ok {
 		mark = lease.Milliseconds()
 	}
 	leaving := o.notifier.GiveUp(o.token) // the next of this process goes on now
@@ -326,7 +326,7 @@ func (o *operation) leave(ctx context.Context, cleanup int) error {
 		o.lapse()
 		return err
 	}
-	o.resent.Delete(o.token) // the server has the mark
+	o.senders.resent.Delete(o.token) // the server has the mark
 	if wasRemoved(answer, lost) {
 		return nil
 	}
@@ -349,7 +349,7 @@ func (o *operation) leaveLater(r request, leaving *notifier.Leaving) {
 	r.joint = nil // it may have been executed
 	var err error
 	if answer, _, err = o.exchange(ctx, retryPolicy{longest: lease, always: true}, r); err == nil {
-		o.resent.Delete(o.token)
+		o.senders.resent.Delete(o.token)
 	}
 }
 
