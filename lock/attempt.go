@@ -249,7 +249,7 @@ type waiter struct {
 	timer    *time.Timer        // the next look
 	ctx      context.Context    // of the looks
 	look     *call[queue.Place] // under way; nil if none is
-	hinted   bool               // while it looks: the answer may be older than the hint
+	hinted   bool               // while it looks: the answer may be older than the hint; or while looks fail
 	since    time.Time          // since when no look has succeeded; zero if the latest has
 }
 
@@ -294,14 +294,19 @@ func (w *waiter) wait() error {
 	}
 }
 
-// hint looks now, or again when the look that is under way is answered.
+// hint looks now, or again when the look that is under way is answered. While looks fail it
+// looks in a moment: a queue that hints because it was not answered must not be a busy loop.
 func (w *waiter) hint() {
-	if w.look != nil {
+	switch {
+	case w.look != nil:
 		w.hinted = true
-		return
+	case w.since.IsZero():
+		w.timer.Stop()
+		w.ask()
+	case !w.hinted: // a further one must not put the look off
+		w.hinted = true
+		w.timer.Reset(nextToOwn)
 	}
-	w.timer.Stop()
-	w.ask()
 }
 
 // ask begins a look.
@@ -338,10 +343,13 @@ func (w *waiter) looked(place queue.Place, err error) (owns bool, _ error) {
 		w.since, w.seen.failure, w.seen.took = time.Time{}, nil, took
 		w.moved(place.Ahead)
 	}
-	if w.hinted {
-		w.ask()
-	} else {
+	switch {
+	case !w.hinted:
 		w.timer.Reset(w.interval.next(place, w.claim.watch.wake != nil))
+	case err == nil:
+		w.ask()
+	default: // see hint
+		w.timer.Reset(nextToOwn)
 	}
 	return false, nil
 }

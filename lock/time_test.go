@@ -720,6 +720,51 @@ func TestHintWhileALookIsUnderWay(t *testing.T) {
 	})
 }
 
+// A queue that hints because a look was not answered makes no busy loop of it. It hints the
+// others as well, and so they each other.
+func TestHintsWhileLooksFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := hinting{newFaulty(leased(lease)), make(chan queue.Wake, 1)}
+		hint := func() {
+			select {
+			case q.wake <- queue.WakeHint:
+			default:
+			}
+		}
+		holder, waiter := lock.New(q.Queue), lock.New(q)
+		mustLock(t, holder)
+		served := make(chan error, 1)
+		go func() { served <- waiter.Lock(t.Context()) }()
+		synctest.Wait()
+		q.failBefore(func(_ context.Context, method string) error {
+			if method != "Position" {
+				return nil
+			}
+			hint()
+			return errDown
+		})
+		before := q.count("Position")
+		for range 1000 { // 10 s
+			time.Sleep(10 * time.Millisecond)
+			hint()
+		}
+		if looks := q.count("Position") - before; looks < 10 || looks > 10*45 {
+			t.Errorf("%d looks in 10 s", looks)
+		}
+		q.failBefore(down("nothing"))
+		mustUnlock(t, holder)
+		unlocked := time.Now()
+		hint()
+		if err := <-served; err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(unlocked); took > 50*time.Millisecond {
+			t.Errorf("served after %v", took)
+		}
+		mustUnlock(t, waiter)
+	})
+}
+
 // A waiter notices a lost ticket also while its look hangs, and takes a new one.
 func TestEvictedWhileALookHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

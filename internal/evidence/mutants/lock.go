@@ -70,8 +70,26 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: a hint that comes while it looks is dropped",
 		in:   "lock waiter.hint",
-		old:  "w.hinted = true",
-		new:  "",
+		old:  "case w.look != nil: w.hinted = true",
+		new:  "case w.look != nil:",
+	},
+	{
+		name: "lock: a hint while looks fail is a busy loop",
+		in:   "lock waiter.hint",
+		old:  "case w.since.IsZero():",
+		new:  "case true:",
+	},
+	{
+		name: "lock: a hint to a look that fails is a busy loop",
+		in:   "lock waiter.looked",
+		old:  "case err == nil:",
+		new:  "case true:",
+	},
+	{
+		name: "lock: hints while looks fail put the next look off",
+		in:   "lock waiter.hint",
+		old:  "case !w.hinted:",
+		new:  "default:",
 	},
 	{
 		name: "lock: the heartbeat outlives Unlock",
