@@ -323,6 +323,32 @@ func TestRingWhoseAddressesChange(t *testing.T) {
 	mustRelease(t, q, next)
 }
 
+// What was kept of the tickets for the shards before goes with them.
+func TestRingWhoseAddressesChangeKeepsNothing(t *testing.T) {
+	redistest.NeedReal(t)
+	addr := redistest.Addr(t)
+	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"one": addr}})
+	defer ring.Close()
+	q := redisqueue.New(ring, redistest.Name(t))
+	owner, waiting, watched := mustRegister(t, q), mustRegister(t, q), mustRegister(t, q)
+	_, stop := watch(t, q, watched)
+	before := redisqueue.Home(q)
+	if n := before.Waiters(); n != 3 {
+		t.Fatalf("%d waiters, want one for each ticket", n)
+	}
+	ring.SetAddrs(map[string]string{"two": redistest.NewProxy(t, addr).Addr}) // of the same server
+	for _, ticket := range []queue.Ticket{owner, waiting, watched} {
+		mustRelease(t, q, ticket)
+	}
+	stop()
+	if redisqueue.Home(q) == before {
+		t.Fatal("the shard has not changed")
+	}
+	if n := before.Waiters(); n > 0 {
+		t.Errorf("%d waiters are kept for the shard before", n)
+	}
+}
+
 // asked is a hook of a client: it is told of every command before it is sent.
 type asked func(redis.Cmder)
 

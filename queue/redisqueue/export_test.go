@@ -55,7 +55,10 @@ func (g *Gathering) Depart() {
 }
 
 // Waiters returns how many waiters the notifier of q has.
-func Waiters(q *Queue) int { return q.home.Load().Waiters() }
+func Waiters(q *Queue) int { return Home(q).Waiters() }
+
+// Home returns the notifier of q.
+func Home(q *Queue) *notifier.Notifier { return q.home.Load() }
 
 // Resent returns how many tickets the client of q knows whose request was sent more than once.
 func Resent(q *Queue) (n int) {
@@ -64,7 +67,7 @@ func Resent(q *Queue) (n int) {
 }
 
 // NotifierID returns the id of q's notifier.
-func NotifierID(q *Queue) string { return q.home.Load().ID() }
+func NotifierID(q *Queue) string { return Home(q).ID() }
 
 // Notifiers returns how many notifiers are known.
 func Notifiers() int { return notifier.Count() }

@@ -97,7 +97,9 @@ func (s *storage) publisher() (*notifier.Notifier, error) {
 		return nil, s.classify(err)
 	}
 	n := notifier.Of(shard, tokenOf)
-	s.home.Store(n)
+	if before := s.home.Swap(n); before != nil && before != n {
+		before.Forget(s.name)
+	}
 	return n, nil
 }
 

@@ -84,7 +84,7 @@ func (c *connection) up(s *subscription) {
 		c.introduceLocked()
 		for p := range c.presences {
 			if p.armed { // the connection may not last until the server has said that it sees it
-				p.sendLocked(p.firstLocked())
+				p.showLocked()
 			}
 		}
 		c.notifier.changedLocked()
@@ -297,7 +297,7 @@ func (c *connection) silent(sent time.Time) bool {
 	defer c.notifier.mu.Unlock()
 	giveUp := time.Since(sent) >= c.partLocked(2)
 	for p := range c.presences {
-		p.sendLocked(p.firstLocked())
+		p.showLocked()
 		giveUp = giveUp && p.sent.After(sent)
 	}
 	return giveUp

@@ -192,6 +192,18 @@ func (n *Notifier) Drop(token string) {
 	}
 }
 
+// Forget is Drop for the tickets of a line of which another notifier hears from now on. One
+// that is watched and waits is dropped when the watch ends.
+func (n *Notifier) Forget(line string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, w := range n.waiters.byToken {
+		if w.Line == line && w.chain == nil && (w.Owns || w.watches == 0) {
+			n.waiters.drop(w)
+		}
+	}
+}
+
 // Watch begins to listen for a ticket. stop ends that.
 func (n *Notifier) Watch(t Ticket) (wake <-chan queue.Wake, stop func()) {
 	n.mu.Lock()
@@ -373,7 +385,7 @@ func (n *Notifier) HintAfter(token string, d time.Duration) {
 	case w.later != nil:
 		w.later.Reset(d)
 	default:
-		w.later = time.AfterFunc(d, func() { n.hintWaiting(w) })
+		w.later = time.AfterFunc(d, func() { n.hint(w) })
 	}
 }
 
@@ -384,20 +396,11 @@ func (w *waiter) quiet() {
 	}
 }
 
-// hintWaiting is hint for one that does not own.
-func (n *Notifier) hintWaiting(w *waiter) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.waiters.byToken[w.Token] == w && !w.Owns {
-		wakeup.Put(w.wake, queue.WakeHint)
-	}
-}
-
-// hint makes a waiter look, if it is still there.
+// hint makes a waiter look, if it is still there and does not own.
 func (n *Notifier) hint(w *waiter) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.waiters.byToken[w.Token] == w {
+	if n.waiters.byToken[w.Token] == w && !w.Owns {
 		wakeup.Put(w.wake, queue.WakeHint)
 	}
 }

@@ -175,7 +175,7 @@ func (n *Notifier) Leave(token string, gone bool) {
 	}
 	p.leaveLocked(token)
 	if gone {
-		p.sendLocked(p.firstLocked())
+		p.showLocked()
 	}
 }
 
@@ -274,10 +274,12 @@ func (p *Presence) expire() {
 	case now.Sub(p.due) > p.grace/10 && !p.late:
 		p.late = true
 		p.expireAtLocked(now.Add(p.grace / 4))
-		p.sendLocked(p.firstLocked())
+		p.showLocked()
 		return
 	}
-	p.loseLocked(func(*present) bool { return true })
+	for token := range p.tickets {
+		p.loseLocked(token)
+	}
 }
 
 // askLocked sends signs, at once and four times in the grace time, until
@@ -286,7 +288,7 @@ func (p *Presence) askLocked() {
 	if p.asking != nil {
 		return
 	}
-	p.sendLocked(p.firstLocked())
+	p.showLocked()
 	p.asking = time.AfterFunc(p.grace/4, p.askAgain)
 }
 
@@ -294,8 +296,15 @@ func (p *Presence) askAgain() {
 	p.n.mu.Lock()
 	defer p.n.mu.Unlock()
 	if p.asking != nil {
-		p.sendLocked(p.firstLocked())
+		p.showLocked()
 		p.asking.Reset(p.grace / 4)
+	}
+}
+
+// showLocked sends a sign about the first ticket, unless enough are under way.
+func (p *Presence) showLocked() {
+	if p.signs < signsUnderWay { // or the first of thousands would be looked for in vain
+		p.sendLocked(p.firstLocked())
 	}
 }
 
@@ -314,15 +323,19 @@ func (p *Presence) sendLocked(s sign) {
 		p.n.mu.Lock()
 		defer p.n.mu.Unlock()
 		p.signs--
+		token := p.n.token(s.entry)
+		t := p.tickets[token]
 		switch {
 		case err == nil:
-			if t := p.tickets[p.n.token(s.entry)]; t != nil && s.renew && run != "" {
+			if t != nil && s.renew && run != "" {
 				t.run = run
 			}
 			p.armNextLocked()
 		case errors.Is(err, queue.ErrNotQueued):
-			p.loseLocked(func(t *present) bool { return t.entry == s.entry })
-			p.sendLocked(p.firstLocked()) // the others may have been evicted with it
+			if t != nil && t.entry == s.entry {
+				p.loseLocked(token)
+			}
+			p.showLocked() // the others may have been evicted with it
 		}
 	}()
 }
@@ -339,7 +352,7 @@ func (p *Presence) seenLocked() {
 	slices.SortFunc(p.unarmed, func(a, b string) int {
 		return strings.Compare(p.tickets[a].entry, p.tickets[b].entry)
 	})
-	p.sendLocked(p.firstLocked()) // a sign that was sent before the run was known has not said it
+	p.showLocked() // a sign that was sent before the run was known has not said it
 	if !p.shown {
 		p.askLocked()
 	}
@@ -366,14 +379,10 @@ func (p *Presence) armNextLocked() {
 	}
 }
 
-// loseLocked gives tickets up.
-func (p *Presence) loseLocked(which func(*present) bool) {
-	for token, t := range p.tickets {
-		if which(t) {
-			close(t.lost)
-			p.leaveLocked(token)
-		}
-	}
+// loseLocked gives up one of its tickets.
+func (p *Presence) loseLocked(token string) {
+	close(p.tickets[token].lost)
+	p.leaveLocked(token)
 }
 
 // firstLocked returns the sign to send: about the lowest ticket that is believed. Entries of

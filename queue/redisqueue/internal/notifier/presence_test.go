@@ -103,7 +103,7 @@ func TestTicketsOfAPresenceAreToldTogether(t *testing.T) {
 		"by a sign": func(_ *Notifier, p *Presence, _ string) {
 			p.n.mu.Lock()
 			defer p.n.mu.Unlock()
-			p.sendLocked(p.firstLocked())
+			p.showLocked()
 		},
 		"by the caller's": func(n *Notifier, _ *Presence, token string) { n.Leave(token, true) },
 	} {
