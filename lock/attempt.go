@@ -102,7 +102,7 @@ func (a *attempt) register() (*claim, error) {
 		sent := time.Now()
 		c, err := register(a.ctx, a.base)
 		a.took = time.Since(sent)
-		if err == nil || a.ctx.Err() != nil || errors.Is(err, queue.ErrClosed) || time.Since(began) >= a.lease {
+		if err == nil || endOf(a.ctx) != nil || errors.Is(err, queue.ErrClosed) || time.Since(began) >= a.lease {
 			return c, err
 		}
 		a.failure = err
@@ -120,6 +120,7 @@ func (a *attempt) register() (*claim, error) {
 func (a *attempt) replaced(err error) {
 	t := a.ticket
 	a.ticket, a.lease, a.ended = queue.Ticket{}, t.Lease, time.Time{}
+	err = ofQueue(err)
 	if !isNamed(err) { // the queue's own error has the ticket
 		err = fmt.Errorf("ticket %d: %w", t.Number, err)
 	}
@@ -200,7 +201,7 @@ func (a *attempt) quit(c *claim) {
 	left := c.removeLater()
 	grace, cancel := context.WithTimeout(context.Background(), leaveGrace)
 	defer cancel()
-	if a.ctx.Err() != nil && a.failure == nil {
+	if endOf(a.ctx) != nil && a.failure == nil {
 		a.readHolders(grace, a.base.queue, c.ticket)
 	}
 	select {
@@ -381,7 +382,7 @@ func (w *waiter) moved(ahead int) {
 // restarted does not send all away; then the error is returned.
 func (w *waiter) failed(err error) error {
 	lease := w.claim.ticket.Lease
-	if lease == 0 || errors.Is(err, queue.ErrNotQueued) || errors.Is(err, queue.ErrClosed) || w.ctx.Err() != nil {
+	if lease == 0 || errors.Is(err, queue.ErrNotQueued) || errors.Is(err, queue.ErrClosed) || endOf(w.ctx) != nil {
 		return err
 	}
 	if w.since.IsZero() {

@@ -83,16 +83,19 @@ func ask[T any](ctx context.Context, grace time.Duration, f func(context.Context
 	return c.value, c.err
 }
 
-// endOf is ctx.Err(), or what it is about to be: a connection may see the deadline a moment
-// before the ctx does.
+// endOf is ctx.Err() after a call with that ctx: a connection may see the deadline a moment
+// before the ctx does, which is waited for.
 func endOf(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
-		return context.DeadlineExceeded
+		timer := time.NewTimer(leaveGrace)
+		defer timer.Stop()
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+			return context.DeadlineExceeded
+		}
 	}
-	return nil
+	return ctx.Err()
 }
 
 // stackOfCall is about what the stack of a call into a queue comes to.

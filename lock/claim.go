@@ -159,15 +159,22 @@ func (c *claim) own() error {
 func (c *claim) standGuard() {
 	ctx := c.alive.ctx
 	pause := newBackOff()
-	var again <-chan time.Time
+	var again <-chan time.Time // nil unless looks fail
+	hinted := false
 	for {
 		select {
 		case <-c.watch.wake: // a grant, too: one that was taken back may be given again
+			if again != nil { // as in waiter.hint
+				if !hinted {
+					hinted, again = true, time.After(nextToOwn)
+				}
+				continue
+			}
 		case <-again:
 		case <-ctx.Done():
 			return
 		}
-		again = nil
+		again, hinted = nil, false
 		if c.confirm(ctx) {
 			pause.Reset()
 		} else {
@@ -186,7 +193,7 @@ func (c *claim) confirm(ctx context.Context) (answered bool) {
 	}, nil)
 	switch {
 	case errors.Is(err, queue.ErrNotQueued):
-		c.alive.declareLost(err)
+		c.alive.declareLost(ofQueue(err))
 	case err != nil:
 		return errors.Is(err, queue.ErrClosed)
 	case place.Ahead > 0:

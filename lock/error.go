@@ -76,11 +76,11 @@ type maskedError struct {
 	masked []error
 }
 
-func (e maskedError) Is(target error) bool {
+func (e *maskedError) Is(target error) bool {
 	return !slices.Contains(e.masked, target) && errors.Is(e.error, target)
 }
 
-func (e maskedError) As(target any) bool { return errors.As(e.error, target) }
+func (e *maskedError) As(target any) bool { return errors.As(e.error, target) }
 
 var (
 	// ofCtx say that a wait of the caller's has ended, and that it holds nothing.
@@ -94,11 +94,11 @@ var (
 // is over, or the queue has a timeout of its own. The work of a Do that returns it is done.
 func ofQueue(err error) error {
 	if slices.ContainsFunc(ofCtx, func(ended error) bool { return errors.Is(err, ended) }) {
-		return maskedError{err, ofCtx}
+		return &maskedError{err, ofCtx}
 	}
 	return err
 }
 
 // ofCause is the caller's reason for ending its ctx. It may come from another lock, as in an
 // errgroup or under Do.
-func ofCause(err error) error { return maskedError{err, ofContract} }
+func ofCause(err error) error { return &maskedError{err, ofContract} }

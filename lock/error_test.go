@@ -10,7 +10,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
+
 	"github.com/fifolock/fifolock/lock"
+	"github.com/fifolock/fifolock/queue"
 )
 
 // ends makes calls fail as if their ctx had ended, which it has not: the queue has a timeout
@@ -117,18 +120,78 @@ func TestPlaceThatIsLostIsNoCancelledWait(t *testing.T) {
 	})
 }
 
-// latest is a ctx of which the end is known later than its deadline passes.
+// Hooks may tell errors apart.
+func TestHeartbeatErrorsCompare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFaulty(leased(lease))
+		count := make(map[error]int)
+		m := lock.New(q, lock.WithTrace(&lock.Trace{HeartbeatFailed: func(_ queue.Ticket, err error) {
+			if count[err]++; !errors.Is(err, err) {
+				t.Error("it is not itself")
+			}
+		}}))
+		mustLock(t, m)
+		q.failBefore(ends(context.DeadlineExceeded, "Refresh"))
+		time.Sleep(lease / 2)
+		q.failBefore(down("nothing"))
+		time.Sleep(lease / 2)
+		mustUnlock(t, m)
+		if len(count) == 0 {
+			t.Error("no heartbeat has failed")
+		}
+	})
+}
+
+// early is a ctx whose deadline passes a moment before it ends.
+type early struct{ context.Context }
+
+const moment = time.Microsecond
+
+func (e early) Deadline() (time.Time, bool) {
+	deadline, ok := e.Context.Deadline()
+	return deadline.Add(-moment), ok
+}
+
+// A connection may see the deadline of a wait a moment before the ctx does. That is the end
+// of the wait all the same, with all that belongs to it.
+func TestDeadlineThatTheQueueSeesFirst(t *testing.T) {
+	for method, busy := range map[string]bool{"Register": false, "Position": true} {
+		for _, lease := range []time.Duration{0, lease} {
+			synctest.Test(t, func(t *testing.T) {
+				q := newFaulty(leased(lease))
+				mustLock(t, lock.New(q.Queue))
+				why := errors.New("why")
+				inner, cancel := context.WithTimeoutCause(t.Context(), time.Second, why)
+				defer cancel()
+				deadline, _ := early{inner}.Deadline()
+				q.failBefore(func(_ context.Context, called string) error {
+					if called != method || method == "Position" && time.Until(deadline) > 100*time.Millisecond {
+						return nil
+					}
+					time.Sleep(time.Until(deadline))
+					return context.DeadlineExceeded
+				})
+				often := lock.WithBackOff(func() backoff.BackOff { return backoff.NewConstantBackOff(50 * time.Millisecond) })
+				err := lock.New(q, often).Lock(early{inner})
+				cancel() // too late
+				if !errors.Is(err, inner.Err()) || !errors.Is(err, why) || errors.Is(err, lock.ErrBusy) != busy {
+					t.Errorf("%s, lease %v: %v (busy: %v)", method, lease, err, errors.Is(err, lock.ErrBusy))
+				}
+			})
+		}
+	}
+}
+
+// latest is a ctx of the user's own whose end does not come when its deadline has passed.
 type latest struct{ context.Context }
 
-func (latest) Deadline() (time.Time, bool) { return time.Now().Add(-time.Nanosecond), true }
+func (latest) Deadline() (time.Time, bool) { return time.Now().Add(-moment), true }
 
-// A connection may see the deadline of a wait a moment before the ctx does.
-func TestDeadlineThatTheQueueSeesFirst(t *testing.T) {
+func TestDeadlineWithoutAnEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newFaulty(leased(0))
 		q.failBefore(ends(context.DeadlineExceeded, "Register"))
-		err := lock.New(q).Lock(latest{t.Context()})
-		if !errors.Is(err, context.DeadlineExceeded) {
+		if err := lock.New(q).Lock(latest{t.Context()}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v, want the end of the ctx", err)
 		}
 	})

@@ -51,7 +51,7 @@ func (r *report) explain(err error) error {
 		return ofQueue(err)
 	}
 	e := &waitError{ended: ended, failure: ofQueue(r.failure)}
-	if cause := context.Cause(r.ctx); cause != nil && cause != ended {
+	if cause := context.Cause(r.ctx); cause != nil && cause != ended { // nil of one whose end is late
 		e.cause = ofCause(cause)
 	}
 	if !errors.Is(err, ended) && !errors.Is(err, queue.ErrNotQueued) { // a call failed just when ctx ended
@@ -153,7 +153,7 @@ func (r *report) readHolders(ctx context.Context, q queue.TicketQueue, leaving q
 	switch {
 	case err == nil:
 		r.holders = holders(list, leaving)
-	case ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, errors.ErrUnsupported):
+	case endOf(ctx) == nil && !errors.Is(err, errors.ErrUnsupported):
 		r.failure = err
 	}
 }

@@ -765,6 +765,55 @@ func TestHintsWhileLooksFail(t *testing.T) {
 	})
 }
 
+// Nor does an owner whose grant may have been taken back.
+func TestHintsWhileAnOwnerLooksInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := hinting{newFaulty(leased(lease)), make(chan queue.Wake, 1)}
+		hint := func() {
+			select {
+			case q.wake <- queue.WakeHint:
+			default:
+			}
+		}
+		before, owner := lock.New(q.Queue), lock.New(q)
+		mustLock(t, before)
+		q.wake <- queue.WakeOwner
+		mustLock(t, owner)
+		time.Sleep(10 * time.Millisecond) // it stands guard
+		const most = 10000                // or a busy loop would never end
+		looks := func() int { return q.count("Position") }
+		q.failBefore(func(_ context.Context, method string) error {
+			if method != "Position" {
+				return nil
+			}
+			if looks() < most {
+				hint()
+			}
+			return errDown
+		})
+		hint()
+		for range 1000 { // 10 s
+			time.Sleep(10 * time.Millisecond)
+			hint()
+		}
+		if n := looks(); n < 10 || n > 10*45 {
+			t.Errorf("%d looks in 10 s", n)
+		}
+		lost := owner.Lost()
+		q.failBefore(down("nothing"))
+		answered := time.Now()
+		hint()
+		<-lost // the other one owns
+		if took := time.Since(answered); took > 50*time.Millisecond {
+			t.Errorf("told after %v", took)
+		}
+		if err := owner.Unlock(); !errors.Is(err, lock.ErrLost) {
+			t.Errorf("Unlock returned %v", err)
+		}
+		mustUnlock(t, before)
+	})
+}
+
 // A waiter notices a lost ticket also while its look hangs, and takes a new one.
 func TestEvictedWhileALookHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -32,7 +32,7 @@
 // The command finds the fencing token of the lock in FIFOLOCK_TOKEN. (With -max
 // above 1 the token says which permit it is, but does not fence.) SIGINT, SIGQUIT, SIGTERM
 // and SIGHUP are passed on to it; one that comes while withlock still waits makes it
-// leave the line, which takes up to 5 s where the server is away. If the command is in the
+// leave the line, which takes up to 10 s where the server is away. If the command is in the
 // foreground of a terminal the first two are not passed on: the terminal sends Ctrl-C to
 // both. A SIGINT of kill(1) or timeout --foreground does not reach the command there: send
 // SIGTERM. After the command has ended withlock obeys no signal; it needs up to 10 s to

@@ -1,8 +1,10 @@
 package redisqueue_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -32,7 +34,12 @@ const forLong = 300 * time.Millisecond
 // newRolledBack returns an owner that has followed all of those in front, as many as own,
 // which have left; slots is 0 for an exclusive line.
 func newRolledBack(t *testing.T, slots int) (l *rolledBack, q queue.TicketQueue, owner queue.Ticket) {
-	l = &rolledBack{T: t, client: redistest.Client(t), name: redistest.Name(t), leases: make(map[string]string)}
+	return newRolledBackOf(t, redistest.Client(t), redistest.Name(t), slots)
+}
+
+// newRolledBackOf is newRolledBack with an owner through that client.
+func newRolledBackOf(t *testing.T, client redis.UniversalClient, name string, slots int) (l *rolledBack, q queue.TicketQueue, owner queue.Ticket) {
+	l = &rolledBack{T: t, client: redistest.Client(t), name: name, leases: make(map[string]string)}
 	viewed := func(q *redisqueue.Queue) queue.TicketQueue {
 		if slots == 0 {
 			return q
@@ -40,7 +47,7 @@ func newRolledBack(t *testing.T, slots int) (l *rolledBack, q queue.TicketQueue,
 		return q.Share(slots)
 	}
 	others := viewed(redisqueue.New(redistest.Client(t), l.name, redisqueue.WithLease(time.Hour)))
-	q = viewed(redisqueue.New(l.client, l.name, redisqueue.WithLease(time.Hour)))
+	q = viewed(redisqueue.New(client, l.name, redisqueue.WithLease(time.Hour)))
 	var front []queue.Ticket
 	for range max(1, slots) {
 		front = append(front, mustRegister(t, others))
@@ -106,6 +113,53 @@ func TestDisplacedByOwnersThatLive(t *testing.T) {
 			}
 		})
 	}
+}
+
+// firstShard is the hash of a Ring that puts all in the first shard that is up.
+type firstShard string
+
+func (f firstShard) Get(string) string { return string(f) }
+
+// So is an owner in a Ring whose shard counted as down for a moment before that, and which a
+// call has looked for in another one.
+func TestDisplacedInAShardThatWasAway(t *testing.T) {
+	for displaceInRing(t) {
+		t.Log("the machine is too busy to keep it alive")
+	}
+}
+
+// displaceInRing reports whether it says nothing.
+func displaceInRing(t *testing.T) (late bool) {
+	t.Helper()
+	redistest.NeedReal(t)
+	addr := redistest.Addr(t)
+	var away atomic.Bool
+	ring := redis.NewRing(&redis.RingOptions{
+		Addrs:              map[string]string{"first": addr, "second": redistest.StartServer(t).Addr},
+		NewConsistentHash:  func(shards []string) redis.ConsistentHash { return firstShard(slices.Min(shards)) },
+		HeartbeatFrequency: 10 * time.Millisecond,
+		HeartbeatFn:        func(_ context.Context, shard *redis.Client) bool { return shard.Options().Addr != addr || !away.Load() },
+	})
+	defer ring.Close()
+	l, q, owner := newRolledBackOf(t, ring, redistest.Name(t), 0)
+	for _, isAway := range []bool{true, false} {
+		away.Store(isAway)
+		for shards := ring.Len(); (shards == 1) != isAway; shards = ring.Len() {
+			time.Sleep(time.Millisecond)
+		}
+		if _, err := q.IsEmpty(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	for began := time.Now(); err == nil && time.Since(began) < 50*forLong; time.Sleep(pause) {
+		l.keep()
+		err = queue.Refresh(t.Context(), q, owner)
+	}
+	if !l.late {
+		wantNotQueued(t, err)
+	}
+	return l.late
 }
 
 // displace reports whether it says nothing, because those in front may have run out.

@@ -143,7 +143,16 @@ func (o *operation) askOfTicket(ctx context.Context, script func() *script, args
 // that it was found to have left before.
 func (o *operation) forget(gone bool) {
 	o.notifier.Drop(o.token)
-	o.notifier.Leave(o.token, gone)
+	o.dropBefore()
+	o.notifier.Leave(o.token, gone, o.presence)
+}
+
+// dropBefore drops what is kept of the ticket where it was taken, if that was for the shard
+// that had the keys before.
+func (o *operation) dropBefore() {
+	if before := o.before.Load(); before != nil && before != o.notifier {
+		before.Drop(o.token)
+	}
 }
 
 // lapse forgets that requests for a ticket were sent more than once when the lease of what

@@ -618,6 +618,27 @@ func TestReleaseAfterTheEndLeavesThePresence(t *testing.T) {
 	}
 }
 
+// One that another queue of the client finds gone is told as lost: that one's caller is not
+// its owner.
+func TestFoundGoneThroughAnotherQueue(t *testing.T) {
+	redistest.NeedReal(t)
+	client, name := redistest.Client(t), redistest.Name(t)
+	q, other := New(client, name, WithCrashDetection(time.Second)), New(client, name)
+	ticket, err := q.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.Del(t.Context(), redistest.Keys(t, client, name)...)
+	if _, err := other.IsHead(t.Context(), ticket); !errors.Is(err, queue.ErrNotQueued) {
+		t.Errorf("IsHead: %v, want ErrNotQueued", err)
+	}
+	select {
+	case <-ticket.Lost:
+	default:
+		t.Error("it is not told as lost")
+	}
+}
+
 // So of one that is released through another queue of the client.
 func TestReleaseThroughAnotherQueueLeavesThePresence(t *testing.T) {
 	redistest.NeedReal(t)

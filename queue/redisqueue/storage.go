@@ -39,6 +39,9 @@ type storage struct {
 	// the one of the shard that had the keys when we last looked.
 	home atomic.Pointer[notifier.Notifier]
 
+	// before is the one that home was before: of tickets that were taken then. nil if none was.
+	before atomic.Pointer[notifier.Notifier]
+
 	// presence shows that the process lives; nil without crash detection.
 	presence *notifier.Presence
 	grace    time.Duration // of presence
@@ -97,8 +100,8 @@ func (s *storage) publisher() (*notifier.Notifier, error) {
 		return nil, s.classify(err)
 	}
 	n := notifier.Of(shard, tokenOf)
-	if before := s.home.Swap(n); before != nil && before != n {
-		before.Forget(s.name)
+	if before := s.home.Swap(n); before != n {
+		s.before.Store(before)
 	}
 	return n, nil
 }

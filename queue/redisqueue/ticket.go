@@ -304,6 +304,7 @@ func (o *operation) leave(ctx context.Context, cleanup int) error {
 		mark = lease.Milliseconds()
 	}
 	leaving := o.notifier.GiveUp(o.token) // the next of this process goes on now
+	o.dropBefore()
 	var answer reply
 	var lost int
 	goesOn := false
@@ -311,7 +312,7 @@ func (o *operation) leave(ctx context.Context, cleanup int) error {
 		if leaving != nil && !goesOn {
 			leaving.Answered(wasRemoved(answer, lost), at[string](answer, 0))
 		}
-		o.notifier.Leave(o.token, answer.status == statusGone)
+		o.notifier.Leave(o.token, answer.status == statusGone, o.presence)
 	}()
 	r := o.ofTicket(releaseScript, o.ticket.Member, mark, cleanup)
 	r.ordered = leaving != nil && leaving.Ordered()

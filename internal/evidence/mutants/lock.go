@@ -86,6 +86,18 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 		new:  "case true:",
 	},
 	{
+		name: "lock: a hint while an owner looks in vain is a busy loop",
+		in:   "lock claim.standGuard",
+		old:  "if again != nil {",
+		new:  "if false {",
+	},
+	{
+		name: "lock: hints while an owner looks in vain put the next look off",
+		in:   "lock claim.standGuard",
+		old:  "if !hinted {",
+		new:  "if !hinted || true {",
+	},
+	{
 		name: "lock: hints while looks fail put the next look off",
 		in:   "lock waiter.hint",
 		old:  "case !w.hinted:",
@@ -514,8 +526,8 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: the error of another lock is a verdict on this one",
 		in:   "lock ofCause",
-		old:  "maskedError{err, ofContract}",
-		new:  "maskedError{err, nil}",
+		old:  "&maskedError{err, ofContract}",
+		new:  "&maskedError{err, nil}",
 	},
 	{
 		name: "lock: a queue that answers slowly is taken for one that does not",

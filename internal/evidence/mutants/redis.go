@@ -13,7 +13,7 @@ var (
 	togetherTests = tests{"-run Together ./queue/redisqueue"}
 	numberTests   = tests{"-run Number ./queue/redisqueue"}
 	answerTests   = tests{"-run Pipeline ./queue/redisqueue"}
-	presenceTests = tests{"./queue/redisqueue/internal/notifier", "-run Mark|Refresh|GraceTime|Noticed ./queue/redisqueue"}
+	presenceTests = tests{"./queue/redisqueue/internal/notifier", "-run Mark|Refresh|GraceTime|Noticed|AnotherQueue ./queue/redisqueue"}
 )
 
 var ofRedis = list{tests{"./queue/redisqueue", "./queue/redisqueue/internal/...", "-run Redis|Evicted ./lock", redisCases}, []Mutant{
@@ -1172,8 +1172,22 @@ end`,
 	{
 		name: "redis: what was kept of tickets for the shard before stays",
 		in:   "queue/redisqueue storage.publisher",
-		old:  "before.Forget(s.name)",
+		old:  "s.before.Store(before)",
 		new:  "",
+	},
+	{
+		name:  "redis: a ticket that another queue finds gone is not told as lost",
+		in:    "queue/redisqueue/internal/notifier Notifier.Leave",
+		old:   "if gone && by != p {",
+		new:   "if false {",
+		tests: presenceTests,
+	},
+	{
+		name:  "redis: a ticket that another queue releases is shown for ever",
+		in:    "queue/redisqueue/internal/notifier Notifier.Leave",
+		old:   "p := n.presenceOf[token]",
+		new:   "p := by; if p != nil && p.tickets[token] == nil { p = nil }",
+		tests: presenceTests,
 	},
 	{
 		name:  "redis: the other tickets of a process that was evicted are not asked about",

@@ -192,18 +192,6 @@ func (n *Notifier) Drop(token string) {
 	}
 }
 
-// Forget is Drop for the tickets of a line of which another notifier hears from now on. One
-// that is watched and waits is dropped when the watch ends.
-func (n *Notifier) Forget(line string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, w := range n.waiters.byToken {
-		if w.Line == line && w.chain == nil && (w.Owns || w.watches == 0) {
-			n.waiters.drop(w)
-		}
-	}
-}
-
 // Watch begins to listen for a ticket. stop ends that.
 func (n *Notifier) Watch(t Ticket) (wake <-chan queue.Wake, stop func()) {
 	n.mu.Lock()

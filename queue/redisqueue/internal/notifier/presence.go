@@ -165,15 +165,19 @@ func (p *Presence) believedLocked(token string, now time.Time) bool {
 // Leave removes a ticket from the presence that it is in, if it is in one: it may have been
 // taken through another queue. If the ticket was found gone from the line, the presence looks
 // after its others: the server evicts all of a process together. The ticket itself is not
-// told as lost: the caller has the better answer.
-func (n *Notifier) Leave(token string, gone bool) {
+// told as lost where by is its presence: the caller has the better answer.
+func (n *Notifier) Leave(token string, gone bool, by *Presence) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	p := n.presenceOf[token]
 	if p == nil {
 		return
 	}
-	p.leaveLocked(token)
+	if gone && by != p {
+		p.loseLocked(token)
+	} else {
+		p.leaveLocked(token)
+	}
 	if gone {
 		p.showLocked()
 	}
@@ -311,7 +315,7 @@ func (p *Presence) showLocked() {
 // sendLocked sends one sign, for the given ticket. Whether it was answered is told to
 // Answered.
 func (p *Presence) sendLocked(s sign) {
-	if s.entry == "" || p.signs == signsUnderWay {
+	if s.entry == "" {
 		return
 	}
 	p.signs++

@@ -105,7 +105,7 @@ func TestTicketsOfAPresenceAreToldTogether(t *testing.T) {
 			defer p.n.mu.Unlock()
 			p.showLocked()
 		},
-		"by the caller's": func(n *Notifier, _ *Presence, token string) { n.Leave(token, true) },
+		"by the caller's": func(n *Notifier, p *Presence, token string) { n.Leave(token, true, p) },
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -268,7 +268,7 @@ func TestSeenWhileSignsFail(t *testing.T) {
 		}
 		for token, ticket := range p.tickets {
 			if ticket.entry == s.signs[0].entry {
-				n.Leave(token, false)
+				n.Leave(token, false, p)
 			}
 		}
 		refuses.Store(false)
