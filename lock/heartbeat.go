@@ -31,7 +31,7 @@ const (
 )
 
 // errGivenUp is the reason when the queue has closed the ticket's Lost.
-var errGivenUp = errors.New("the queue gave the ticket up: it could not show in time that this process lives (crash detection)")
+var errGivenUp = errors.New("the queue gave the ticket up: it was not in line any more, or could not show in time that this process lives (crash detection)")
 
 // heartbeat keeps a ticket alive from the moment it is in line until stop, and
 // notices when the queue does not believe in it any more: because the queue

@@ -47,7 +47,7 @@ func (v *view) beginTicket(ctx context.Context, verb string, t *queue.Ticket) (o
 		return o, err
 	}
 	e, err := parseEntry(t.Member)
-	if err != nil || e.number != t.Number {
+	if err != nil || e.number != t.Number || o.notifier.IsElsewhere(e.token, o.name) {
 		return o, queue.ErrNotQueued
 	}
 	o.token = e.token

@@ -639,6 +639,73 @@ func TestFoundGoneThroughAnotherQueue(t *testing.T) {
 	}
 }
 
+// What a queue of another line says of a ticket is nothing to its own.
+func TestTicketOfAnotherLine(t *testing.T) {
+	redistest.NeedReal(t)
+	client := redistest.Client(t)
+	q, other := New(client, redistest.Name(t), WithCrashDetection(time.Second)), New(client, redistest.Name(t), WithCrashDetection(time.Second))
+	owner, err := q.Register(t.Context())
+	next, failed := q.Register(t.Context())
+	if err := errors.Join(err, failed); err != nil {
+		t.Fatal(err)
+	}
+	wake, stop, err := q.Watch(t.Context(), next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	for verb, ask := range map[string]func() error{
+		"Refresh": func() error { return other.Refresh(t.Context(), owner) },
+		"Release": func() error { return other.Release(t.Context(), owner) },
+	} {
+		if err := ask(); !errors.Is(err, queue.ErrNotQueued) {
+			t.Errorf("%s: %v, want ErrNotQueued", verb, err)
+		}
+	}
+	select {
+	case w := <-wake:
+		t.Errorf("the next one is woken: %v", w)
+	case <-owner.Lost:
+		t.Error("it is told as lost")
+	default:
+	}
+	if !q.presence.Has(tokenOf(owner.Member)) {
+		t.Error("it is not shown any more")
+	}
+	for _, ticket := range []queue.Ticket{owner, next} {
+		if err := q.Release(t.Context(), ticket); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A release that was executed without an answer is one: nothing is told as lost.
+func TestLostReplyOfAReleaseThroughAnotherQueue(t *testing.T) {
+	redistest.NeedReal(t)
+	proxy, name := redistest.NewProxy(t, redistest.Addr(t)), redistest.Name(t)
+	client := redistest.ClientOf(t, proxy.Addr, func(o *redis.Options) { o.ReadTimeout = time.Second })
+	q, other := New(client, name, WithCrashDetection(time.Second)), New(client, name)
+	var ticket queue.Ticket
+	for loaded := range 2 { // the first one loads the scripts
+		var err error
+		if ticket, err = q.Register(t.Context()); err == nil && loaded == 0 {
+			err = other.Release(t.Context(), ticket)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	proxy.LoseReplies(ReleaseHash, 1)
+	if err := other.Release(t.Context(), ticket); err != nil {
+		t.Error(err)
+	}
+	select {
+	case <-ticket.Lost:
+		t.Error("it is told as lost")
+	default:
+	}
+}
+
 // So of one that is released through another queue of the client.
 func TestReleaseThroughAnotherQueueLeavesThePresence(t *testing.T) {
 	redistest.NeedReal(t)

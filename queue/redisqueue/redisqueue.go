@@ -270,7 +270,7 @@ func (q *Queue) Share(n int) queue.TicketQueue {
 // through this queue.
 func (s *storage) watchPresence(n *notifier.Notifier, grace time.Duration) {
 	s.grace = grace
-	s.presence = n.NewPresence(grace, notifier.Server{
+	s.presence = n.NewPresence(s.name, grace, notifier.Server{
 		Seen: func(ctx context.Context, channel string) (run string, err error) {
 			err = clients.Call(func() (err error) {
 				run, err = redis.NewScript(seenScript().source).Run(ctx, s.client, []string{s.prefix + "absent"}, n.ID(), channel).Text()

@@ -239,7 +239,8 @@ func (v *view) Watch(ctx context.Context, t queue.Ticket) (wake <-chan queue.Wak
 //
 // It also finds an owner that is none any more, although its ticket is in line: the
 // address of the primary has moved to a replica, which gave the place to t, and back. Where
-// those in front of t are kept alive, t leaves, and the error is [queue.ErrNotQueued].
+// those in front of t are kept alive, t leaves, and the error is [queue.ErrNotQueued]. A Ring
+// whose addresses have changed meanwhile does not tell.
 func (v *view) Refresh(ctx context.Context, t queue.Ticket) error {
 	o, err := v.beginTicket(ctx, "refresh", &t)
 	if err == nil {
@@ -312,7 +313,7 @@ func (o *operation) leave(ctx context.Context, cleanup int) error {
 		if leaving != nil && !goesOn {
 			leaving.Answered(wasRemoved(answer, lost), at[string](answer, 0))
 		}
-		o.notifier.Leave(o.token, answer.status == statusGone, o.presence)
+		o.notifier.Leave(o.token, answer.status == statusGone && !wasRemoved(answer, lost), o.presence)
 	}()
 	r := o.ofTicket(releaseScript, o.ticket.Member, mark, cleanup)
 	r.ordered = leaving != nil && leaving.Ordered()

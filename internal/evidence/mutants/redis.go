@@ -13,7 +13,7 @@ var (
 	togetherTests = tests{"-run Together ./queue/redisqueue"}
 	numberTests   = tests{"-run Number ./queue/redisqueue"}
 	answerTests   = tests{"-run Pipeline ./queue/redisqueue"}
-	presenceTests = tests{"./queue/redisqueue/internal/notifier", "-run Mark|Refresh|GraceTime|Noticed|AnotherQueue ./queue/redisqueue"}
+	presenceTests = tests{"./queue/redisqueue/internal/notifier", "-run Mark|Refresh|GraceTime|Noticed|Another(Queue|Line) ./queue/redisqueue"}
 )
 
 var ofRedis = list{tests{"./queue/redisqueue", "./queue/redisqueue/internal/...", "-run Redis|Evicted ./lock", redisCases}, []Mutant{
@@ -1174,6 +1174,20 @@ end`,
 		in:   "queue/redisqueue storage.publisher",
 		old:  "s.before.Store(before)",
 		new:  "",
+	},
+	{
+		name:  "redis: a queue of another line has a say in a ticket",
+		in:    "queue/redisqueue view.beginTicket",
+		old:   " || o.notifier.IsElsewhere(e.token, o.name)",
+		new:   "",
+		tests: presenceTests,
+	},
+	{
+		name:  "redis: the ticket of a release whose reply was lost is told as lost",
+		in:    "queue/redisqueue operation.leave",
+		old:   "answer.status == statusGone && !wasRemoved(answer, lost)",
+		new:   "answer.status == statusGone",
+		tests: presenceTests,
 	},
 	{
 		name:  "redis: a ticket that another queue finds gone is not told as lost",

@@ -164,6 +164,15 @@ func (n *Notifier) Open(token, line string) {
 	n.waiters.open(Ticket{Token: token, Line: line}, !n.listening)
 }
 
+// IsElsewhere reports whether a ticket is known to be one of another line: what the server
+// says of it in this one means nothing.
+func (n *Notifier) IsElsewhere(token, line string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	w, p := n.waiters.byToken[token], n.presenceOf[token]
+	return w != nil && w.Line != line || p != nil && p.line != line
+}
+
 // Bind says which ticket it has become. A message for it that has come already
 // opens it.
 func (n *Notifier) Bind(t Ticket) {

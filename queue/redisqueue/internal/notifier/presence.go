@@ -57,6 +57,7 @@ type sign struct {
 // All methods may be called concurrently.
 type Presence struct {
 	n      *Notifier
+	line   string
 	grace  time.Duration
 	server Server
 
@@ -81,10 +82,10 @@ type present struct {
 	lost  chan struct{} // closed when it is given up
 }
 
-// NewPresence makes a presence with a grace time. It does nothing until there is a
-// ticket.
-func (n *Notifier) NewPresence(grace time.Duration, server Server) *Presence {
-	return &Presence{n: n, grace: grace, server: server, tickets: make(map[string]*present)}
+// NewPresence makes a presence of tickets of a line, with a grace time. It does nothing until
+// there is a ticket.
+func (n *Notifier) NewPresence(line string, grace time.Duration, server Server) *Presence {
+	return &Presence{n: n, line: line, grace: grace, server: server, tickets: make(map[string]*present)}
 }
 
 // Seen returns the run id of the server that sees the subscription, "" if none does.

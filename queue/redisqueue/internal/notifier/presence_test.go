@@ -57,7 +57,7 @@ func attach(t *testing.T, s *script) (*Notifier, *Presence) {
 	n := New(nil, tokenOf)
 	n.subscription = newSubscription(n)
 	t.Cleanup(n.subscription.cancel)
-	p := n.NewPresence(testGrace, s.server())
+	p := n.NewPresence("line", testGrace, s.server())
 	t.Cleanup(func() { leaveAll(p) })
 	n.up(n.subscription)
 	return n, p

@@ -257,7 +257,7 @@ func TestConnectionThatIsNotSubscribed(t *testing.T) {
 		}
 	})
 	n := New(client, tokenOf)
-	p := n.NewPresence(500*time.Millisecond, Server{
+	p := n.NewPresence("line", 500*time.Millisecond, Server{
 		Seen: func(context.Context, string) (string, error) { return "run", nil },
 		Sign: func(context.Context, string, string, bool) error { return nil },
 	})
