@@ -350,15 +350,22 @@ func TestFileShareOwnersBehindTheDead(t *testing.T) {
 	for _, ticket := range passing {
 		other.release(ticket)
 	}
+	var wakes []<-chan queue.Wake
 	for _, ticket := range owners {
 		four.wantPosition(ticket, 0)
-		f.watch(ticket)
+		wakes = append(wakes, f.watch(ticket))
 	}
 	f.watch(waiting)
 	for i, ticket := range passing {
 		f.write(fmt.Sprintf("%020d.1.%032x", ticket.Number, i), "")
 	}
 	f.must("CleanupStale", f.shared(1).view.CleanupStale(t.Context()))
+	for _, wake := range wakes { // they take what they were woken for
+		select {
+		case <-wake:
+		default:
+		}
+	}
 	for _, ticket := range owners {
 		four.wantHead(ticket, true)
 		four.wantPosition(ticket, 0)
