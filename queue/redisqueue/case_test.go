@@ -319,7 +319,7 @@ func TestRingWhoseAddressesChange(t *testing.T) {
 	next = mustRegister(t, q)
 	wake, _ := watch(t, q, next)
 	mustRelease(t, other, holder)
-	wantOwner(t, wake)
+	wantOwner(t, q, next, wake)
 	mustRelease(t, q, next)
 }
 

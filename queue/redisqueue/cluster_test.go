@@ -61,7 +61,7 @@ func TestGrantAcrossNodes(t *testing.T) {
 		next := mustRegister(t, far)
 		wake, stop := watch(t, far, next)
 		mustRelease(t, near, holder)
-		wantOwner(t, wake)
+		wantOwner(t, far, next, wake)
 		stop()
 		mustRelease(t, far, next)
 	}
@@ -395,7 +395,7 @@ func TestWatchFindsTheNewPrimary(t *testing.T) {
 	cluster.AwaitState("ok")
 	listening(t, far) // again
 	mustRelease(t, near, holder)
-	wantOwner(t, wake)
+	wantOwner(t, far, next, wake)
 	mustRelease(t, far, next)
 }
 

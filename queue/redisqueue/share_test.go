@@ -113,8 +113,8 @@ func TestShareDeadInTheMiddle(t *testing.T) {
 		client.Del(t.Context(), leaseKey(name, dead))
 	}
 	wantAhead(t, near, d, 1)
-	wantOwner(t, wakeB)
-	wantOwner(t, wakeC)
+	wantOwner(t, far, b, wakeB)
+	wantOwner(t, near, c, wakeC)
 	isQuiet(t, wakeD)
 	wantAhead(t, far, b, 0)
 	wantAhead(t, near, holders[0], 0)
@@ -143,8 +143,8 @@ func TestShareManyDead(t *testing.T) {
 		if err := q.CleanupStale(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		wantOwner(t, wakeB)
-		wantOwner(t, wakeC)
+		wantOwner(t, far, b, wakeB)
+		wantOwner(t, far, c, wakeC)
 		if list := members(t, q); len(list) != 3 {
 			t.Errorf("%d are left of %d dead", len(list)-3, dead)
 		}

@@ -323,8 +323,7 @@ func TestTogetherTellsTheNext(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for <-wake != queue.WakeOwner {
-	}
+	wantOwner(t, other, next, wake)
 	wantHead(t, other, next)
 	mustRelease(t, other, next)
 }
