@@ -119,11 +119,11 @@ const longestName = 512
 // # The client
 //
 // A request that fails is sent again, with the client's backoff, but by the queue: the
-// client itself does not repeat it, so that the queue knows whether an answer was lost. Nor
-// may a hook of the client's: a release that it sends twice is told as a loss.
+// client itself does not repeat it, so that the queue knows whether an answer was lost.
 // It is sent again no more often than MaxRetries says (MaxRedirects of a ClusterClient),
 // and for no longer than 5 s; a release however often, for a lease; and Register for half a
-// lease where it is refused for the moment.
+// lease where it is refused for the moment. A hook of the client's must not send one twice:
+// a release would be told as a loss.
 //
 // While eight calls of a client value are under way, further ones gather and go together as
 // one pipeline. Registrations in one exclusive line without crash detection gather while
