@@ -685,6 +685,14 @@ func (h hinting) Watch(context.Context, queue.Ticket) (<-chan queue.Wake, func()
 	return h.wake, func() {}, nil
 }
 
+// hint gives one, unless the last was not taken yet.
+func (h hinting) hint() {
+	select {
+	case h.wake <- queue.WakeHint:
+	default:
+	}
+}
+
 // A hint that comes while the answer to a look is under way may be newer than
 // the answer.
 func TestHintWhileALookIsUnderWay(t *testing.T) {
@@ -725,12 +733,6 @@ func TestHintWhileALookIsUnderWay(t *testing.T) {
 func TestHintsWhileLooksFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := hinting{newFaulty(leased(lease)), make(chan queue.Wake, 1)}
-		hint := func() {
-			select {
-			case q.wake <- queue.WakeHint:
-			default:
-			}
-		}
 		holder, waiter := lock.New(q.Queue), lock.New(q)
 		mustLock(t, holder)
 		served := make(chan error, 1)
@@ -740,13 +742,13 @@ func TestHintsWhileLooksFail(t *testing.T) {
 			if method != "Position" {
 				return nil
 			}
-			hint()
+			q.hint()
 			return errDown
 		})
 		before := q.count("Position")
 		for range 1000 { // 10 s
 			time.Sleep(10 * time.Millisecond)
-			hint()
+			q.hint()
 		}
 		if looks := q.count("Position") - before; looks < 10 || looks > 10*45 {
 			t.Errorf("%d looks in 10 s", looks)
@@ -754,7 +756,7 @@ func TestHintsWhileLooksFail(t *testing.T) {
 		q.failBefore(down("nothing"))
 		mustUnlock(t, holder)
 		unlocked := time.Now()
-		hint()
+		q.hint()
 		if err := <-served; err != nil {
 			t.Fatal(err)
 		}
@@ -769,12 +771,6 @@ func TestHintsWhileLooksFail(t *testing.T) {
 func TestHintsWhileAnOwnerLooksInVain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := hinting{newFaulty(leased(lease)), make(chan queue.Wake, 1)}
-		hint := func() {
-			select {
-			case q.wake <- queue.WakeHint:
-			default:
-			}
-		}
 		before, owner := lock.New(q.Queue), lock.New(q)
 		mustLock(t, before)
 		q.wake <- queue.WakeOwner
@@ -787,14 +783,14 @@ func TestHintsWhileAnOwnerLooksInVain(t *testing.T) {
 				return nil
 			}
 			if looks() < most {
-				hint()
+				q.hint()
 			}
 			return errDown
 		})
-		hint()
+		q.hint()
 		for range 1000 { // 10 s
 			time.Sleep(10 * time.Millisecond)
-			hint()
+			q.hint()
 		}
 		if n := looks(); n < 10 || n > 10*45 {
 			t.Errorf("%d looks in 10 s", n)
@@ -802,7 +798,7 @@ func TestHintsWhileAnOwnerLooksInVain(t *testing.T) {
 		lost := owner.Lost()
 		q.failBefore(down("nothing"))
 		answered := time.Now()
-		hint()
+		q.hint()
 		<-lost // the other one owns
 		if took := time.Since(answered); took > 50*time.Millisecond {
 			t.Errorf("told after %v", took)

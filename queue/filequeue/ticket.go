@@ -152,12 +152,12 @@ func (w *waiter) isHeard() bool {
 	return len(w.wakes) > 0
 }
 
-// isServed reports whether there are listeners, and all of them have taken what they were
-// woken for. One that has not may be busy for long: with a hook of its caller's, say.
+// isServed reports whether the listeners have taken what they were woken for. One that has
+// not may be busy for long: with a hook of its caller's, say.
 func (w *waiter) isServed() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.wakes) > 0 && !slices.ContainsFunc(w.wakes, func(wake chan queue.Wake) bool { return len(wake) > 0 })
+	return !slices.ContainsFunc(w.wakes, func(wake chan queue.Wake) bool { return len(wake) > 0 })
 }
 
 func (w *waiter) wake(what queue.Wake) {

@@ -165,8 +165,8 @@ func (p *Presence) believedLocked(token string, now time.Time) bool {
 
 // Leave removes a ticket from the presence that it is in, if it is in one: it may have been
 // taken through another queue. If the ticket was found gone from the line, the presence looks
-// after its others: the server evicts all of a process together. The ticket itself is not
-// told as lost where by is its presence: the caller has the better answer.
+// after its others: the server evicts all of a process together. The ticket itself is told as
+// lost, unless by is its presence: then the caller has the better answer.
 func (n *Notifier) Leave(token string, gone bool, by *Presence) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
