@@ -206,6 +206,30 @@ func TestMembersBehindForeignEntries(t *testing.T) {
 	client.Del(t.Context(), redistest.Keys(t, client, name)...)
 }
 
+// A ticket that stays is listed, also when the last one of the page before it leaves between
+// two pages.
+func TestMembersWhileTheLastOfAPageLeaves(t *testing.T) {
+	redistest.NeedReal(t)
+	t.Parallel()
+	client, name := redistest.Client(t), redistest.Name(t)
+	hook := new(another)
+	client.AddHook(hook)
+	q := redisqueue.New(client, name)
+	tickets := registerAll(t, q, 300)
+	leave := func(answer any) any {
+		if err := q.Remove(t.Context(), tickets[199]); err != nil {
+			t.Error(err)
+		}
+		return answer
+	}
+	hook.answer.Store(&leave)
+	list := members(t, q)
+	if hook.answer.Load() != nil || len(list) != len(tickets) || list[200].Ticket.Member != tickets[200].Member {
+		t.Errorf("%d of %d members listed, without the one behind the one that has left", len(list), len(tickets))
+	}
+	client.Del(t.Context(), redistest.Keys(t, client, name)...)
+}
+
 func TestHostileLabels(t *testing.T) {
 	for _, label := range []string{"a\nb", "\x00", "\xff", strings.Repeat("x", 129)} {
 		q := redisqueue.New(redistest.Client(t), redistest.Name(t), redisqueue.WithLabel(label))
@@ -249,6 +273,31 @@ func TestSeqAheadOfTheClock(t *testing.T) {
 		c.leave(ticket)
 		if left := client.PTTL(t.Context(), "{"+name+"}:seq").Val(); left < 24*time.Hour && left != -1 {
 			t.Errorf("after %s seq has %v to go", what, left)
+		}
+	}
+	client.Del(t.Context(), redistest.Keys(t, client, name)...)
+}
+
+// seq lasts until the clock has passed its number, on each way of taking one: each number
+// that is taken is farther ahead.
+func TestSeqAheadOfTheClockLasts(t *testing.T) {
+	redistest.NeedReal(t) // registrations together
+	t.Parallel()
+	client, name := redistest.Client(t), redistest.Name(t)
+	q := redisqueue.New(client, name, redisqueue.WithLease(time.Minute))
+	detecting := redisqueue.New(client, name, redisqueue.WithLease(time.Minute), redisqueue.WithCrashDetection(time.Second))
+	seq := "{" + name + "}:seq"
+	mustRegister(t, q)
+	const ahead = 10 * time.Hour
+	for what, take := range map[string]func(){
+		"behind":          func() { mustRegister(t, q) },
+		"together":        func() { registerTogether(t, q, 3) },
+		"the general way": func() { mustRegister(t, detecting) },
+	} {
+		client.Set(t.Context(), seq, client.Time(t.Context()).Val().Add(ahead).UnixMicro(), ahead-time.Second)
+		take()
+		if left := client.PTTL(t.Context(), seq).Val(); left < ahead {
+			t.Errorf("%s: seq has %v to go, and its number is %v ahead of the clock", what, left, ahead)
 		}
 	}
 	client.Del(t.Context(), redistest.Keys(t, client, name)...)

@@ -59,7 +59,7 @@ func tokenOf(member string) string {
 type leaseValue struct {
 	lease    time.Duration
 	owners   int    // 0: exclusive; else shared by so many
-	presence string // - without crash detection; see presenceText
+	presence string // - without crash detection; see presenceOf
 	pid      int
 	host     string
 	label    string

@@ -92,6 +92,9 @@ func FuzzReply(f *testing.F) {
 		if (answer.status == statusOK) != (answer.status.err() == nil) {
 			t.Errorf("status %q is the error %v", answer.status, answer.status.err())
 		}
+		if answer.status == "" {
+			t.Errorf("%v is an answer without a status", value)
+		}
 		handOn(notifier.New(nil, tokenOf), answer)
 		for _, ticket := range answer.evicted {
 			if _, err := parseEntry(ticket.Member); err != nil {

@@ -80,9 +80,13 @@ func (o *operation) end(ctx context.Context, err error) error {
 }
 
 // request is a call of one of the view's scripts. args are those behind the owners
-// and the notifier; the last is the presence of the process.
+// and the notifier; behind them is whether there is crash detection.
 func (v *view) request(script func() *script, notifier string, keys []string, args ...any) request {
-	return request{script: script(), keys: keys, args: append(append([]any{v.owners, notifier}, args...), v.presenceText())}
+	detects := ""
+	if v.presence != nil {
+		detects = "1"
+	}
+	return request{script: script(), keys: keys, args: append(append([]any{v.owners, notifier}, args...), detects)}
 }
 
 // ofLine is a request for a script that is given the keys of the line.
@@ -160,13 +164,10 @@ func (o *operation) dropBefore() {
 // may follow.
 func (o *operation) lapse() {
 	s, token := o.storage, o.token
-	if s.senders.resent.CompareAndSwap(token, nil, lapsing{}) { // once
+	if s.senders.resent.CompareAndSwap(token, false, true) { // once
 		time.AfterFunc(s.leaseOf(o.ticket), func() { s.senders.resent.Delete(token) })
 	}
 }
-
-// lapsing is said in resent of a ticket that is forgotten after a lease.
-type lapsing struct{}
 
 // repairIf repairs the leases if an answer says -1 for how long the owners are
 // believed: one has longer to go than it was made, because the server's clock was

@@ -29,9 +29,9 @@ type options struct {
 
 // WithLease says how long a ticket is believed without a sign of life from its
 // owner: 30 s unless given, at least 10 ms, in whole milliseconds (a fraction is cut
-// off). Package lock renews it every third of it. Every value that contends for one
-// name may have its own: it holds for the tickets taken through this value,
-// whichever process examines them.
+// off); it must be many times as long as a call to the server takes. Package lock renews
+// it every third of it. Every value that contends for one name may have its own: it holds
+// for the tickets taken through this value, whichever process examines them.
 func WithLease(d time.Duration) Option {
 	return func(o *options) error {
 		if d < minimumLease {
@@ -68,8 +68,9 @@ func WithLease(d time.Duration) Option {
 // One case remains: the server, or a proxy in between, closes the connection of an owner
 // that neither hears of it nor reaches the server, or whose PINGs a proxy goes on to
 // answer. Then another may own beside it until its lease ends by its own clock. The same
-// holds for a process that stands still while its connection is closed, until it goes on.
-// The number of the ticket tells them apart.
+// holds for a process that stands still, for a tenth of d or longer, while its connection
+// is closed: until it goes on, and for a quarter of d more if nothing answers it. The
+// number of the ticket tells them apart.
 //
 // Processes with and without the option may stand in one line. It needs the right to HDEL,
 // without which each call fails, and to SUBSCRIBE, PUBSUB NUMSUB, INFO, HGET, HSET and HLEN,

@@ -280,6 +280,8 @@ func TestReplyOfAnotherShape(t *testing.T) {
 		{"Register", register, constant([]any{"busy", int64(5), ""})},
 		{"Register", register, constant([]any{"gone", ""})},
 		{"Register", register, constant([]any{"x", "y"})},
+		{"Register", register, constant([]any{nil, ""})},
+		{"TryRegister", try, constant([]any{"", ""})},
 		{"TryRegister", try, constant(holder.Member)},
 		{"TryRegister", try, constant([]any{"gone", ""})},
 		{"Position", position, constant([]any{"ok", int64(0), ""})},

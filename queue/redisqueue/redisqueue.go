@@ -126,8 +126,8 @@ const longestName = 512
 // a release would be told as a loss.
 //
 // While eight calls of a client value are under way, further ones gather and go together as
-// one pipeline. Registrations in one exclusive line without crash detection gather while
-// one of them is under way, and go as one call of a script, up to 64 of them; so do
+// one pipeline. Registrations through one Queue in an exclusive line, without crash
+// detection, gather while one of them is under way, and go as one call of a script, up to 64 of them; so do
 // releases that hand on in this process. A call that comes alone goes alone, at once, and
 // what has gathered goes after 5 ms, whatever is under way. To each node of a Cluster, or shard of a
 // Ring, goes a pipeline of its own.

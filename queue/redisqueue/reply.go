@@ -36,6 +36,9 @@ func (s *script) reply(value any) (reply, error) {
 		return reply{}, fmt.Errorf("the script answered %d values", len(values))
 	}
 	first, _ := values[0].(string)
+	if first == "" {
+		return reply{}, fmt.Errorf("the script answered no status but a %T", values[0])
+	}
 	answer := reply{status: status(first), values: values[1 : len(values)-1]}
 	if news, ok := values[len(values)-1].([]any); ok && len(news) > 0 {
 		answer.readNews(news)

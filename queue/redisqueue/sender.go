@@ -24,7 +24,7 @@ const (
 	maxBatch = 256
 )
 
-// sender sends the commands of all queues of one client. One that comes alone goes at
+// sender sends commands of the queues of one client. One that comes alone goes at
 // once. Those that come while others are under way gather, and go together as one
 // pipeline when these have returned: in the order in which they came. Each has its own
 // answer, its own error and its own ctx.
@@ -56,7 +56,7 @@ type senders struct {
 
 var sendersByClient clients.Registry[senders]
 
-// ofLine returns a sender of registrations of one line. While one is under way further ones
+// ofLine returns a sender of the registrations of one Queue. While one is under way further ones
 // gather, so that they are in line in the order in which they came, and go as one call: at
 // 64 goroutines that halves the calls. They go as all of the client's do.
 func (s *senders) ofLine() *sender { return &sender{client: s.free.client, limit: 1, next: &s.free} }

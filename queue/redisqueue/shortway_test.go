@@ -138,7 +138,7 @@ type randomState struct {
 	prefix    string
 	owners    string  // of the request's view
 	others    string  // of the view of nearly all in line
-	presence  string  // of its process
+	detects   string  // whether its process has crash detection
 	commands  [][]any // that make the keys
 	entries   []string
 	operation string
@@ -175,7 +175,7 @@ func newRandomState(seed uint64, prefix string) *randomState {
 		s.owners = pick(s, "0", "1", "2", "3")
 	}
 	if s.odd() {
-		s.presence = pick(s, "?", "abc/1000000")
+		s.detects = "1"
 	}
 	s.operation = pick(s, "register", "register", "try_register", "release", "release")
 	s.line()
@@ -292,9 +292,9 @@ func (s *randomState) rest() {
 	}
 	s.last(seq)
 	switch {
-	case s.odd() && s.presence != "" && s.operation != "release": // see release_fast.lua
+	case s.odd() && s.detects != "" && s.operation != "release": // see release_fast.lua
 		s.do("SET", absent, "of another kind")
-	case s.presence != "" || s.odd():
+	case s.detects != "" || s.odd():
 		for _, process := range []string{"me", "other", "there"} {
 			if s.IntN(2) == 0 {
 				s.do("HSET", absent, process, pick(s, "text", strconv.FormatInt(s.clock/1000-int64(s.IntN(4))*grain, 10), strconv.FormatInt(s.clock/1000+grain, 10)))
@@ -335,7 +335,7 @@ func (s *randomState) request() {
 		}
 		s.args = append(s.args, token, grain, 2*grain, fmt.Sprintf(" %d %s - 2 host ", grain, s.owners))
 	}
-	s.args = append(s.args, s.presence)
+	s.args = append(s.args, s.detects)
 	s.keys = []string{s.prefix + "queue", s.prefix + "seq", s.prefix + "lease:" + token}
 }
 

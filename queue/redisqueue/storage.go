@@ -108,13 +108,10 @@ func (s *storage) publisher() (*notifier.Notifier, error) {
 
 // classify returns the error of a request as the queue knows it.
 func (s *storage) classify(err error) error {
-	switch {
-	case isReply(err):
-		return scriptError(err)
-	case errors.Is(err, redis.ErrClosed) && s.isClosed():
+	if errors.Is(err, redis.ErrClosed) && s.isClosed() {
 		return fmt.Errorf("%w: %w", queue.ErrClosed, err)
 	}
-	return err
+	return scriptError(err)
 }
 
 // isClosed reports whether the client is closed, after an error that says so. A Ring
@@ -131,18 +128,8 @@ func (s *storage) isClosed() bool {
 // unseen is the presence of a process that the server has not seen.
 const unseen = "?"
 
-// presenceText is the presence of the process in a lease made now:
-// {run id}/{milliseconds} if the server has seen it, or unseen. It is empty without crash
-// detection.
-func (s *storage) presenceText() string {
-	if s.presence == nil {
-		return ""
-	}
-	return s.presenceOf(s.presence.Seen(), unseen)
-}
-
-// presenceOf is what a lease says of a process that the server with that run id has seen;
-// otherwise if the run id is empty.
+// presenceOf is what a lease says of a process that the server with that run id has seen,
+// {run id}/{milliseconds}; otherwise if the run id is empty.
 func (s *storage) presenceOf(run, otherwise string) string {
 	if run == "" {
 		return otherwise

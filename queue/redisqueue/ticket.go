@@ -104,7 +104,7 @@ func (o *operation) registration(ctx context.Context, script func() *script) (r 
 func (o *operation) takeBack(ctx context.Context, answer reply, lost int, ok bool, err error) {
 	switch {
 	case ok && lost > 0:
-		o.senders.resent.Store(o.token, nil) // another request may still be under way
+		o.senders.resent.Store(o.token, false) // another request may still be under way
 	case lost > 0 || err != nil && answer.status != "" && !answer.status.refuses(): // what it has done is not known
 		o.abandon(ctx, o.lease.Milliseconds())
 	case err != nil && isReply(err) && !isRefusal(err):

@@ -16,7 +16,7 @@ const maxGroup = 64
 
 // ticketArg is the index of the argument in which the requests of one call differ:
 // the token of a registration, the entry of a release. The owners are in front of it
-// with the notifier, the presence is last.
+// with the notifier, what says whether there is crash detection is last.
 const ticketArg = 2
 
 // joins reports whether two requests may be one call: they are the same, but for the
@@ -69,8 +69,8 @@ func (b *group) prepare(bySource bool) {
 	b.command = r.command(b.all[0].ctx)
 }
 
-// request is that of all. Its arguments are those of each, but the owners and the
-// presence, of which there are none; those in which they differ come last.
+// request is that of all. Its arguments are those of each, but the owners, and the last,
+// which says that there is no crash detection; those in which they differ come last.
 func (b *group) request() request {
 	first := b.all[0]
 	r := request{script: first.joint.script()}

@@ -84,9 +84,9 @@ local function join(line, last, before, behind)
   if line.foreign + behind > 0 then
     keep()
   else
-    lasting(KEYS[1], line_left, lasts)
+    lasting(KEYS[1], line_left, lasts, 0)
   end
-  lasting(KEYS[2], seq_left, lasts + early(number, clock))
+  lasting(KEYS[2], seq_left, lasts, early(number, clock))
   if line.living < OWNERS then
     return { 'ok', member, 0, '', news(line) }
   end

@@ -11,8 +11,8 @@
 --          process is noticed, - if it is not: see presence.lua
 -- ARGV[1]  owners of the caller's view
 -- ARGV[2]  the caller's notifier
--- The others are told at each script. The last one is the caller's presence, empty if
--- it has no crash detection.
+-- The others are told at each script. The last one is 1 if the caller has crash detection,
+-- else empty.
 --
 -- Every script reads all that it needs before it writes anything: a key of the
 -- wrong type raises WRONGTYPE while nothing is half done.
@@ -31,8 +31,6 @@
 -- many messages there are, the messages, and the entries of the dead that were
 -- removed. A message is the entry of a ticket of the caller's own notifier that owns
 -- now; it is not published.
-
-local call = redis.call
 
 -- How many own at a time.
 local OWNERS = math.max(1, tonumber(ARGV[1]))
@@ -259,36 +257,25 @@ local function believed(line)
   return math.max(0, math.min(shortest or 0, line.doubt or shortest or 0))
 end
 
--- tell tells those that a survey has found to own now. The notifier of each is the
--- part of its token before the dot. A message for the caller's own is returned. A
--- PUBLISH that is forbidden must not fail the script: polling carries on.
-local function tell(line)
-  local messages = {}
+-- news tells those that a survey has found to own now, and is the last element of an
+-- answer after evict. The notifier of each is the part of its token before the dot. A
+-- message for the caller's own is returned. A PUBLISH that is forbidden must not fail
+-- the script: polling carries on.
+local function news(line)
+  local all = { 0 }
   for i = 1, #line.granted, 2 do
     local to = string.match(line.granted[i + 1], '^([^.]+)%.')
     if to == ARGV[2] then
-      messages[#messages + 1] = line.granted[i]
+      all[#all + 1] = line.granted[i]
     elseif to then
       redis.pcall('PUBLISH', 'fifolock:' .. to, line.granted[i])
     end
   end
-  return messages
-end
-
--- news tells, and is the last element of an answer after evict.
-local function news(line)
-  local messages = tell(line)
-  if #messages == 0 and #line.dead == 0 then
-    return ''
-  end
-  local all = { #messages }
-  for _, message in ipairs(messages) do
-    all[#all + 1] = message
-  end
+  all[1] = #all - 1
   for _, member in ipairs(line.dead) do
     all[#all + 1] = member
   end
-  return all
+  return #all > 1 and all or ''
 end
 
 -- queued reports whether an entry is a ticket that is in line.
@@ -317,22 +304,17 @@ local function longest()
 end
 
 -- lasting makes a key last for so many milliseconds, if it has less than three
--- quarters of them to go. It never shortens: the tickets that share the key may have
--- longer leases. A key that has no end (after PERSIST or a copy) does not tell how long
--- theirs are, but they do. left is what PTTL says, of a new key what it said before.
-local function lasting(key, left, milliseconds)
-  if left < milliseconds * 3 / 4 then
+-- quarters of them to go, both counted from when its number is not ahead of the clock any
+-- more. It never shortens: the tickets that share the key may have longer leases. A key
+-- that has no end (after PERSIST or a copy) does not tell how long theirs are, but they do.
+-- left is what PTTL says, of a new key what it said before.
+local function lasting(key, left, milliseconds, ahead)
+  if left - ahead < milliseconds * 3 / 4 then
     if left == -1 then
       milliseconds = math.max(milliseconds, 2 * longest())
     end
-    call('PEXPIRE', key, string.format('%.0f', milliseconds))
+    call('PEXPIRE', key, string.format('%.0f', milliseconds + ahead))
   end
-end
-
--- micros returns the server's clock.
-local function micros()
-  local time = call('TIME')
-  return time[1] * 1000000 + time[2]
 end
 
 -- given returns the last number given, or 0 if the key's value cannot be one:

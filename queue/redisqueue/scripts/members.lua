@@ -10,7 +10,6 @@
 --   as absent, or 0, or -1 if its process was seen by another server and not by this one,
 --   ''}
 
-primary()
 local count = tonumber(ARGV[5])
 local entries = call('ZRANGEBYSCORE', KEYS[1], ARGV[3], MAX, 'WITHSCORES', 'LIMIT', ARGV[4], count)
 local tickets = {}
@@ -27,12 +26,17 @@ for i = 1, #entries, 2 do
     tickets[#tickets + 1] = since or run and not here(run) and -1 or 0
   end
 end
+primary()
 local after, over = '', 0
 if #entries == 2 * count then
   after = entries[#entries]
-  for i = 2, #entries, 2 do
-    over = over + (entries[i] == after and 1 or 0)
+  if parse(entries[#entries - 1], after) then -- its score is its own, and it may leave meanwhile
+    after = '(' .. after
+  else
+    for i = 2, #entries, 2 do
+      over = over + (entries[i] == after and 1 or 0)
+    end
+    over = over + (after == ARGV[3] and tonumber(ARGV[4]) or 0)
   end
-  over = over + (after == ARGV[3] and tonumber(ARGV[4]) or 0)
 end
 return { 'ok', math.floor(micros() / 1000), after, over, tickets, '' }

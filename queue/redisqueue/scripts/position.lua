@@ -13,7 +13,7 @@
 -- ends they leave at once, and none of them looks before. It returns 0 for a ticket that
 -- goes by its place. It examines as many as one call removes.
 local function together(member, line, milliseconds)
-  if PRESENCE == '' and not line.watched then
+  if not DETECTS and not line.watched then
     return 0 -- no crash detection here
   end
   local rank = call('ZRANK', KEYS[1], member)

@@ -23,8 +23,8 @@
 
 local call = redis.call
 
--- The caller's own presence, ? while it has none, empty without crash detection.
-local PRESENCE = ARGV[#ARGV]
+-- Whether the caller has crash detection.
+local DETECTS = ARGV[#ARGV] ~= ''
 
 local function absentKey()
   return string.sub(KEYS[1], 1, -6) .. 'absent'
@@ -32,14 +32,15 @@ end
 
 -- present clears the mark of the caller's process. Every script calls it.
 local function present()
-  if PRESENCE ~= '' then
+  if DETECTS then
     call('HDEL', absentKey(), ARGV[2])
   end
 end
 
-local function milliseconds()
+-- micros returns the server's clock.
+local function micros()
   local time = call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+  return time[1] * 1000000 + time[2]
 end
 
 -- armed returns the run id and the grace time in a ticket's presence, nothing
@@ -82,7 +83,7 @@ local function since(process, run)
     return nil
   end
   local marked = redis.pcall('HGET', absentKey(), process)
-  local now = milliseconds()
+  local now = math.floor(micros() / 1000)
   marked = type(marked) == 'string' and tonumber(marked)
   if marked and marked <= now then
     return marked, false, now
@@ -121,7 +122,7 @@ local function mark()
     if type(count) == 'number' and count >= 10000 then
       call('DEL', key)
     end
-    if type(redis.pcall('HSET', key, process, milliseconds())) == 'number' then
+    if type(redis.pcall('HSET', key, process, math.floor(micros() / 1000))) == 'number' then
       call('PEXPIRE', key, math.max(2 * grace + 60000, call('PTTL', key)))
     end
   end

@@ -14,10 +14,10 @@
 -- made (see believed).
 
 local line = survey()
-primary()
 local value = lease(KEYS[3], ARGV[3])
 local alive = value and queued(ARGV[3])
 local number = given()
+primary()
 local behind = 0
 if alive then
   local length, owners = terms(value)
@@ -36,8 +36,8 @@ if alive then
       call('SET', KEYS[3], before .. ARGV[4] .. after, 'XX', 'KEEPTTL')
     end
     call('PEXPIRE', KEYS[3], length)
-    lasting(KEYS[1], call('PTTL', KEYS[1]), 2 * length)
-    lasting(KEYS[2], left, 2 * length + ahead_of_clock)
+    lasting(KEYS[1], call('PTTL', KEYS[1]), 2 * length, 0)
+    lasting(KEYS[2], left, 2 * length, ahead_of_clock)
   end
 end
 local last = ''

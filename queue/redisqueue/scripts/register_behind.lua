@@ -40,9 +40,9 @@ if last and #last[1] <= 256 then
         if line_left < ARGV[5] * 3 / 4 then
           call('PEXPIRE', KEYS[1], ARGV[5])
         end
-        local lasts = ARGV[5] + math.max(0, number - clock) / 1000
-        if seq_left < lasts * 3 / 4 then
-          call('PEXPIRE', KEYS[2], string.format('%.0f', lasts))
+        local early = math.max(0, number - clock) / 1000
+        if seq_left - early < ARGV[5] * 3 / 4 then
+          call('PEXPIRE', KEYS[2], string.format('%.0f', ARGV[5] + early))
         end
         if #front < 2 * owners then
           return { 'ok', member, 0, '', '' }

@@ -54,9 +54,9 @@ call('SET', KEYS[2], digits, 'KEEPTTL')
 if line_left < ARGV[3] * 3 / 4 then
   call('PEXPIRE', KEYS[1], ARGV[3])
 end
-local lasts = ARGV[3] + math.max(0, number - clock) / 1000
-if seq_left < lasts * 3 / 4 then
-  call('PEXPIRE', KEYS[2], string.format('%.0f', lasts))
+local early = math.max(0, number - clock) / 1000
+if seq_left - early < ARGV[3] * 3 / 4 then
+  call('PEXPIRE', KEYS[2], string.format('%.0f', ARGV[3] + early))
 end
 answer[1] = call('ZRANK', KEYS[1], added[2])
 return answer

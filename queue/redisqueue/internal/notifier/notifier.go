@@ -74,7 +74,7 @@ type Ticket struct {
 
 	// For a hand-off in this process, see handoff.go.
 	Front string    // the entry directly in front, of a line that one owns exclusively; empty: not known
-	Owns  bool      // the server has said that it owns
+	Owns  bool      // it owns: the server has said so, or it was handed on to
 	Until time.Time // until when it is believed, by this process's clock
 }
 
