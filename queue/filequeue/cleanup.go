@@ -13,7 +13,7 @@ import (
 func (d *directory) done() (evicted []queue.Ticket) {
 	directories.Lock()
 	d.calls--
-	last := d.calls == 0 && len(d.tickets) == 0 // which only calls change
+	last := d.calls == 0 && len(d.line.slots) == 0 // no local ticket is in line, which only calls change
 	if last {
 		d.calls = -1 // later calls wait for a fresh one
 	}
@@ -57,7 +57,7 @@ func (d *directory) close() (evicted []queue.Ticket) {
 
 // call begins a call, or the cleaning up after the last.
 func (d *directory) call(ctx context.Context, s *settings) *call {
-	return &call{knownLine: &d.knownLine, seq: &d.seq, ctx: ctx, s: s}
+	return &call{knownLine: &d.knownLine, seq: &d.seq, ctx: ctx, s: s, cleansUp: &d.cleanUp}
 }
 
 // cleanUp removes every artifact of the queue if the line is empty. The directory is not

@@ -61,7 +61,7 @@ func useDirectory(path string) *directory {
 		d := directories.byPath[path]
 		if d == nil {
 			d = &directory{path: path, closed: make(chan struct{})}
-			d.line, d.tickets = newLine(), make(map[string]*ticket)
+			d.line = newLine()
 			directories.byPath[path] = d
 		}
 		if d.calls >= 0 {

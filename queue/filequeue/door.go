@@ -225,13 +225,15 @@ func (o *door) isFirst(dir *lockedfile.Dir) (first, nearer bool) {
 // one was passed: processes that are stopped together hold up a call once, or twice.
 func (o *door) pass(dir *lockedfile.Dir) {
 	var there, still []int64
-	for at, ok := int64(-1), true; len(there) < 2*mostPassed; there = append(there, at) {
-		if at, ok = dir.FirstPlace(at+1, max(o.called, o.place)); !ok {
+	for from := int64(0); len(there) < 2*mostPassed; {
+		at, ok := dir.FirstPlace(from, max(o.called, o.place))
+		if !ok {
 			break
 		}
 		if at == o.front || slices.Contains(o.passed, at) || slices.Contains(o.seen, at) {
 			still = append(still, at)
 		}
+		there, from = append(there, at), at+1
 	}
 	o.passed, o.seen = still, there
 }

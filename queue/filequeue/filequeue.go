@@ -239,12 +239,7 @@ func withDirectory(ctx context.Context, s *settings, create bool, f func(*call) 
 func withDirectoryOnce(ctx context.Context, s *settings, create, patient bool, f func(*call) error) error {
 	d := useDirectory(s.path)
 	c := d.call(ctx, s)
-	defer func() {
-		if c.cleansUp {
-			d.cleanUp.Store(true)
-		}
-		queue.Evicted(ctx, append(c.evicted, d.done()...))
-	}()
+	defer func() { queue.Evicted(ctx, append(c.evicted, d.done()...)) }()
 	// The error of open may be errDirectoryGone too, if another process was faster to make
 	// it. Other calls of this process may have opened that one by now, and have tickets.
 	if err := d.open(s, create, patient); err != nil {
@@ -363,7 +358,7 @@ func (q *view) IsEmpty(ctx context.Context) (bool, error) {
 // MaybeCleanup implements [queue.TicketQueue].
 func (q *view) MaybeCleanup(ctx context.Context) {
 	_ = q.with(ctx, "clean up", false, func(c *call) error {
-		c.cleansUp = true
+		c.cleansUp.Store(true)
 		return nil
 	})
 }

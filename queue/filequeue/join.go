@@ -90,7 +90,7 @@ func (l *seqLock) checkShared() error {
 	// A user that may read and write seq, and write to the directory, can join. It must be
 	// able to read a ticket to tell whether the owner is dead.
 	const read = 0o044
-	write := (l.rights & read >> 1) & l.rights & l.dir.Info().Mode()
+	write := ((l.rights & read) >> 1) & l.rights & l.dir.Info().Mode()
 	if write<<1&^l.s.fileMode() == 0 {
 		return nil
 	}
@@ -236,6 +236,5 @@ func (l *seqLock) append(t *ticket) (queue.Ticket, error) {
 			}
 		}
 	}
-	l.tickets[t.name] = t
 	return queue.Ticket{Number: t.number, Member: t.name, Ahead: n, Lease: t.terms.stale}, nil
 }

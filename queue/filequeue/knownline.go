@@ -20,8 +20,7 @@ type knownLine struct {
 
 	gone    bool // the directory is not at its path any more
 	line    line
-	tickets map[string]*ticket // the local ones in line, by name; changed by calls only
-	recheck *time.Timer        // see setRecheck; nil while it is not set
+	recheck *time.Timer // see setRecheck; nil while it is not set
 }
 
 // ticketNames lists the tickets that are in the directory, in order.
@@ -39,8 +38,8 @@ func ticketNames(dir *lockedfile.Dir) ([]string, error) {
 // ticket returns the local ticket, nil if it is not one, or not in line any more.
 // mu is held.
 func (k *knownLine) ticket(t queue.Ticket) *ticket {
-	if own := k.tickets[t.Member]; own != nil && own.number == t.Number {
-		return own
+	if i, ok := k.line.index(t.Member); ok && k.line.entries[i].number == t.Number {
+		return k.line.entries[i].ticket
 	}
 	return nil
 }
@@ -144,7 +143,6 @@ func (k *knownLine) tell(n news) {
 	for _, e := range n.gone {
 		e.closeProbe()
 		if e.ticket != nil {
-			delete(k.tickets, e.name)
 			e.ticket.end()
 		}
 	}

@@ -80,15 +80,15 @@ func member(dir *lockedfile.Dir, l *seqLock, name string) (queue.Member, bool) {
 		}
 	}
 	if l != nil {
-		m.Dead = l.isDead(name, f, said)
+		m.Dead = l.isDead(m.Ticket, f, said)
 	}
 	return m, dir.Exists(name)
 }
 
 // isDead reports whether the ticket would be evicted if it owned.
-func (l *seqLock) isDead(name string, f *lockedfile.File, said content) bool {
+func (l *seqLock) isDead(t queue.Ticket, f *lockedfile.File, said content) bool {
 	l.mu.Lock()
-	e := &entry{name: name, ticket: l.tickets[name], said: &said}
+	e := &entry{name: t.Member, ticket: l.ticket(t), said: &said}
 	l.mu.Unlock()
 	if e.ticket == nil {
 		if locked, err := f.TryLock(); err == nil && locked {

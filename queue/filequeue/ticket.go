@@ -124,46 +124,48 @@ func (t *ticket) listenTo(names []string) (begun, all bool) {
 	return begun, all
 }
 
-// waiter wakes the listeners of one ticket. It has a lock of its own, taken last
+// waiter wakes the listener of one ticket. It has a lock of its own, taken last
 // and for an instant, so that it may be called from anywhere.
 type waiter struct {
-	mu    sync.Mutex
-	wakes []chan queue.Wake // each of capacity 1; guarded by mu
+	mu       sync.Mutex
+	listener chan queue.Wake // of capacity 1; nil: there is none. Guarded by mu
 }
 
 func (w *waiter) add() chan queue.Wake {
-	wake := make(chan queue.Wake, 1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.wakes = append(w.wakes, wake)
-	return wake
+	w.listener = make(chan queue.Wake, 1)
+	return w.listener
 }
 
+// remove ends the listening, unless there is a later listener.
 func (w *waiter) remove(wake chan queue.Wake) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.wakes = slices.DeleteFunc(w.wakes, func(other chan queue.Wake) bool { return other == wake })
+	if w.listener == wake {
+		w.listener = nil
+	}
 }
 
 // isHeard reports whether there is a listener.
 func (w *waiter) isHeard() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.wakes) > 0
+	return w.listener != nil
 }
 
-// isServed reports whether the listeners have taken what they were woken for. One that has
-// not may be busy for long: with a hook of its caller's, say.
+// isServed reports whether the listener has taken what it was woken for. If not, it may be
+// busy for long: with a hook of its caller's, say.
 func (w *waiter) isServed() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return !slices.ContainsFunc(w.wakes, func(wake chan queue.Wake) bool { return len(wake) > 0 })
+	return len(w.listener) == 0
 }
 
 func (w *waiter) wake(what queue.Wake) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, wake := range w.wakes {
-		wakeup.Put(wake, what)
+	if w.listener != nil {
+		wakeup.Put(w.listener, what)
 	}
 }

@@ -133,6 +133,19 @@ func TestFileWatchBehindItsOwn(t *testing.T) {
 	f.release(d)
 }
 
+// The stop of an earlier Watch does not end a later one.
+func TestFileStopOfAnEarlierWatch(t *testing.T) {
+	f := newFileFixture(t)
+	a, b := f.register(), f.register()
+	_, stop, err := queue.Watch(f.Context(), f.queue(), b)
+	f.must("Watch", err)
+	wake := f.watch(b)
+	stop()
+	f.release(a)
+	f.awaitWoken(b, wake, 0)
+	f.release(b)
+}
+
 // What has happened between Register and Watch is not missed.
 func TestFileWatchLate(t *testing.T) {
 	f := newFileFixture(t)

@@ -837,4 +837,11 @@ var ofFiles = list{tests{"./queue/filequeue/...", "-run File|Directory|Evicted .
 		new:   "if false {",
 		tests: ofAway,
 	},
+	{
+		name:  "file: the end of an earlier Watch ends a later one",
+		in:    ofFile + "waiter.remove",
+		old:   "if w.listener == wake {",
+		new:   "if true {",
+		tests: tests{"-run StopOfAnEarlierWatch ./queue/filequeue"},
+	},
 }}
