@@ -6,27 +6,9 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"time"
-
-	"github.com/cenkalti/backoff/v4"
 
 	"github.com/fifolock/fifolock/queue"
 )
-
-// Option changes how a [Mutex] or a [Semaphore] behaves. A wrong one is reported by the
-// first call.
-type Option func(*options) error
-
-type options struct {
-	newBackOff     func() backoff.BackOff // nil: the default, which knows the place in line
-	releaseTimeout time.Duration
-	maxWait        time.Duration // 0: only the ctx ends a wait
-	trace          Trace         // all that were given, as one
-}
-
-// defaultReleaseTimeout is longer than a go-redis read timeout (5 s) and the
-// retry after it, so that one lost reply does not make an Unlock fail.
-const defaultReleaseTimeout = 10 * time.Second
 
 // base is what a Mutex and a Semaphore have in common: whose line it is, with the
 // options, and what was wrong with the arguments.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/fifolock/fifolock/queue"
@@ -43,7 +43,7 @@ type claim struct {
 	watch  watch // written before the claim owns
 
 	since time.Time // it owns; written by own
-	given atomic.Bool
+	given sync.Once
 	ended chan struct{} // closed when it was given up
 }
 
@@ -250,12 +250,12 @@ func (c *claim) abandon() {
 }
 
 // giveUp reports whether this call is the one that gives up the claim.
-func (c *claim) giveUp() bool {
-	if !c.given.CompareAndSwap(false, true) {
-		return false
-	}
-	close(c.ended)
-	return true
+func (c *claim) giveUp() (first bool) {
+	c.given.Do(func() {
+		close(c.ended)
+		first = true
+	})
+	return first
 }
 
 // remove takes the ticket out of the line, then ends its watch: until then a grant

@@ -53,6 +53,7 @@ type heartbeat struct {
 	next    *time.Timer // the next beat
 	expiry  *time.Timer // nil without a lease
 	beats   int         // under way
+	heard   bool        // a beat was answered, or has failed, in time
 	failure error       // of the latest beat, if it failed
 	reason  error       // why the ticket was lost; nil while it is not
 	owner   bool        // the ticket owns
@@ -102,6 +103,13 @@ func (h *heartbeat) believedUntil(sent time.Time) time.Time {
 	return sent.Add(h.ticket.Lease - h.ticket.Lease/marginPerLease)
 }
 
+// isUnheard reports whether the lease has run out without a beat that was answered, or failed.
+func (h *heartbeat) isUnheard() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.ticket.Lease > 0 && !h.heard && !time.Now().Before(h.until)
+}
+
 // beat refreshes the ticket once and arranges for the next time.
 func (h *heartbeat) beat() {
 	if !h.begin() {
@@ -148,7 +156,7 @@ func (h *heartbeat) end(sent time.Time, err error) (failed bool) {
 	if h.over() {
 		return false
 	}
-	h.failure = err
+	h.heard, h.failure = true, err
 	switch {
 	case err == nil:
 		h.renew(sent)

@@ -47,8 +47,9 @@ func New(q queue.TicketQueue, opts ...Option) *Mutex {
 //
 // It returns an error, and the caller owns nothing: when ctx ends, also before the call;
 // when [WithMaxWait] is over; when an argument of New is wrong; when the queue fails
-// before there is a ticket, fails a ticket without a lease, or was closed; and when it
-// has failed for a whole lease. The error of a wait that ended says how many were ahead
+// before there is a ticket, fails a ticket without a lease, or was closed; when it
+// has failed for a whole lease; and when the leases of three tickets in a row were over
+// before it had answered a heartbeat. The error of a wait that ended says how many were ahead
 // and, as a rule, if the queue can list them, which of them holds the lock (of many calls
 // that end at once, some do not look); it is [ErrBusy] then.
 //
@@ -140,7 +141,7 @@ func (m *Mutex) tryTurn(a *attempt) (locked bool, err error) {
 		return false, nil
 	}
 	c, err := a.tryAcquire()
-	if c == nil || err != nil {
+	if c == nil {
 		return false, err
 	}
 	if m.adopt(c) != nil {

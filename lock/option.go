@@ -8,6 +8,21 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
+// Option changes how a [Mutex] or a [Semaphore] behaves. A wrong one is reported by the
+// first call.
+type Option func(*options) error
+
+type options struct {
+	newBackOff     func() backoff.BackOff // nil: the default, which knows the place in line
+	releaseTimeout time.Duration
+	maxWait        time.Duration // 0: only the ctx ends a wait
+	trace          Trace         // all that were given, as one
+}
+
+// defaultReleaseTimeout is longer than a go-redis read timeout (5 s) and the
+// retry after it, so that one lost reply does not make an Unlock fail.
+const defaultReleaseTimeout = 10 * time.Second
+
 // WithBackOff gives the time between two polls of a waiter: newBackOff is called
 // once for each wait, and what it returns is used by one goroutine. A call whose ticket
 // was evicted pauses as one more of its own says, before it takes another. It is Reset

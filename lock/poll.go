@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	firstPoll = time.Millisecond // the shortest, and the first of a waiter that nothing wakes
+	firstPoll = time.Millisecond // the shortest, and where the backoff begins
 	lastPoll  = time.Second      // where the backoff ends
 
 	// Of a waiter that nothing is known to wake.

@@ -88,7 +88,7 @@ func (s *Semaphore) TryAcquire(ctx context.Context) (hold *Hold, ok bool, err er
 	a := &attempt{base: s.base}
 	err = a.run(ctx, op, noMaxWait, func() error {
 		c, err := a.tryAcquire()
-		if c != nil && err == nil {
+		if c != nil {
 			hold = s.begin(a, c)
 		}
 		return err

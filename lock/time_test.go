@@ -516,6 +516,106 @@ func TestLateAnswerOfALeaseThatRanOutIsNotAHold(t *testing.T) {
 	})
 }
 
+// A lease that is over before the storage has answered is an error that says so: no
+// ticket can be relied upon for long enough.
+func TestLeaseShorterThanARegistration(t *testing.T) {
+	for what, took := range map[string]time.Duration{"registration": lease - lease/20, "registration and a heartbeat": lease / 2} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := leased(lease)
+				holder, far := lock.New(q), newFaulty(q)
+				far.failAfter(func(_ context.Context, method string) error {
+					switch method {
+					case "Register", "TryRegister", "Refresh", "Position":
+						time.Sleep(took)
+					}
+					return nil
+				})
+				m := lock.New(far)
+				if took > lease/2 {
+					if ok, err := m.TryLock(t.Context()); ok || err == nil || errors.Is(err, queue.ErrNotQueued) {
+						t.Errorf("TryLock returned %v, %v", ok, err)
+					}
+				}
+				mustLock(t, holder)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				err := m.Lock(ctx)
+				if err == nil || ctx.Err() != nil || errors.Is(err, queue.ErrNotQueued) || !strings.Contains(err.Error(), "give the queue a longer one") {
+					t.Errorf("Lock returned %v, want that the lease is too short", err)
+				}
+				mustUnlock(t, holder)
+				time.Sleep(2 * lease) // what is under way is answered
+				if n := inLine(t, q); n > 0 {
+					t.Errorf("%d tickets are left in line", n)
+				}
+			})
+		})
+	}
+}
+
+// A waiter that loses its place again and again goes on: when it is evicted, also where its
+// looks are slow, and when the storage was there and then did not answer for a lease.
+func TestLosesItsPlaceAgainAndAgain(t *testing.T) {
+	for what, slow := range map[string]string{"evicted": "Position", "not answered": "Refresh"} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := leased(lease)
+				option, tickets := registration()
+				holder, far := lock.New(q), newFaulty(q)
+				far.failAfter(func(_ context.Context, method string) error {
+					if method == slow && (slow != "Refresh" || far.count(slow)%5 != 1) {
+						time.Sleep(lease)
+					}
+					return nil
+				})
+				m := lock.New(far, option)
+				mustLock(t, holder)
+				done := make(chan error, 1)
+				go func() { done <- m.Lock(t.Context()) }()
+				for range 5 {
+					select {
+					case ticket := <-tickets:
+						if slow == "Position" {
+							time.Sleep(3 * lease)
+							evict(t, q, ticket)
+						}
+					case err := <-done:
+						t.Fatalf("Lock returned %v", err)
+					}
+				}
+				mustUnlock(t, holder)
+				if err := <-done; err != nil {
+					t.Fatalf("Lock returned %v", err)
+				}
+				mustUnlock(t, m)
+				time.Sleep(2 * lease) // what is under way is answered
+			})
+		})
+	}
+}
+
+// A try whose ticket the queue has given up does not say that the lock is taken.
+func TestTryOfATicketThatWasGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &givingUp{Queue: leased(lease)}
+		m := lock.New(registering{q})
+		if ok, err := m.TryLock(t.Context()); ok || err == nil || !strings.Contains(err.Error(), "gave the ticket up") {
+			t.Errorf("TryLock returned %v, %v", ok, err)
+		}
+		mustLock(t, m)
+		mustUnlock(t, m)
+	})
+}
+
+// registering is a givingUp whose TryRegister is its Register.
+type registering struct{ *givingUp }
+
+func (q registering) TryRegister(ctx context.Context) (queue.Ticket, bool, error) {
+	t, err := q.Register(ctx)
+	return t, err == nil, err
+}
+
 // givingUp is a queue that has given up the first ticket when Register returns, or
 // later, when it is told to.
 type givingUp struct {

@@ -26,7 +26,8 @@ type Option func(*settings) error
 // once and without fail. With it the contract is the weaker one: use it where a
 // stopped holder must not hold up the line, and check the fencing token. The
 // timeout is at least 10 ms, and should be several times the step in which the file
-// system counts. It is refused on Windows, where the file of a living owner cannot
+// system counts, and many times as long as taking a ticket takes where many come at once.
+// It is refused on Windows, where the file of a living owner cannot
 // be removed.
 func WithStaleTimeout(d time.Duration) Option {
 	return func(s *settings) error {

@@ -344,10 +344,8 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 	{
 		name: "lock: one claim is given up twice",
 		in:   "lock claim.giveUp",
-		old:  "if !c.given.CompareAndSwap(false, true) { return false } close(c.ended)",
-		new: `if c.given.CompareAndSwap(false, true) {
-			close(c.ended)
-			}`,
+		old:  "c.given.Do(func() { close(c.ended) first = true })",
+		new:  "first = true; c.given.Do(func() { close(c.ended) })",
 	},
 	{
 		name: "lock: a release is not told before anything else can own",
@@ -595,5 +593,35 @@ var ofLock = list{tests{"-skip Redis|File|Fuzz|Vet|Example ./lock"}, []Mutant{
 		old:   "context.WithoutCancel(ctx)",
 		new:   "ctx",
 		tests: tests{"./queue"},
+	},
+	{
+		name: "lock: a lease that is too short is tried for ever",
+		in:   "lock attempt.acquire",
+		old:  "if unheard == mostUnheard {",
+		new:  "if false {",
+	},
+	{
+		name: "lock: one lease that ran out is too short",
+		in:   "lock attempt.acquire",
+		old:  "if unheard == mostUnheard {",
+		new:  "if unheard > 0 {",
+	},
+	{
+		name: "lock: a waiter that is evicted thrice is turned away",
+		in:   "lock attempt.acquire",
+		old:  "if !c.alive.isUnheard() {",
+		new:  "if false {",
+	},
+	{
+		name: "lock: a lease whose heartbeats are answered is too short",
+		in:   "lock heartbeat.isUnheard",
+		old:  "&& !h.heard",
+		new:  "",
+	},
+	{
+		name: "lock: a try whose lease ran out says that the lock is taken",
+		in:   "lock attempt.tryAcquire",
+		old:  "&& a.failure != nil:",
+		new:  "&& false:",
 	},
 }}

@@ -1379,13 +1379,6 @@ end`,
 		tests: tests{"-run Members ./queue/redisqueue"},
 	},
 	{
-		name:  "redis: a listing passes over foreign entries no more than once",
-		in:    redisScripts + "members.lua",
-		old:   "over = over + (after == ARGV[3] and tonumber(ARGV[4]) or 0)",
-		new:   "",
-		tests: tests{"-run Members ./queue/redisqueue"},
-	},
-	{
 		name:  "redis: a seq ahead of the clock ends before that has passed it",
 		in:    redisScripts + "lib.lua lasting",
 		old:   "if left - ahead < milliseconds * 3 / 4 then",
