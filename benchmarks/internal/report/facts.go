@@ -17,7 +17,6 @@ import (
 
 // Facts say where, when and with what the comparison was run.
 type Facts struct {
-	Format      int // of the results; see mend
 	Date        string
 	Quick       bool
 	Repetitions int
@@ -84,7 +83,6 @@ func (f Facts) earlier() string {
 // GatherFacts asks this machine.
 func GatherFacts(modules []string) Facts {
 	f := Facts{
-		Format:   format,
 		Date:     time.Now().UTC().Format("2006-01-02 15:04 UTC"),
 		Revision: revision(),
 		Go:       runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH,

@@ -13,7 +13,7 @@ import (
 // results has three repetitions of two peers; the machine was half as fast in
 // the second.
 func results() *Results {
-	r := &Results{Facts: Facts{Format: format}, Cases: []Case{{Goroutines64, "64 goroutines"}}}
+	r := &Results{Cases: []Case{{Goroutines64, "64 goroutines"}}}
 	for repetition, speed := range []float64{1, 0.5, 1} {
 		r.Add(Record{Case: Goroutines64, Peer: peer.FifolockRedis, Repetition: repetition, Figures: map[string]float64{
 			"acquisitions_per_s": 3000 * speed, "wait_max_us": 10 / speed, "overtaking_grants": 1,
@@ -123,7 +123,7 @@ func TestAimOfARunThatFailed(t *testing.T) {
 // A figure that one of the repetitions does not have is none, and the longest is there in
 // place of a 99th percentile.
 func TestTooFewSamples(t *testing.T) {
-	r := &Results{Facts: Facts{Format: format}, Cases: []Case{{Line10, "10 waiters"}}}
+	r := &Results{Cases: []Case{{Line10, "10 waiters"}}}
 	r.Add(Record{Case: Line10, Peer: peer.FifolockFile, Repetition: 0, Figures: map[string]float64{"hand_off_p99_us": 1, "hand_off_max_us": 2}})
 	r.Add(Record{Case: Line10, Peer: peer.FifolockFile, Repetition: 1, Figures: map[string]float64{"hand_off_max_us": 3}})
 	if got := r.Value(Line10, peer.FifolockFile, "hand_off_p99_us"); !math.IsNaN(got) {
@@ -135,27 +135,6 @@ func TestTooFewSamples(t *testing.T) {
 	}
 	if want := "| **fifolock in files** | yes | 3.00 µs (max) |"; !strings.Contains(b.String(), want) {
 		t.Errorf("no %q in:\n%s", want, b.String())
-	}
-}
-
-func TestMend(t *testing.T) {
-	r := &Results{Cases: []Case{{Line10, "Threads, descriptors and memory"}}}
-	r.Add(Record{Case: ProcessesHeld, Peer: peer.PostgresAdvisory, Figures: map[string]float64{"server_cpu_us_per_acquisition": 1, "acquisitions_per_s": 30, "jain": 1}})
-	r.Add(Record{Case: Recovery, Peer: peer.FifolockFile, Figures: map[string]float64{"recovery_p99_us": 1}})
-	r.Add(Record{Case: Line10, Peer: peer.FifolockFile, Figures: map[string]float64{"served": 10, "hand_off_p99_us": 1, "memory_bytes_per_waiter": 1}})
-	r.mend()
-	for _, one := range []struct{ caseName, peer, figure string }{
-		{ProcessesHeld, peer.PostgresAdvisory, "server_cpu_us_per_acquisition"},
-		{ProcessesHeld, peer.PostgresAdvisory, "jain"},
-		{Line10, peer.FifolockFile, "hand_off_p99_us"},
-		{Line10, peer.FifolockFile, "memory_bytes_per_waiter"},
-	} {
-		if got := r.Value(one.caseName, one.peer, one.figure); !math.IsNaN(got) {
-			t.Errorf("%s is still %v", one, got)
-		}
-	}
-	if r.Value(Recovery, peer.FifolockFile, "recovery_max_us") != 1 || len(r.LeftOut) != 1 || r.Cases[0].About != "Descriptors and memory" {
-		t.Errorf("mended to %+v", r)
 	}
 }
 

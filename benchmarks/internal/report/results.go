@@ -22,9 +22,6 @@ type Record struct {
 	Error      string             `json:",omitempty"`
 }
 
-// format is that of the results that are saved now. See mend.
-const format = 1
-
 // Results is everything that a comparison has measured. It is kept as JSON, so
 // that tables and pictures can be made again without measuring again.
 type Results struct {
@@ -173,6 +170,5 @@ func Load(file string) (*Results, error) {
 	if err := json.Unmarshal(content, &r); err != nil {
 		return nil, err
 	}
-	r.mend()
 	return &r, nil
 }
