@@ -72,7 +72,8 @@ func (a *attempt) failed(t queue.Ticket, err error) {
 }
 
 // acquire waits for a turn: it returns a claim that owns, or leaves none behind.
-// A ticket that is evicted while it waits is replaced by a new one, unless each is.
+// A ticket that is evicted while it waits is replaced by a new one; so is one whose lease was
+// over before a heartbeat was answered, but for the third in a row.
 func (a *attempt) acquire() (*claim, error) {
 	var again *pollInterval
 	for unheard := 0; ; {

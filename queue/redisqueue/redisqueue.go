@@ -127,10 +127,10 @@ const longestName = 512
 //
 // While eight calls of a client value are under way, further ones gather and go together as
 // one pipeline. Registrations through one Queue in an exclusive line, without crash
-// detection, gather while one of them is under way, and go as one call of a script, up to 64 of them; so do
-// releases that hand on in this process. A call that comes alone goes alone, at once, and
-// what has gathered goes after 5 ms, whatever is under way. To each node of a Cluster, or shard of a
-// Ring, goes a pipeline of its own.
+// detection, gather while one of them is under way, and go as one call of a script, up to
+// 64 of them; so do releases that hand on in this process. A call that comes alone goes
+// alone, at once, and what has gathered goes after 5 ms, whatever is under way. To each
+// node of a Cluster, or shard of a Ring, goes a pipeline of its own.
 //
 // A type of the caller's that wraps a client must pass on the methods that identify
 // it: ReloadState of a ClusterClient, without which the queue is not found again for
